@@ -1,0 +1,3 @@
+//! The gateway as its own process.
+
+fn main() {}

@@ -1,0 +1,24 @@
+//! Compiles the `.proto` files with protox, so that no `protoc` is needed anywhere.
+
+use prost::Message as _;
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let protos = [
+        "minitwit/common/v1/common.proto",
+        "minitwit/user/v1/user.proto",
+        "minitwit/follower/v1/follower.proto",
+        "minitwit/message/v1/message.proto",
+    ];
+    let descriptors = protox::compile(protos, ["."])?;
+
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+
+    // Ids and texts cross as `Bytes`: a slice of the received frame instead of a copy each.
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    println!("cargo:rerun-if-changed=minitwit");
+    Ok(())
+}

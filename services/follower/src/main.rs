@@ -1,0 +1,3 @@
+//! The follower service as its own process.
+
+fn main() {}

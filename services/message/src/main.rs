@@ -1,0 +1,3 @@
+//! The message service as its own process.
+
+fn main() {}

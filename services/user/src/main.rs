@@ -1,0 +1,3 @@
+//! The user service as its own process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The course's simulator as a first-class tool.
