@@ -1,1 +1,23 @@
 //! What every process shares, and no domain.
+//!
+//! A service is a library with a `serve` function and its process a few lines around it; what those
+//! lines need and no service owns lives here: configuration, telemetry, shutdown, the database
+//! handle, batching, deadlines, resilient channels and health. Nothing here knows what a user, a
+//! follower or a message is.
+
+pub mod admin;
+pub mod args;
+pub mod batch;
+pub mod db;
+pub mod deadline;
+pub mod grpc;
+pub mod item;
+pub mod pool;
+pub mod process;
+pub mod shutdown;
+pub mod stamp;
+pub mod statement;
+pub mod store;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

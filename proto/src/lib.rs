@@ -1,7 +1,10 @@
 //! The contracts between the gateway and the services, generated from the `.proto` files beside
 //! this crate; the documentation of each rpc and field is theirs.
 
-#![expect(missing_docs, reason = "generated: `oneof` enums and modules carry no comments")]
+#![expect(
+    missing_docs,
+    reason = "generated: `oneof` enums and modules carry no comments"
+)]
 #![expect(clippy::pedantic, reason = "generated code is not ours to style")]
 
 /// What the contracts share.

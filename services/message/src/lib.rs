@@ -1,1 +1,49 @@
-//! The message service.
+//! The message service: owns messages and their flags, and nothing else.
+//!
+//! It promises that an acknowledged message is durable and stands exactly once, however often its
+//! creation was repeated; that a flagged message is listed nowhere; and that a timeline's version
+//! changes exactly when the messages it lists do.
+
+use chassis::{db::Migrations, grpc, process::ServiceConfig};
+use minitwit_proto::message::v1::message_service_server::{MessageServiceServer, SERVICE_NAME};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::{service::Messages, store::SqlMessageStore};
+
+pub mod service;
+pub mod store;
+mod timeline;
+mod work;
+
+/// The schema of the service's database.
+pub fn migrations() -> Migrations {
+    Migrations {
+        sqlite: sqlx::migrate!("./migrations/sqlite"),
+        postgres: sqlx::migrate!("./migrations/postgres"),
+    }
+}
+
+/// Serves on `listener` until `shutdown`, then drains.
+///
+/// # Errors
+///
+/// The configuration is not valid, or the listener failed.
+pub async fn serve(
+    config: ServiceConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(db) = config.database(&migrations(), &shutdown).await? else {
+        return Ok(());
+    };
+    let messages = Messages::new(SqlMessageStore::new(db.clone()));
+    let routes = Routes::new(
+        MessageServiceServer::new(messages).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    let options = config.server_options(vec![SERVICE_NAME]);
+    let outcome = grpc::serve(routes, options, listener, shutdown).await;
+    db.close().await;
+    outcome
+}

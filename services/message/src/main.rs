@@ -1,3 +1,17 @@
-//! The message service as its own process.
+//! The message service as its own process: one per Swarm task.
 
-fn main() {}
+use std::process::ExitCode;
+
+use chassis::process::ServiceProcess;
+
+fn main() -> ExitCode {
+    ServiceProcess {
+        name: "message",
+        binary: "minitwit-message",
+        about: "The message service of MiniTwit: messages and their flags",
+        listen: "127.0.0.1:5013",
+        listen_admin: "127.0.0.1:5023",
+        migrations: minitwit_message::migrations,
+    }
+    .run(minitwit_message::serve)
+}

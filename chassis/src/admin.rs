@@ -1,0 +1,120 @@
+//! The listener for operators: `/metrics`, `/healthz`, `/readyz`, apart from the public ports.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+/// Whether a process can be given work: it has started, and it is not about to stop.
+///
+/// A database that is away changes nothing here: an orchestrator kills what is not ready, and a
+/// killed process does not bring the database back.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+impl Readiness {
+    /// The process serves from now on.
+    pub fn ready(&self) {
+        let _ = self
+            .0
+            .compare_exchange(STARTING, READY, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The process is about to stop.
+    pub fn draining(&self) {
+        self.0.store(DRAINING, Ordering::Relaxed);
+    }
+
+    /// Whether the process can be given work.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == READY
+    }
+
+    /// The state in one word, for people.
+    pub fn word(&self) -> &'static str {
+        match self.0.load(Ordering::Relaxed) {
+            STARTING => "starting",
+            READY => "ready",
+            _ => "draining",
+        }
+    }
+}
+
+/// Serves metrics and health until the process ends.
+pub async fn serve(listener: TcpListener, metrics: PrometheusHandle, readiness: Readiness) {
+    let process = metrics_process::Collector::default();
+    process.describe();
+    let router = Router::new()
+        .route(
+            "/metrics",
+            get(move || {
+                process.collect();
+                let text = metrics.render();
+                async move { text }
+            }),
+        )
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .with_state(readiness);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "metrics and health are no longer served");
+    }
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
+    let status = if readiness.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, format!("{}\n", readiness.word()))
+}
+
+/// Asks the process that serves `listen_admin` on this machine whether it is ready: what a
+/// container's health check runs.
+///
+/// # Errors
+///
+/// It is not ready, or did not answer within a second.
+pub async fn probe(listen_admin: SocketAddr) -> anyhow::Result<()> {
+    let mut address = listen_admin;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(1), ask(address))
+        .await
+        .with_context(|| format!("no answer from {address} within a second"))?
+        .with_context(|| format!("cannot ask {address}"))?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        bail!("{address} does not speak HTTP");
+    };
+    if !head.starts_with("HTTP/1.1 200") {
+        bail!("{address} is {}", body.trim());
+    }
+    Ok(())
+}
+
+async fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}

@@ -1,0 +1,185 @@
+//! The options that processes share: each a flag and an environment variable of the same name,
+//! secrets also as a file.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use secrecy::SecretString;
+
+use crate::shutdown::Drain;
+
+/// How a process runs, whatever it does.
+#[derive(Args, Clone, Debug)]
+pub struct ProcessArgs {
+    /// Threads that run requests [default: 1 up to four cores, half of them beyond]
+    #[arg(long, env, value_name = "N", help_heading = "Process")]
+    pub worker_threads: Option<usize>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub telemetry: TelemetryArgs,
+}
+
+/// What a process tells of itself.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetryArgs {
+    /// Which log lines are written, for example `info` or `warn,minitwit_gateway=debug`
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info",
+        value_name = "FILTER",
+        help_heading = "Telemetry"
+    )]
+    pub log: String,
+    /// How log lines look [default: text at a terminal, json otherwise]
+    #[arg(long, env, value_name = "FORMAT", help_heading = "Telemetry")]
+    pub log_format: Option<LogFormat>,
+    /// Where traces go, for example `http://collector:4317`; none are made without it
+    #[arg(long, env, value_name = "URL", help_heading = "Telemetry")]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+    /// Which share of the requests is traced when the caller has not decided, from 0 to 1
+    #[arg(
+        long,
+        env = "OTEL_TRACES_SAMPLER_ARG",
+        default_value_t = 1.0,
+        value_name = "RATIO",
+        help_heading = "Telemetry"
+    )]
+    pub otel_traces_sampler_arg: f64,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// How a process of its own stops when it is told to.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DrainArgs {
+    /// How long to go on accepting after SIGTERM, so that callers hear of it, in milliseconds
+    #[arg(
+        long,
+        env,
+        default_value_t = 3_000,
+        value_name = "MS",
+        help_heading = "Process"
+    )]
+    pub lame_duck_ms: u64,
+    /// When to stop in any case, counted from SIGTERM, in milliseconds
+    #[arg(
+        long,
+        env,
+        default_value_t = 8_000,
+        value_name = "MS",
+        help_heading = "Process"
+    )]
+    pub hard_stop_ms: u64,
+}
+
+impl From<DrainArgs> for Drain {
+    fn from(args: DrainArgs) -> Self {
+        Self {
+            lame_duck: Duration::from_millis(args.lame_duck_ms),
+            hard_stop: Duration::from_millis(args.hard_stop_ms),
+        }
+    }
+}
+
+/// The options of a service's own process.
+#[derive(Args, Clone, Debug)]
+pub struct ServiceArgs {
+    /// Where the gRPC interface listens
+    #[arg(long, env, value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Where metrics and health listen
+    #[arg(long, env, value_name = "ADDRESS")]
+    pub listen_admin: SocketAddr,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub database: DatabaseArgs,
+    /// Answer gRPC reflection, for tools such as grpcurl
+    #[arg(long, env)]
+    pub reflection: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub drain: DrainArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub process: ProcessArgs,
+}
+
+/// Which database a service owns.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseArgs {
+    /// The database: `postgres://…` or `sqlite:…`
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<SecretString>,
+    /// A file that holds the database's URL
+    #[arg(long, env, value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
+}
+
+impl DatabaseArgs {
+    /// The database's URL.
+    ///
+    /// # Errors
+    ///
+    /// None is given, or the file that holds it cannot be read.
+    pub fn url(&self) -> anyhow::Result<SecretString> {
+        secret(
+            "DATABASE_URL",
+            self.database_url.as_ref(),
+            self.database_url_file.as_ref(),
+        )?
+        .context("no database: set --database-url, DATABASE_URL or DATABASE_URL_FILE")
+    }
+}
+
+/// A secret that is given as it is or as the file that holds it; a line end at its end is dropped.
+///
+/// # Errors
+///
+/// Both are given, or the file cannot be read; `name` is the option's.
+pub fn secret(
+    name: &str,
+    value: Option<&SecretString>,
+    file: Option<&PathBuf>,
+) -> anyhow::Result<Option<SecretString>> {
+    match (value, file) {
+        (Some(_), Some(_)) => bail!("{name} and {name}_FILE are both given: choose one"),
+        (Some(value), None) => Ok(Some(value.clone())),
+        (None, Some(file)) => {
+            let text = fs::read_to_string(file)
+                .with_context(|| format!("cannot read {name}_FILE {}", file.display()))?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret as _;
+
+    #[test]
+    fn a_secret_comes_from_its_file_without_the_line_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "s3cret\n").unwrap();
+        let found = secret("KEY", None, Some(&file.path().to_owned()))
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.expose_secret(), "s3cret");
+    }
+
+    #[test]
+    fn a_secret_given_twice_is_refused() {
+        let twice = secret("KEY", Some(&"a".into()), Some(&PathBuf::from("b")));
+        assert!(twice.unwrap_err().to_string().contains("KEY_FILE"));
+    }
+}

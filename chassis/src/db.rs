@@ -1,0 +1,268 @@
+//! The database handle: SQLite or PostgreSQL, told by the URL's scheme.
+
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    PgPool, SqlitePool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::store::StoreError;
+
+/// How long one statement of a request may take on the database: within the API's 250 ms.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(220);
+
+/// How many connections a process holds to PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 8;
+
+/// How many connections read from an SQLite file beside the one that writes.
+const SQLITE_READERS: u32 = 4;
+
+/// An open database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// One file: a single writing connection, so that lock errors become a queue, and a few readers.
+    Sqlite {
+        /// The connections that read.
+        read: SqlitePool,
+        /// The connection that writes.
+        write: SqlitePool,
+    },
+    /// A server.
+    Postgres {
+        /// The connections.
+        pool: PgPool,
+        /// When the server last turned out to be away or read-only.
+        suspicion: Suspicion,
+    },
+}
+
+/// The same migrations for both engines: same names, same order, other words.
+#[derive(Debug)]
+pub struct Migrations {
+    /// For SQLite.
+    pub sqlite: Migrator,
+    /// For PostgreSQL.
+    pub postgres: Migrator,
+}
+
+impl Db {
+    /// Opens the database lazily: nothing is reached before the first statement.
+    ///
+    /// # Errors
+    ///
+    /// A URL that is neither `sqlite:` nor `postgres:`, or that cannot be read.
+    pub fn open(url: &SecretString) -> anyhow::Result<Self> {
+        let url = url.expose_secret();
+        match url.split_once(':') {
+            Some(("sqlite", _)) => Self::open_sqlite(url),
+            Some(("postgres" | "postgresql", _)) => Self::open_postgres(url),
+            // The URL itself may hold a password.
+            _ => bail!("a database URL begins with `sqlite:` or `postgres:`"),
+        }
+    }
+
+    fn open_sqlite(url: &str) -> anyhow::Result<Self> {
+        let options = SqliteConnectOptions::from_str(url)
+            .context("cannot read the SQLite URL")?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .test_before_acquire(false)
+                // Recycling a connection to a file gains nothing.
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .connect_lazy_with(options.clone())
+        };
+        Ok(Self::Sqlite {
+            read: pool(SQLITE_READERS),
+            write: pool(1),
+        })
+    }
+
+    fn open_postgres(url: &str) -> anyhow::Result<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .context("cannot read the PostgreSQL URL")?
+            .options([(
+                "statement_timeout",
+                STATEMENT_TIMEOUT.as_millis().to_string(),
+            )]);
+        let suspicion = Suspicion::default();
+        let suspect = suspicion.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .min_connections(1)
+            .acquire_timeout(STATEMENT_TIMEOUT)
+            // A ping before each statement would double the round trips; `Suspicion` replaces
+            // the connections that an outage or a fail-over has spoilt.
+            .test_before_acquire(false)
+            .before_acquire(move |_, metadata| {
+                let fresh = suspect.is_younger(metadata.age);
+                Box::pin(async move { Ok(fresh) })
+            })
+            .connect_lazy_with(options);
+        Ok(Self::Postgres { pool, suspicion })
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be reached, or a migration failed.
+    pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite { write, .. } => migrations.sqlite.run(write).await,
+            Self::Postgres { pool, .. } => migrations.postgres.run(pool).await,
+        }
+        .context("cannot bring the database's schema up to date")
+    }
+
+    /// Waits until the database is there and its schema is at least as new as `migrations`.
+    pub async fn ready(&self, migrations: &Migrations) {
+        let mut told = None;
+        while let Err(reason) = self.check_schema(migrations).await {
+            let reason = reason.to_string();
+            if told.as_ref() != Some(&reason) {
+                tracing::warn!(reason, "waiting for the database");
+                told = Some(reason);
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    async fn check_schema(&self, migrations: &Migrations) -> anyhow::Result<()> {
+        const APPLIED: &str = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
+        let (migrator, applied) = match self {
+            Self::Sqlite { read, .. } => (
+                &migrations.sqlite,
+                sqlx::query_scalar::<_, Option<i64>>(APPLIED)
+                    .fetch_one(read)
+                    .await,
+            ),
+            Self::Postgres { pool, .. } => (
+                &migrations.postgres,
+                sqlx::query_scalar::<_, Option<i64>>(APPLIED)
+                    .fetch_one(pool)
+                    .await,
+            ),
+        };
+        let wanted = migrator
+            .iter()
+            .map(|migration| migration.version)
+            .max()
+            .unwrap_or(0);
+        let found = match applied {
+            Ok(version) => version.unwrap_or(0),
+            Err(sqlx::Error::Database(cause)) if is_missing_table(cause.as_ref()) => 0,
+            Err(error) => return Err(error).context("the database cannot be reached"),
+        };
+        if found < wanted {
+            bail!("the schema is at version {found}, wanted is {wanted}: run `migrate`");
+        }
+        Ok(())
+    }
+
+    /// Translates a failed statement, and takes note when it tells of an outage.
+    pub fn failed(&self, error: sqlx::Error) -> StoreError {
+        let error = StoreError::from(error);
+        if let (Self::Postgres { suspicion, .. }, StoreError::Unavailable(cause)) = (self, &error)
+            && spoils_connections(cause)
+        {
+            suspicion.raise();
+        }
+        error
+    }
+
+    /// Connections open and connections idle, for metrics.
+    pub fn connections(&self) -> (u32, usize) {
+        match self {
+            Self::Sqlite { read, write } => (
+                read.size() + write.size(),
+                read.num_idle() + write.num_idle(),
+            ),
+            Self::Postgres { pool, .. } => (pool.size(), pool.num_idle()),
+        }
+    }
+
+    /// Closes every connection; SQLite folds its journal into the file.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres { pool, .. } => pool.close().await,
+        }
+    }
+}
+
+fn is_missing_table(cause: &dyn sqlx::error::DatabaseError) -> bool {
+    cause.code().as_deref() == Some("42P01") || cause.message().starts_with("no such table")
+}
+
+/// Whether an error speaks of the connection's server rather than of the statement's own time.
+fn spoils_connections(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(cause) => cause
+            .code()
+            .is_some_and(|code| code == "25006" || code.starts_with("57P")),
+        sqlx::Error::PoolTimedOut => false,
+        _ => true,
+    }
+}
+
+/// Remembers since when connections are not to be trusted.
+///
+/// After a fail-over a pooled connection stays on the demoted server: a ping passes and every
+/// write fails. So one failure that speaks of the server condemns every connection opened before.
+#[derive(Clone, Debug)]
+pub struct Suspicion {
+    origin: Instant,
+    raised_millis: Arc<AtomicU64>,
+}
+
+impl Default for Suspicion {
+    fn default() -> Self {
+        Self {
+            origin: Instant::now(),
+            raised_millis: Arc::new(AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Suspicion {
+    fn now_millis(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn raise(&self) {
+        self.raised_millis
+            .store(self.now_millis().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether a connection of this age was opened after the last suspicion.
+    fn is_younger(&self, age: Duration) -> bool {
+        let raised = self.raised_millis.load(Ordering::Relaxed);
+        if raised == 0 {
+            return true;
+        }
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        self.now_millis().saturating_sub(age) > raised
+    }
+}

@@ -1,0 +1,182 @@
+//! The server that every service uses: health, reflection, metrics, and a stop without loss.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::{Layer, Service};
+
+use crate::{admin::Readiness, shutdown::Drain};
+
+/// The largest message accepted, in bytes: a batch of the largest posts with room to spare.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How a server behaves beside what it answers.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The full names of the services it is: what its callers check before they trust it.
+    pub names: Vec<&'static str>,
+    /// Whether reflection is answered.
+    pub reflection: bool,
+    /// How it stops.
+    pub drain: Drain,
+    /// Where it says that it is ready.
+    pub readiness: Readiness,
+}
+
+/// Serves `routes` until `shutdown`, then drains.
+///
+/// # Errors
+///
+/// The listener failed.
+pub async fn serve(
+    routes: Routes,
+    options: ServerOptions,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    report(&reporter, &options.names, ServingStatus::Serving).await;
+    options.readiness.ready();
+
+    let mut router = Server::builder()
+        .layer(MeterLayer)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .add_routes(routes)
+        .add_service(health);
+    if options.reflection {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(minitwit_proto::DESCRIPTORS)
+            .build_v1()
+            .context("the descriptors cannot be read")?;
+        router = router.add_service(reflection);
+    }
+
+    let goaway = CancellationToken::new();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = router.serve_with_incoming_shutdown(incoming, goaway.clone().cancelled_owned());
+    let server = std::pin::pin!(server.fuse());
+    run_until_drained(server, &options, &reporter, shutdown, goaway).await
+}
+
+async fn run_until_drained(
+    mut server: Pin<&mut impl Future<Output = Result<(), tonic::transport::Error>>>,
+    options: &ServerOptions,
+    reporter: &HealthReporter,
+    shutdown: CancellationToken,
+    goaway: CancellationToken,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        ended = &mut server => return ended.context("the gRPC server failed"),
+        () = shutdown.cancelled() => {}
+    }
+    let hard_stop = tokio::time::sleep(options.drain.hard_stop);
+    options.readiness.draining();
+    report(reporter, &options.names, ServingStatus::NotServing).await;
+    tokio::select! {
+        ended = &mut server => return ended.context("the gRPC server failed"),
+        () = tokio::time::sleep(options.drain.lame_duck) => {}
+    }
+    goaway.cancel();
+    tokio::select! {
+        ended = &mut server => ended.context("the gRPC server failed"),
+        () = hard_stop => {
+            tracing::warn!("stopped with calls under way: the time to drain is over");
+            Ok(())
+        }
+    }
+}
+
+async fn report(reporter: &HealthReporter, names: &[&'static str], status: ServingStatus) {
+    for name in names.iter().copied().chain([""]) {
+        reporter.set_service_status(name, status).await;
+    }
+}
+
+/// Measures each call.
+#[derive(Clone, Copy, Debug)]
+struct MeterLayer;
+
+impl<S> Layer<S> for MeterLayer {
+    type Service = Meter<S>;
+
+    fn layer(&self, inner: S) -> Meter<S> {
+        Meter(inner)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Meter<S>(S);
+
+impl<S, B, R> Service<http::Request<B>> for Meter<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<R>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let began = Instant::now();
+        let method = request.uri().path().trim_start_matches('/').to_owned();
+        let answered = self.0.call(request);
+        Box::pin(async move {
+            let answer = answered.await?;
+            // A failed unary call carries its status in the head; a good one in the trailers.
+            let code = answer
+                .headers()
+                .get("grpc-status")
+                .and_then(|value| value.to_str().ok()?.parse().ok())
+                .map_or(tonic::Code::Ok, tonic::Code::from_i32);
+            metrics::histogram!(
+                "rpc_server_call_duration_seconds",
+                "rpc_method" => method, "rpc_response_status_code" => code_name(code),
+            )
+            .record(began.elapsed().as_secs_f64());
+            Ok(answer)
+        })
+    }
+}
+
+/// A status code as the OpenTelemetry conventions write it.
+pub fn code_name(code: tonic::Code) -> &'static str {
+    use tonic::Code as C;
+    match code {
+        C::Ok => "OK",
+        C::Cancelled => "CANCELLED",
+        C::Unknown => "UNKNOWN",
+        C::InvalidArgument => "INVALID_ARGUMENT",
+        C::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        C::NotFound => "NOT_FOUND",
+        C::AlreadyExists => "ALREADY_EXISTS",
+        C::PermissionDenied => "PERMISSION_DENIED",
+        C::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        C::FailedPrecondition => "FAILED_PRECONDITION",
+        C::Aborted => "ABORTED",
+        C::OutOfRange => "OUT_OF_RANGE",
+        C::Unimplemented => "UNIMPLEMENTED",
+        C::Internal => "INTERNAL",
+        C::Unavailable => "UNAVAILABLE",
+        C::DataLoss => "DATA_LOSS",
+        C::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,135 @@
+//! Results of single items of a list, on their way over the wire.
+
+use std::collections::BTreeMap;
+
+use minitwit_proto::common::v1::{Applied, ItemError, Superseded};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+/// The wire form of why one item failed.
+pub fn error(status: &Status) -> ItemError {
+    ItemError {
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+    }
+}
+
+/// Why one item failed, read back from the wire.
+pub fn status(error: ItemError) -> Status {
+    Status::new(Code::from_i32(error.code), error.message)
+}
+
+/// What became of a write of a state that carries a stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The state is as the write wanted it.
+    Applied,
+    /// The stored stamp is greater; nothing was changed.
+    Superseded(Uuid),
+}
+
+impl Written {
+    /// What became of a write with `stamp` after which `stored` is the stored stamp.
+    pub fn judge(stamp: Uuid, stored: Uuid) -> Self {
+        if stored > stamp {
+            Self::Superseded(stored)
+        } else {
+            Self::Applied
+        }
+    }
+}
+
+impl From<Written> for Result<Applied, Superseded> {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Applied => Ok(Applied {}),
+            Written::Superseded(stored) => Err(Superseded {
+                stored_stamp: stored.as_bytes().to_vec().into(),
+            }),
+        }
+    }
+}
+
+/// Reads an id from the wire.
+///
+/// # Errors
+///
+/// `InvalidArgument` when it is not 16 bytes long; `what` names the field.
+pub fn id(what: &str, bytes: &[u8]) -> Result<Uuid, Status> {
+    Uuid::from_slice(bytes).map_err(|_| {
+        Status::invalid_argument(format!("{what} must be 16 bytes, not {}", bytes.len()))
+    })
+}
+
+/// Reads ids that stand one behind the other.
+///
+/// # Errors
+///
+/// `InvalidArgument` when the length is not a multiple of 16; `what` names the field.
+pub fn ids(what: &str, bytes: &[u8]) -> Result<Vec<Uuid>, Status> {
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    if !rest.is_empty() {
+        return Err(Status::invalid_argument(format!(
+            "{what} must be a multiple of 16 bytes, not {}",
+            bytes.len()
+        )));
+    }
+    Ok(chunks
+        .iter()
+        .map(|chunk| Uuid::from_bytes(*chunk))
+        .collect())
+}
+
+/// Writes ids one behind the other.
+pub fn concat(ids: &[Uuid]) -> bytes::Bytes {
+    ids.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+/// Works on the valid items of a list and answers for each item in its place.
+///
+/// # Errors
+///
+/// What `work` says of the whole; it must answer each valid item, in order.
+pub async fn answer_each<T, O>(
+    items: impl IntoIterator<Item = Result<T, Status>>,
+    work: impl AsyncFnOnce(Vec<T>) -> Result<Vec<Result<O, Status>>, Status>,
+) -> Result<Vec<Result<O, Status>>, Status> {
+    let mut valid = Vec::new();
+    let mut refused = Vec::new();
+    for (place, item) in items.into_iter().enumerate() {
+        match item {
+            Ok(item) => valid.push(item),
+            Err(status) => refused.push((place, status)),
+        }
+    }
+    let mut results = if valid.is_empty() {
+        Vec::new()
+    } else {
+        work(valid).await?
+    };
+    // In ascending order, so that each insertion finds its final place.
+    for (place, status) in refused {
+        results.insert(place, Err(status));
+    }
+    Ok(results)
+}
+
+/// Of several writes of one state the one with the greatest stamp, in the order of the keys: rows
+/// that are always locked in one order cannot deadlock.
+pub fn last_writes<T, K: Ord>(
+    writes: &[T],
+    key: impl Fn(&T) -> K,
+    stamp: impl Fn(&T) -> Uuid,
+) -> Vec<&T> {
+    let mut last: BTreeMap<K, &T> = BTreeMap::new();
+    for write in writes {
+        last.entry(key(write))
+            .and_modify(|kept| {
+                if stamp(write) > stamp(kept) {
+                    *kept = write;
+                }
+            })
+            .or_insert(write);
+    }
+    last.into_values().collect()
+}

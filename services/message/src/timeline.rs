@@ -1,0 +1,302 @@
+//! Timelines and their versions, in the words that each engine is quick with.
+//!
+//! A message never changes once written, so the ids that a timeline lists say all there is to say
+//! of it: its version is a hash of them, an index-only scan. The newest id would not do: with
+//! several writers ids do not appear in commit order, and a flag takes one away without adding any.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chassis::{
+    db::Db,
+    statement::{Access, Column, Kind, Statement},
+    store::StoreError,
+};
+use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use crate::store::{Message, Scope, Timeline, TimelineQuery};
+
+/// How many statements of different limits are kept; a client that counts `no` upwards must not
+/// fill the memory.
+const STATEMENTS_MAX: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Timelines {
+    db: Db,
+    statements: Mutex<HashMap<(Question, Answer, u32), Arc<Statement>>>,
+}
+
+/// What a PostgreSQL statement asks; its limit stands literally in it, because with a limit as a
+/// parameter each execution is planned again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Question {
+    /// Everybody's messages; input: `before`.
+    Public,
+    /// One author's messages; input: `author_id`, `before`.
+    Author,
+    /// Several authors' messages merged into one page; input: an author a row.
+    Merged,
+}
+
+/// How much of the page is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Answer {
+    Version,
+    Messages,
+}
+
+/// A page as PostgreSQL hands it over: one row, whatever its length.
+#[derive(sqlx::FromRow)]
+struct Page {
+    version: i64,
+    ids: Vec<Uuid>,
+    author_ids: Vec<Uuid>,
+    texts: Vec<String>,
+}
+
+impl From<Page> for Timeline {
+    fn from(page: Page) -> Self {
+        let messages = page
+            .ids
+            .into_iter()
+            .zip(page.author_ids)
+            .zip(page.texts)
+            .map(|((id, author_id), text)| Message {
+                id,
+                author_id,
+                text,
+            })
+            .collect();
+        Self {
+            version: page.version,
+            messages,
+        }
+    }
+}
+
+impl Timelines {
+    pub(crate) fn new(db: Db) -> Self {
+        Self {
+            db,
+            statements: Mutex::default(),
+        }
+    }
+
+    pub(crate) async fn versions(&self, queries: &[TimelineQuery]) -> Result<Vec<i64>, StoreError> {
+        let read = match &self.db {
+            Db::Sqlite { read, .. } => read,
+            Db::Postgres { pool, .. } => {
+                let rows: Vec<(i64,)> = self.ask_postgres(pool, Answer::Version, queries).await?;
+                return Ok(rows.into_iter().map(|(version,)| version).collect());
+            }
+        };
+        let mut versions = Vec::with_capacity(queries.len());
+        for query in queries {
+            let ids: Vec<(Uuid,)> = self.ask_sqlite(read, "id", query).await?;
+            versions.push(version_of(ids.iter().map(|(id,)| id)));
+        }
+        Ok(versions)
+    }
+
+    pub(crate) async fn list(
+        &self,
+        queries: &[TimelineQuery],
+    ) -> Result<Vec<Timeline>, StoreError> {
+        let read = match &self.db {
+            Db::Sqlite { read, .. } => read,
+            Db::Postgres { pool, .. } => {
+                let pages: Vec<Page> = self.ask_postgres(pool, Answer::Messages, queries).await?;
+                return Ok(pages.into_iter().map(Timeline::from).collect());
+            }
+        };
+        let mut timelines = Vec::with_capacity(queries.len());
+        for query in queries {
+            let messages: Vec<Message> =
+                self.ask_sqlite(read, "id, author_id, text", query).await?;
+            let version = version_of(messages.iter().map(|message| &message.id));
+            timelines.push(Timeline { version, messages });
+        }
+        Ok(timelines)
+    }
+
+    /// SQLite is a function call away, so there is nothing to share: one query after the other.
+    async fn ask_sqlite<R>(
+        &self,
+        pool: &SqlitePool,
+        columns: &str,
+        query: &TimelineQuery,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let whose = match &query.scope {
+            Scope::Everybody => "true",
+            Scope::Authors(authors) if authors.len() == 1 => "author_id = $3",
+            Scope::Authors(_) => "author_id IN (SELECT unhex(value) FROM json_each($3))",
+        };
+        let sql = format!(
+            "SELECT {columns} FROM message WHERE {whose} AND id < $1 AND NOT flagged
+             ORDER BY id DESC LIMIT $2"
+        );
+        let ask = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(query.before)
+            .bind(query.limit);
+        let ask = match &query.scope {
+            Scope::Everybody => ask,
+            Scope::Authors(authors) if authors.len() == 1 => ask.bind(authors[0]),
+            Scope::Authors(authors) => ask.bind(json_of(authors)),
+        };
+        ask.fetch_all(pool)
+            .await
+            .map_err(|error| self.db.failed(error))
+    }
+
+    /// Queries of one kind and limit go together; each answers with one row.
+    async fn ask_postgres<R>(
+        &self,
+        pool: &PgPool,
+        answer: Answer,
+        queries: &[TimelineQuery],
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut groups: BTreeMap<(Question, u32), Vec<usize>> = BTreeMap::new();
+        let mut merged = Vec::new();
+        for (place, query) in queries.iter().enumerate() {
+            match Question::of(query) {
+                Question::Merged => merged.push((Question::Merged, query.limit, vec![place])),
+                question => groups
+                    .entry((question, query.limit))
+                    .or_default()
+                    .push(place),
+            }
+        }
+        let groups = groups
+            .into_iter()
+            .map(|((question, limit), places)| (question, limit, places));
+
+        let mut rows: Vec<Option<R>> = queries.iter().map(|_| None).collect();
+        for (question, limit, places) in groups.chain(merged) {
+            let statement = self.statement(question, answer, limit);
+            let asked = places.iter().map(|&place| &queries[place]);
+            let found = statement
+                .fetch_postgres(&self.db, pool, question.input(asked))
+                .await?;
+            for (place, row) in places.into_iter().zip(found) {
+                rows[place] = Some(row);
+            }
+        }
+        let complete: Option<Vec<R>> = rows.into_iter().collect();
+        complete.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))
+    }
+
+    fn statement(&self, question: Question, answer: Answer, limit: u32) -> Arc<Statement> {
+        let mut statements = self
+            .statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if statements.len() >= STATEMENTS_MAX {
+            statements.clear();
+        }
+        let made = statements
+            .entry((question, answer, limit))
+            .or_insert_with(|| Arc::new(question.statement(answer, limit)));
+        Arc::clone(made)
+    }
+}
+
+impl Question {
+    fn of(query: &TimelineQuery) -> Self {
+        match &query.scope {
+            Scope::Everybody => Self::Public,
+            Scope::Authors(authors) if authors.len() == 1 => Self::Author,
+            Scope::Authors(_) => Self::Merged,
+        }
+    }
+
+    fn input<'a>(self, queries: impl Iterator<Item = &'a TimelineQuery>) -> Vec<Column> {
+        let mut authors = Vec::new();
+        let mut before = Vec::new();
+        for query in queries {
+            match &query.scope {
+                Scope::Everybody => before.push(query.before),
+                Scope::Authors(several) => {
+                    authors.extend_from_slice(several);
+                    before.extend(several.iter().map(|_| query.before));
+                }
+            }
+        }
+        match self {
+            Self::Public => vec![Column::Id(before)],
+            Self::Author | Self::Merged => vec![Column::Id(authors), Column::Id(before)],
+        }
+    }
+
+    fn statement(self, answer: Answer, limit: u32) -> Statement {
+        let (summary, select) = match answer {
+            Answer::Version => ("SELECT timeline version", "VERSION AS version"),
+            Answer::Messages => (
+                "SELECT timeline",
+                "VERSION AS version, COALESCE(array_agg(id), '{}') AS ids,
+                 COALESCE(array_agg(author_id), '{}') AS author_ids,
+                 COALESCE(array_agg(text), '{}') AS texts",
+            ),
+        };
+        // Order does not matter to a version: a set of ids has just one.
+        let select = select.replace("VERSION", "COALESCE(bit_xor(uuid_hash_extended(id, 0)), 0)");
+        let columns = if answer == Answer::Version {
+            "id"
+        } else {
+            "id, author_id, text"
+        };
+        let page = |whose: &str| {
+            format!(
+                "(SELECT {columns} FROM message WHERE {whose} id < input.before AND NOT flagged
+                  ORDER BY id DESC LIMIT {limit}) AS page"
+            )
+        };
+        let each = |page: String| {
+            format!(
+                "SELECT answer.* FROM {{input}}
+                 CROSS JOIN LATERAL (SELECT {select} FROM {page}) AS answer ORDER BY ord"
+            )
+        };
+        let by_author = [("author_id", Kind::Id), ("before", Kind::Id)];
+        let (sql, input) = match self {
+            Self::Public => (each(page("")), &by_author[1..]),
+            Self::Author => (
+                each(page("author_id = input.author_id AND")),
+                &by_author[..],
+            ),
+            Self::Merged => (
+                format!(
+                    "SELECT {select} FROM (SELECT page.* FROM {{input}} CROSS JOIN LATERAL {}
+                     ORDER BY page.id DESC LIMIT {limit}) AS page",
+                    page("author_id = input.author_id AND")
+                ),
+                &by_author[..],
+            ),
+        };
+        Statement::per_engine(Access::Read, summary, "", &sql, input)
+    }
+}
+
+/// The version that SQLite cannot compute: the ids' random halves, folded.
+fn version_of<'a>(ids: impl Iterator<Item = &'a Uuid>) -> i64 {
+    ids.fold(0, |version, id| {
+        let (high, low) = id.as_u64_pair();
+        version ^ (high.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ low).cast_signed()
+    })
+}
+
+fn json_of(ids: &[Uuid]) -> String {
+    let quoted: Vec<String> = ids
+        .iter()
+        .map(|id| format!("\"{}\"", id.simple()))
+        .collect();
+    format!("[{}]", quoted.join(","))
+}
