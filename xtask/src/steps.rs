@@ -1,0 +1,137 @@
+//! Steps that are run one after the other, whatever becomes of each, and summed up at the end.
+
+use std::{
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+
+/// How a step ended that did not fail.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    /// It cannot run here; the reason, and what would help.
+    Skipped(String),
+}
+
+/// The steps so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    title: &'static str,
+    outcome: anyhow::Result<Outcome>,
+    time: Duration,
+}
+
+impl Report {
+    /// Runs a step under its title; tells whether it passed.
+    pub(crate) fn step(
+        &mut self,
+        title: &'static str,
+        run: impl FnOnce() -> anyhow::Result<Outcome>,
+    ) -> bool {
+        println!("\n== {title}");
+        let start = Instant::now();
+        let outcome = run();
+        let time = start.elapsed();
+        println!("== {}", describe(title, &outcome, time));
+        let passed = matches!(outcome, Ok(Outcome::Passed));
+        self.rows.push(Row {
+            title,
+            outcome,
+            time,
+        });
+        passed
+    }
+
+    /// Names a step that an earlier one made pointless.
+    pub(crate) fn skip(&mut self, title: &'static str, reason: &str) {
+        self.step(title, || Ok(Outcome::Skipped(reason.to_owned())));
+    }
+
+    /// Prints the table and, as the last line, the counts.
+    pub(crate) fn finish(self) -> ExitCode {
+        println!("\n== Summary");
+        for row in &self.rows {
+            println!("{}", describe(row.title, &row.outcome, row.time));
+        }
+        let count = |wanted: fn(&Row) -> bool| self.rows.iter().filter(|row| wanted(row)).count();
+        let failed = count(|row| row.outcome.is_err());
+        let skipped = count(|row| matches!(row.outcome, Ok(Outcome::Skipped(_))));
+        let passed = self.rows.len() - failed - skipped;
+        // The form that CI systems look for, alone on its line.
+        println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+        if failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn describe(title: &str, outcome: &anyhow::Result<Outcome>, time: Duration) -> String {
+    let seconds = time.as_secs_f32();
+    match outcome {
+        Ok(Outcome::Passed) => format!("passed   {title:<16} {seconds:>6.1} s"),
+        Ok(Outcome::Skipped(reason)) => format!("skipped  {title:<16}          {reason}"),
+        Err(error) => format!("FAILED   {title:<16} {seconds:>6.1} s  {error:#}"),
+    }
+}
+
+/// Runs a command in the open: what it does and writes is shown as it comes.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<Outcome> {
+    let line = command_line(command);
+    println!("$ {line}");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed, {status}");
+    }
+    Ok(Outcome::Passed)
+}
+
+/// A command as one would type it.
+fn command_line(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    std::iter::once(name)
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_does_not_stop_the_others_and_fails_the_whole() {
+        let mut report = Report::default();
+
+        assert!(!report.step("one", || bail!("no")));
+        assert!(report.step("two", || Ok(Outcome::Passed)));
+        assert_eq!(report.finish(), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn a_skipped_step_does_not_fail_the_whole() {
+        let mut report = Report::default();
+        report.skip("one", "not here");
+
+        assert_eq!(report.finish(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named() {
+        let error = run(Command::new("/bin/sh").args(["-c", "exit 3"])).unwrap_err();
+
+        assert_eq!(error.to_string(), "`sh -c exit 3` failed, exit status: 3");
+    }
+}
