@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod args;
 pub mod batch;
+pub mod conditional;
 pub mod db;
 pub mod deadline;
 pub mod grpc;
@@ -15,6 +16,7 @@ pub mod item;
 pub mod pool;
 pub mod process;
 pub mod shutdown;
+pub mod skew;
 pub mod stamp;
 pub mod statement;
 pub mod store;

@@ -4,7 +4,13 @@
 //! handed over is the one thing in which the engines differ (arrays in PostgreSQL, one JSON text in
 //! SQLite), so it is written here, once; the statement itself is written once as well.
 
-use std::{fmt::Write as _, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use metrics::Histogram;
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
@@ -146,6 +152,61 @@ impl Statement {
         }
         query.fetch_all(pool).await
     }
+}
+
+/// How many statements of different limits are kept; a client that counts a limit upwards must not
+/// fill the memory.
+const LIMITS_MAX: usize = 64;
+
+/// PostgreSQL statements of several kinds whose limit stands literally in them: with a limit as a
+/// parameter each execution is planned again.
+#[derive(Debug)]
+pub struct ByLimit<K> {
+    made: Mutex<HashMap<(K, u32), Arc<Statement>>>,
+}
+
+impl<K> Default for ByLimit<K> {
+    fn default() -> Self {
+        Self {
+            made: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> ByLimit<K> {
+    /// The statement of a kind and limit, made if it is not there yet.
+    pub fn get(&self, kind: K, limit: u32, make: impl FnOnce() -> Statement) -> Arc<Statement> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.len() >= LIMITS_MAX && !made.contains_key(&(kind, limit)) {
+            made.clear();
+        }
+        let statement = made
+            .entry((kind, limit))
+            .or_insert_with(|| Arc::new(make()));
+        Arc::clone(statement)
+    }
+}
+
+/// The places of queries, those of the same key together: they go into one statement.
+pub fn grouped<Q, K: Ord>(queries: &[Q], key: impl Fn(&Q) -> K) -> BTreeMap<K, Vec<usize>> {
+    let mut groups: BTreeMap<K, Vec<usize>> = BTreeMap::new();
+    for (place, query) in queries.iter().enumerate() {
+        groups.entry(key(query)).or_default().push(place);
+    }
+    groups
+}
+
+/// The answers to [`grouped`] queries, each brought with its query's place, in the order asked.
+///
+/// # Errors
+///
+/// There is not an answer to each of the `asked` queries.
+pub fn in_order<R>(mut answers: Vec<(usize, R)>, asked: usize) -> Result<Vec<R>, StoreError> {
+    if answers.len() != asked {
+        return Err(StoreError::Database(sqlx::Error::RowNotFound));
+    }
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
 /// `unnest` of one array a column.

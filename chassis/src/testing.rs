@@ -2,7 +2,9 @@
 
 mod database;
 mod patience;
+mod service;
 
 pub use database::{Engine, TestDatabase, empty_database};
 pub use minitwit_postgres::{Cluster, ClusterOptions, free_port};
 pub use patience::eventually;
+pub use service::RunningService;

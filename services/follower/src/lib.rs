@@ -1,1 +1,49 @@
-//! The follower service.
+//! The follower service: owns who follows whom, and nothing else.
+//!
+//! It promises that of all writes of an edge the one with the greatest stamp wins, whenever and
+//! however often each of them arrives; that an acknowledged write is durable; and that a list's
+//! version changes exactly when the accounts it lists do. Accounts are known to it by id alone.
+
+use chassis::{db::Migrations, grpc, process::ServiceConfig};
+use minitwit_proto::follower::v1::follower_service_server::{FollowerServiceServer, SERVICE_NAME};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::{service::Follows, store::SqlFollowerStore};
+
+mod list;
+pub mod service;
+pub mod store;
+mod work;
+
+/// The schema of the service's database.
+pub fn migrations() -> Migrations {
+    Migrations {
+        sqlite: sqlx::migrate!("./migrations/sqlite"),
+        postgres: sqlx::migrate!("./migrations/postgres"),
+    }
+}
+
+/// Serves on `listener` until `shutdown`, then drains.
+///
+/// # Errors
+///
+/// The configuration is not valid, or the listener failed.
+pub async fn serve(
+    config: ServiceConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(db) = config.database(&migrations(), &shutdown).await? else {
+        return Ok(());
+    };
+    let follows = Follows::new(SqlFollowerStore::new(db.clone()));
+    let routes = Routes::new(
+        FollowerServiceServer::new(follows).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    let options = config.server_options(vec![SERVICE_NAME]);
+    let outcome = grpc::serve(routes, options, listener, shutdown).await;
+    db.close().await;
+    outcome
+}

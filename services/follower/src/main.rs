@@ -1,3 +1,17 @@
-//! The follower service as its own process.
+//! The follower service as its own process: one per Swarm task.
 
-fn main() {}
+use std::process::ExitCode;
+
+use chassis::process::ServiceProcess;
+
+fn main() -> ExitCode {
+    ServiceProcess {
+        name: "follower",
+        binary: "minitwit-follower",
+        about: "The follower service of MiniTwit: who follows whom",
+        listen: "127.0.0.1:5012",
+        listen_admin: "127.0.0.1:5022",
+        migrations: minitwit_follower::migrations,
+    }
+    .run(minitwit_follower::serve)
+}

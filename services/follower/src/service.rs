@@ -1,0 +1,191 @@
+//! The gRPC face of the follower service: validate, batch, translate. Nothing else.
+
+use std::sync::Arc;
+
+use chassis::{
+    batch::{Batcher, Chunked, Limits, Work},
+    conditional::Conditional,
+    deadline::Deadline,
+    item::{self, answer_each},
+};
+use minitwit_proto::{
+    common::v1::Unchanged,
+    follower::v1::{
+        self as proto, follower_service_server::FollowerService, list_follows_result,
+        set_follow_result,
+    },
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    store::{Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery},
+    work::{Check, Count, List, Set},
+};
+
+/// The longest page of a list.
+pub const LIMIT_MAX: u32 = 20_000;
+
+/// Two statements at a time leave the other connections to the other kinds of calls.
+const LIMITS: Limits = Limits {
+    lanes: 2,
+    batch_weight_max: 256,
+    queue_max: 1024,
+};
+
+/// The service over a store.
+pub struct Follows<S: FollowerStore> {
+    set: Batcher<Chunked<Set<S>>>,
+    list: Batcher<Chunked<List<S>>>,
+    check: Batcher<Chunked<Check<S>>>,
+    count: Batcher<Chunked<Count<S>>>,
+}
+
+impl<S: FollowerStore> Follows<S> {
+    /// The service over `store`.
+    pub fn new(store: S) -> Self {
+        let store = Arc::new(store);
+        Self {
+            set: batcher("follower.set", Set(Arc::clone(&store))),
+            list: batcher("follower.list", List(Arc::clone(&store))),
+            check: batcher("follower.check", Check(Arc::clone(&store))),
+            count: batcher("follower.count", Count(store)),
+        }
+    }
+}
+
+fn batcher<W: Work>(name: &'static str, work: W) -> Batcher<Chunked<W>> {
+    Batcher::new(name, LIMITS, Chunked(work))
+}
+
+#[tonic::async_trait]
+impl<S: FollowerStore> FollowerService for Follows<S> {
+    async fn set_follows(
+        &self,
+        request: Request<proto::SetFollowsRequest>,
+    ) -> Result<Response<proto::SetFollowsResponse>, Status> {
+        use set_follow_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let updates = request.into_inner().updates;
+        let updates = updates.iter().map(follow_update);
+        let set = answer_each(updates, async |valid| self.set.call(valid, deadline).await).await?;
+        let results = set.into_iter().map(|set| match set.map(Result::from) {
+            Ok(Ok(applied)) => Outcome::Applied(applied),
+            Ok(Err(superseded)) => Outcome::Superseded(superseded),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::SetFollowResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::SetFollowsResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn list_follows(
+        &self,
+        request: Request<proto::ListFollowsRequest>,
+    ) -> Result<Response<proto::ListFollowsResponse>, Status> {
+        use list_follows_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let queries = request.into_inner().queries;
+        let queries = queries.iter().map(conditional);
+        let listed =
+            answer_each(queries, async |valid| self.list.call(valid, deadline).await).await?;
+        let results = listed.into_iter().map(|listed| match listed {
+            Ok(Some(list)) => Outcome::List(list_to_wire(&list)),
+            Ok(None) => Outcome::Unchanged(Unchanged {}),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::ListFollowsResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::ListFollowsResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn check_follows(
+        &self,
+        request: Request<proto::CheckFollowsRequest>,
+    ) -> Result<Response<proto::CheckFollowsResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let checks = request.into_inner().checks;
+        let edges = checks
+            .iter()
+            .map(|check| edge(&check.follower_id, &check.followee_id))
+            .collect::<Result<_, _>>()?;
+        let following = self.check.call(edges, deadline).await?;
+        let following = following.into_iter().collect::<Result<_, _>>()?;
+        Ok(Response::new(proto::CheckFollowsResponse { following }))
+    }
+
+    async fn count_follows(
+        &self,
+        request: Request<proto::CountFollowsRequest>,
+    ) -> Result<Response<proto::CountFollowsResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let ids = request.into_inner().account_ids;
+        let ids: Vec<Uuid> = ids
+            .iter()
+            .map(|id| item::id("account_id", id))
+            .collect::<Result<_, _>>()?;
+        let counts = self.count.call(ids, deadline).await?;
+        let counts = counts
+            .into_iter()
+            .map(|counts| counts.map(counts_to_wire))
+            .collect::<Result<_, _>>()?;
+        Ok(Response::new(proto::CountFollowsResponse { counts }))
+    }
+}
+
+fn edge(from: &[u8], to: &[u8]) -> Result<Edge, Status> {
+    Ok(Edge {
+        follower_id: item::id("follower_id", from)?,
+        followee_id: item::id("followee_id", to)?,
+    })
+}
+
+fn follow_update(update: &proto::FollowUpdate) -> Result<FollowUpdate, Status> {
+    Ok(FollowUpdate {
+        edge: edge(&update.follower_id, &update.followee_id)?,
+        following: update.following,
+        stamp: item::id("stamp", &update.stamp)?,
+    })
+}
+
+fn conditional(query: &proto::FollowsQuery) -> Result<Conditional<FollowsQuery>, Status> {
+    use proto::Direction as Wire;
+    let direction = match query.direction() {
+        Wire::Followees => Direction::Followees,
+        Wire::Followers => Direction::Followers,
+        Wire::Unspecified => return Err(Status::invalid_argument("a list needs a direction")),
+    };
+    let after = match query.after_id.as_ref() {
+        [] => Uuid::nil(),
+        id => item::id("after_id", id)?,
+    };
+    Ok(Conditional {
+        query: FollowsQuery {
+            account_id: item::id("account_id", &query.account_id)?,
+            direction,
+            limit: query.limit.min(LIMIT_MAX),
+            after,
+        },
+        known: query.known_version,
+    })
+}
+
+fn list_to_wire(list: &FollowList) -> proto::FollowList {
+    proto::FollowList {
+        version: list.version,
+        ids: item::concat(&list.ids),
+    }
+}
+
+fn counts_to_wire(counts: FollowCounts) -> proto::FollowCounts {
+    proto::FollowCounts {
+        followees: counts.followees,
+        followers: counts.followers,
+    }
+}

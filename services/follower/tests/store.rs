@@ -1,0 +1,359 @@
+//! The promises that every [`FollowerStore`] keeps, checked on each engine.
+
+use chassis::{
+    item::Written,
+    stamp::Clock,
+    testing::{Engine, TestDatabase, empty_database},
+};
+use minitwit_follower::{
+    migrations,
+    store::{
+        Direction, Edge, FollowCounts, FollowUpdate, FollowerStore, FollowsQuery, SqlFollowerStore,
+    },
+};
+use uuid::Uuid;
+
+const NOBODY: [Uuid; 0] = [];
+
+async fn who_is_followed_is_listed_once(store: impl FollowerStore) {
+    let [alice, bob, carol] = accounts();
+    follow(&store, alice, carol).await;
+    follow(&store, alice, bob).await;
+    follow(&store, alice, bob).await;
+
+    assert_eq!(followees(&store, alice).await, [bob, carol]);
+    assert_eq!(followers(&store, bob).await, [alice]);
+    assert_eq!(followees(&store, bob).await, NOBODY);
+}
+
+async fn who_was_unfollowed_is_listed_no_longer(store: impl FollowerStore) {
+    let [alice, bob, carol] = accounts();
+    follow(&store, alice, bob).await;
+    follow(&store, alice, carol).await;
+    assert_eq!(unfollow(&store, alice, bob).await, Written::Applied);
+
+    assert_eq!(followees(&store, alice).await, [carol]);
+    assert_eq!(followers(&store, bob).await, NOBODY);
+    assert_eq!(check(&store, alice, bob).await, [false]);
+
+    follow(&store, alice, bob).await;
+    assert_eq!(followees(&store, alice).await, [bob, carol]);
+}
+
+async fn unfollowing_whom_one_does_not_follow_succeeds(store: impl FollowerStore) {
+    let [alice, bob, _] = accounts();
+    assert_eq!(unfollow(&store, alice, bob).await, Written::Applied);
+    assert_eq!(followees(&store, alice).await, NOBODY);
+}
+
+async fn one_may_follow_oneself(store: impl FollowerStore) {
+    let [alice, ..] = accounts();
+    assert_eq!(follow(&store, alice, alice).await, Written::Applied);
+
+    assert_eq!(followees(&store, alice).await, [alice]);
+    assert_eq!(followers(&store, alice).await, [alice]);
+    assert_eq!(check(&store, alice, alice).await, [true]);
+}
+
+async fn a_frozen_follow_changes_nothing_after_a_newer_unfollow(store: impl FollowerStore) {
+    let [alice, bob, _] = accounts();
+    let clock = Clock::default();
+    let frozen = update(alice, bob, true, clock.stamp());
+    let newer = update(alice, bob, false, clock.stamp());
+
+    assert_eq!(set(&store, vec![newer]).await, [Written::Applied]);
+    let late = set(&store, vec![frozen]).await;
+    assert_eq!(late, [Written::Superseded(newer.stamp)]);
+    assert_eq!(followees(&store, alice).await, NOBODY);
+    assert_eq!(followers(&store, bob).await, NOBODY);
+}
+
+async fn a_repeated_write_succeeds_again(store: impl FollowerStore) {
+    let [alice, bob, _] = accounts();
+    let write = update(alice, bob, true, Clock::default().stamp());
+
+    for _ in 0..2 {
+        assert_eq!(set(&store, vec![write]).await, [Written::Applied]);
+        assert_eq!(followees(&store, alice).await, [bob]);
+    }
+}
+
+async fn of_one_batch_the_greatest_stamp_wins(store: impl FollowerStore) {
+    let [alice, bob, carol] = accounts();
+    let clock = Clock::default();
+    let stamps: Vec<Uuid> = (0..4).map(|_| clock.stamp()).collect();
+    let batch = vec![
+        update(alice, bob, true, stamps[2]),
+        update(alice, carol, true, stamps[3]),
+        update(alice, bob, false, stamps[1]),
+        update(alice, bob, true, stamps[2]),
+    ];
+    assert_eq!(set(&store, batch).await, [Written::Applied; 4]);
+    assert_eq!(followees(&store, alice).await, [bob, carol]);
+
+    // What the whole batch lost against is told to each member of that edge, and to no other.
+    let batch = vec![
+        update(alice, bob, false, stamps[0]),
+        update(alice, carol, false, clock.stamp()),
+        update(alice, bob, false, stamps[1]),
+    ];
+    let lost = Written::Superseded(stamps[2]);
+    assert_eq!(set(&store, batch).await, [lost, Written::Applied, lost]);
+    assert_eq!(followees(&store, alice).await, [bob]);
+}
+
+async fn any_order_of_delivery_ends_alike(store: impl FollowerStore) {
+    let clock = Clock::default();
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let [alice, bob, _] = accounts();
+        let writes = [true, false, true].map(|on| update(alice, bob, on, clock.stamp()));
+        for place in order {
+            set(&store, vec![writes[place]]).await;
+        }
+        assert_eq!(check(&store, alice, bob).await, [true], "{order:?}");
+    }
+}
+
+async fn pages_show_each_account_once_and_in_order(store: impl FollowerStore) {
+    let [alice, ..] = accounts();
+    let clock = Clock::default();
+    let others: Vec<Uuid> = (0..10).map(|_| Uuid::now_v7()).collect();
+    let updates = others.iter().flat_map(|&other| {
+        [
+            update(alice, other, true, clock.stamp()),
+            update(other, alice, true, clock.stamp()),
+        ]
+    });
+    set(&store, updates.collect()).await;
+
+    for direction in [Direction::Followees, Direction::Followers] {
+        let mut seen = Vec::new();
+        let mut query = FollowsQuery {
+            limit: 3,
+            ..all(alice, direction)
+        };
+        loop {
+            let page = store.list(&[query]).await.unwrap().remove(0).ids;
+            let Some(&last) = page.last() else { break };
+            assert!(page.len() <= 3);
+            query.after = last;
+            seen.extend(page);
+        }
+        assert_eq!(seen, others);
+    }
+}
+
+async fn a_version_changes_exactly_when_its_list_does(store: impl FollowerStore) {
+    let [alice, bob, carol] = accounts();
+    let query = all(alice, Direction::Followees);
+    let first_only = FollowsQuery { limit: 1, ..query };
+    let versions = async || {
+        let queries = [query, first_only];
+        let versions = store.versions(&queries).await.unwrap();
+        let lists = store.list(&queries).await.unwrap();
+        let of_lists: Vec<i64> = lists.into_iter().map(|list| list.version).collect();
+        assert_eq!(versions, of_lists);
+        assert_eq!(versions, store.versions(&queries).await.unwrap());
+        versions
+    };
+
+    assert_eq!(versions().await, [0, 0]);
+    follow(&store, alice, bob).await;
+    let one = versions().await;
+    assert_ne!(one[0], 0);
+    follow(&store, alice, carol).await;
+    let two = versions().await;
+    assert_ne!(two[0], one[0]);
+    assert_eq!(two[1], one[1], "the first id is the same");
+    // Neither edges of others nor a follow of somebody already followed change a list.
+    follow(&store, bob, carol).await;
+    follow(&store, alice, carol).await;
+    assert_eq!(versions().await, two);
+    unfollow(&store, alice, carol).await;
+    assert_eq!(versions().await, one);
+}
+
+async fn lists_of_many_kinds_answer_in_their_places(store: impl FollowerStore) {
+    let [alice, bob, carol] = accounts();
+    follow(&store, alice, bob).await;
+    follow(&store, alice, carol).await;
+    follow(&store, carol, bob).await;
+    let few = |query| FollowsQuery { limit: 1, ..query };
+    let queries = [
+        all(alice, Direction::Followees),
+        all(bob, Direction::Followers),
+        few(all(alice, Direction::Followees)),
+        all(bob, Direction::Followees),
+        few(all(bob, Direction::Followers)),
+        all(carol, Direction::Followees),
+        FollowsQuery {
+            limit: 0,
+            ..all(alice, Direction::Followees)
+        },
+        all(alice, Direction::Followees),
+    ];
+    let lists = store.list(&queries).await.unwrap();
+    let ids: Vec<Vec<Uuid>> = lists.into_iter().map(|list| list.ids).collect();
+    let expected: [&[Uuid]; 8] = [
+        &[bob, carol],
+        &[alice, carol],
+        &[bob],
+        &[],
+        &[alice],
+        &[bob],
+        &[],
+        &[bob, carol],
+    ];
+    assert_eq!(ids, expected);
+}
+
+async fn an_unknown_account_has_an_empty_list_of_version_0(store: impl FollowerStore) {
+    let query = all(Uuid::now_v7(), Direction::Followers);
+    let lists = store.list(&[query]).await.unwrap();
+    assert_eq!(lists, [minitwit_follower::store::FollowList::default()]);
+    assert_eq!(store.versions(&[query]).await.unwrap(), [0]);
+}
+
+async fn edges_are_checked_in_order(store: impl FollowerStore) {
+    let [alice, bob, carol] = accounts();
+    follow(&store, alice, bob).await;
+    follow(&store, bob, carol).await;
+    unfollow(&store, bob, carol).await;
+
+    let edges = [
+        (bob, alice),
+        (alice, bob),
+        (bob, carol),
+        (alice, bob),
+        (alice, alice),
+    ];
+    let edges = edges.map(|(from, to)| edge(from, to)).to_vec();
+    let found = store.check(edges).await.unwrap();
+    assert_eq!(found, [false, true, false, true, false]);
+}
+
+async fn only_those_who_follow_are_counted(store: impl FollowerStore) {
+    let [alice, bob, carol] = accounts();
+    follow(&store, alice, bob).await;
+    follow(&store, alice, carol).await;
+    follow(&store, carol, bob).await;
+    unfollow(&store, alice, carol).await;
+
+    let counts = store
+        .count(vec![bob, Uuid::now_v7(), alice, bob])
+        .await
+        .unwrap();
+    let expected = [(0, 2), (0, 0), (1, 0), (0, 2)].map(|(followees, followers)| FollowCounts {
+        followees,
+        followers,
+    });
+    assert_eq!(counts, expected);
+}
+
+macro_rules! contract {
+    ($($promise:ident),+ $(,)?) => {
+        mod sqlite { $(#[tokio::test]
+            async fn $promise() {
+                let (store, _database) = super::open(super::Engine::Sqlite).await;
+                super::$promise(store).await;
+            })+ }
+        mod postgres { $(#[tokio::test]
+            async fn $promise() {
+                let (store, _database) = super::open(super::Engine::Postgres).await;
+                super::$promise(store).await;
+            })+ }
+    };
+}
+
+contract!(
+    who_is_followed_is_listed_once,
+    who_was_unfollowed_is_listed_no_longer,
+    unfollowing_whom_one_does_not_follow_succeeds,
+    one_may_follow_oneself,
+    a_frozen_follow_changes_nothing_after_a_newer_unfollow,
+    a_repeated_write_succeeds_again,
+    of_one_batch_the_greatest_stamp_wins,
+    any_order_of_delivery_ends_alike,
+    pages_show_each_account_once_and_in_order,
+    a_version_changes_exactly_when_its_list_does,
+    lists_of_many_kinds_answer_in_their_places,
+    an_unknown_account_has_an_empty_list_of_version_0,
+    edges_are_checked_in_order,
+    only_those_who_follow_are_counted,
+);
+
+async fn open(engine: Engine) -> (SqlFollowerStore, TestDatabase) {
+    let database = empty_database(engine).await;
+    let store = SqlFollowerStore::new(database.open(&migrations()).await);
+    (store, database)
+}
+
+/// Three accounts, ascending by id.
+fn accounts() -> [Uuid; 3] {
+    [(); 3].map(|()| Uuid::now_v7())
+}
+
+fn edge(follower_id: Uuid, followee_id: Uuid) -> Edge {
+    Edge {
+        follower_id,
+        followee_id,
+    }
+}
+
+fn update(from: Uuid, to: Uuid, following: bool, stamp: Uuid) -> FollowUpdate {
+    FollowUpdate {
+        edge: edge(from, to),
+        following,
+        stamp,
+    }
+}
+
+fn all(account_id: Uuid, direction: Direction) -> FollowsQuery {
+    FollowsQuery {
+        account_id,
+        direction,
+        limit: 20_000,
+        after: Uuid::nil(),
+    }
+}
+
+async fn set(store: &impl FollowerStore, updates: Vec<FollowUpdate>) -> Vec<Written> {
+    store.set(updates).await.unwrap()
+}
+
+async fn follow(store: &impl FollowerStore, from: Uuid, to: Uuid) -> Written {
+    set(store, vec![update(from, to, true, Uuid::now_v7())])
+        .await
+        .remove(0)
+}
+
+async fn unfollow(store: &impl FollowerStore, from: Uuid, to: Uuid) -> Written {
+    set(store, vec![update(from, to, false, Uuid::now_v7())])
+        .await
+        .remove(0)
+}
+
+async fn list(store: &impl FollowerStore, account: Uuid, direction: Direction) -> Vec<Uuid> {
+    let lists = store.list(&[all(account, direction)]).await.unwrap();
+    let [list] = lists.try_into().unwrap();
+    list.ids
+}
+
+async fn followees(store: &impl FollowerStore, account: Uuid) -> Vec<Uuid> {
+    list(store, account, Direction::Followees).await
+}
+
+async fn followers(store: &impl FollowerStore, account: Uuid) -> Vec<Uuid> {
+    list(store, account, Direction::Followers).await
+}
+
+async fn check(store: &impl FollowerStore, from: Uuid, to: Uuid) -> Vec<bool> {
+    store.check(vec![edge(from, to)]).await.unwrap()
+}
