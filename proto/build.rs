@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
     let descriptors = protox::compile(protos, ["."])?;
 
-    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
 
     // Ids and texts cross as `Bytes`: a slice of the received frame instead of a copy each.
