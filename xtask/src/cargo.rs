@@ -18,6 +18,13 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.args(arguments).current_dir(workspace());
+    // What cargo tells this program about its own package: some build scripts depend on it, and
+    // would run again after each change between `cargo` and `cargo xtask`.
+    let is_ours =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours)) {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -47,10 +54,14 @@ impl Tool {
 
     /// Builds it, away from the user's own programs.
     pub(crate) fn install(&self) -> anyhow::Result<Outcome> {
-        // Unoptimised: it takes a third of the time to build, and as long to run.
+        // Unoptimised: it takes a third of the time to build, and as long to run. In a folder of its
+        // own, since nothing else can use what is built on the way.
         let mut install = cargo(["install", "--locked", "--debug", "--version", self.version]);
         install.arg(self.name).arg("--root").arg(self.folder());
-        steps::run(install.env("CARGO_PROFILE_DEV_DEBUG", "0"))
+        install
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env_remove("CARGO_TARGET_DIR");
+        steps::run(&mut install)
     }
 
     /// Outside of the checkout, so that the next clone finds it.
