@@ -1,1 +1,75 @@
-//! The user service.
+//! The user service: owns accounts and how far each API client has come, and nothing else.
+//!
+//! It promises that a name is taken once, however many want it at the same moment; that an
+//! acknowledged registration is durable; that neither a password nor an email address ever leaves
+//! it; that passwords cannot be guessed by trying; and that of all values of a client's `latest`
+//! the one with the greatest stamp stands.
+
+use chassis::{db::Migrations, grpc, process::ServiceConfig};
+use minitwit_proto::user::v1::{
+    api_client_service_server::{self, ApiClientServiceServer},
+    user_service_server::{self, UserServiceServer},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::{
+    api_client::ApiClients, hasher::Hasher, latest::SqlApiClientStore, service::Users,
+    store::SqlUserStore, throttle::SqlAttemptStore,
+};
+
+pub mod api_client;
+mod avatar;
+pub mod hasher;
+pub mod latest;
+pub mod password;
+mod registration;
+pub mod service;
+mod sign_in;
+pub mod store;
+pub mod throttle;
+mod validate;
+mod work;
+
+/// The schema of the service's database.
+pub fn migrations() -> Migrations {
+    Migrations {
+        sqlite: sqlx::migrate!("./migrations/sqlite"),
+        postgres: sqlx::migrate!("./migrations/postgres"),
+    }
+}
+
+/// Serves on `listener` until `shutdown`, then drains.
+///
+/// # Errors
+///
+/// The configuration is not valid, or the listener failed.
+pub async fn serve(
+    config: ServiceConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(db) = config.database(&migrations(), &shutdown).await? else {
+        return Ok(());
+    };
+    let users = Users::new(
+        SqlUserStore::new(db.clone()),
+        SqlAttemptStore::new(db.clone()),
+        Hasher::new(hasher::Limits::default()),
+    );
+    let clients = ApiClients::new(SqlApiClientStore::new(db.clone()));
+    let mut routes = Routes::new(
+        UserServiceServer::new(users).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    routes = routes.add_service(
+        ApiClientServiceServer::new(clients).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    let options = config.server_options(vec![
+        user_service_server::SERVICE_NAME,
+        api_client_service_server::SERVICE_NAME,
+    ]);
+    let outcome = grpc::serve(routes, options, listener, shutdown).await;
+    db.close().await;
+    outcome
+}

@@ -1,0 +1,121 @@
+//! The gRPC face of API clients: validate, batch, translate. Nothing else.
+
+use std::sync::Arc;
+
+use chassis::{
+    batch::{Batcher, Chunked, Limits},
+    deadline::Deadline,
+    item::{self, answer_each},
+    skew::SkewWatch,
+};
+use minitwit_proto::user::v1::{
+    self as proto, api_client_service_server::ApiClientService, set_latest_result,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    latest::{ApiClientStore, LatestUpdate},
+    validate,
+    work::{GetLatest, SetLatest},
+};
+
+/// The `latest` of a client that has not written yet.
+const NOTHING_YET: i64 = -1;
+
+/// One write at a time: all are of the same few rows, so a second would only wait for the first
+/// one's commit, with fewer callers in each.
+const WRITES: Limits = Limits {
+    lanes: 1,
+    batch_weight_max: 1024,
+    queue_max: 4096,
+};
+
+const READS: Limits = Limits {
+    lanes: 2,
+    batch_weight_max: 256,
+    queue_max: 1024,
+};
+
+/// The service over a store.
+pub struct ApiClients<C: ApiClientStore> {
+    set: Batcher<Chunked<SetLatest<C>>>,
+    get: Batcher<Chunked<GetLatest<C>>>,
+    skew: SkewWatch,
+}
+
+impl<C: ApiClientStore> ApiClients<C> {
+    /// The service over `store`.
+    pub fn new(store: C) -> Self {
+        let store = Arc::new(store);
+        let set = Chunked(SetLatest(Arc::clone(&store)));
+        Self {
+            set: Batcher::new("api_client.set_latest", WRITES, set),
+            get: Batcher::new("api_client.get_latest", READS, Chunked(GetLatest(store))),
+            skew: SkewWatch::new("latest"),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl<C: ApiClientStore> ApiClientService for ApiClients<C> {
+    async fn set_latest(
+        &self,
+        request: Request<proto::SetLatestRequest>,
+    ) -> Result<Response<proto::SetLatestResponse>, Status> {
+        use set_latest_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let updates = request.into_inner().updates.into_iter().map(|update| {
+            let update = latest_update(update)?;
+            self.skew.check(update.stamp);
+            Ok(update)
+        });
+        let set = answer_each(updates, async |valid| self.set.call(valid, deadline).await).await?;
+        let results = set.into_iter().map(|set| match set.map(Result::from) {
+            Ok(Ok(applied)) => Outcome::Applied(applied),
+            Ok(Err(superseded)) => Outcome::Superseded(superseded),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::SetLatestResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::SetLatestResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn get_latest(
+        &self,
+        request: Request<proto::GetLatestRequest>,
+    ) -> Result<Response<proto::GetLatestResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let clients = request.into_inner().clients;
+        if clients.is_empty() {
+            return Ok(Response::new(proto::GetLatestResponse::default()));
+        }
+        clients
+            .iter()
+            .try_for_each(|client| validate::client(client))?;
+        let values = self.get.call(clients, deadline).await?;
+        let latest = values
+            .into_iter()
+            .map(|value| Ok(value?.unwrap_or(NOTHING_YET)))
+            .collect::<Result<_, Status>>()?;
+        Ok(Response::new(proto::GetLatestResponse { latest }))
+    }
+}
+
+fn latest_update(update: proto::LatestUpdate) -> Result<LatestUpdate, Status> {
+    validate::not_empty("the client", &update.client)?;
+    validate::client(&update.client)?;
+    let stamp = item::id("stamp", &update.stamp)?;
+    if stamp.get_version_num() != 7 {
+        return Err(Status::invalid_argument(format!(
+            "the stamp {stamp} is no UUIDv7"
+        )));
+    }
+    Ok(LatestUpdate {
+        client: update.client,
+        latest: update.latest,
+        stamp,
+    })
+}

@@ -1,0 +1,133 @@
+//! Checking a sign-in: is the person held off, is the name known, is the password right.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use chassis::{batch::Batcher, deadline::Deadline};
+use secrecy::{ExposeSecret, SecretString};
+use tonic::{Code, Status};
+
+use crate::{
+    hasher::{Hasher, Priority},
+    password::Verdict,
+    store::{Credential, User, UserStore},
+    throttle::{Attempt, AttemptStore, Forgiveness, Standing},
+    work::{CountAttempt, FindCredential, now_millis},
+};
+
+/// How often counters too old to count are cleared away.
+const PRUNE_INTERVAL_MILLIS: i64 = 60_000;
+
+/// A sign-in as it came.
+#[derive(Debug)]
+pub(crate) struct Check {
+    pub(crate) username: String,
+    pub(crate) password: SecretString,
+    /// Empty: not counted.
+    pub(crate) address: String,
+}
+
+/// Checks sign-ins.
+pub(crate) struct Doorkeeper<S: UserStore, A: AttemptStore> {
+    pub(crate) store: Arc<S>,
+    pub(crate) attempts: Arc<A>,
+    pub(crate) find: Batcher<FindCredential<S>>,
+    pub(crate) count: Batcher<CountAttempt<A>>,
+    pub(crate) hasher: Hasher,
+    pub(crate) pruned_millis: AtomicI64,
+}
+
+impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
+    /// Checks one sign-in, and counts it if it fails.
+    pub(crate) async fn check(&self, check: Check, deadline: Deadline) -> Result<User, Status> {
+        if check.address.is_empty() {
+            return self.check_password(check, deadline).await;
+        }
+        let attempt = Attempt {
+            address: check.address.clone(),
+            username: check.username.clone(),
+        };
+        self.prune_now_and_then();
+        if let Standing::Held(until) = self.count.call(attempt.clone(), deadline).await? {
+            return Err(held(until - now_millis()));
+        }
+        let checked = self.check_password(check, deadline).await;
+        let forgiveness = match &checked {
+            Ok(_) => Some(Forgiveness::Right),
+            Err(status) => match status.code() {
+                Code::NotFound | Code::Unauthenticated => None,
+                _ => Some(Forgiveness::Undecided),
+            },
+        };
+        if let Some(why) = forgiveness
+            && let Err(error) = self.attempts.forgive(&attempt, why).await
+        {
+            // The sign-in itself is decided; the counter forgets by itself.
+            tracing::warn!(error = ?error, "a sign-in stays counted as a failure");
+        }
+        checked
+    }
+
+    async fn check_password(&self, check: Check, deadline: Deadline) -> Result<User, Status> {
+        let found = self.find.call(check.username, deadline).await?;
+        let credential = found.ok_or_else(|| Status::not_found("Invalid username"))?;
+        let (stored, password) = (credential.pw_hash.clone(), check.password);
+        let verify = move || stored.verify(password.expose_secret());
+        let verdict = self.hasher.run(Priority::SignIn, deadline, verify).await?;
+        match verdict {
+            Verdict::Wrong => Err(Status::unauthenticated("Invalid password")),
+            Verdict::Right => Ok(credential.user),
+            Verdict::Outdated(renewed) => {
+                let Credential { user, pw_hash } = credential;
+                // Should it fail, the old hash is as good at the next sign-in.
+                if let Err(error) = self.store.replace_hash(user.id, &pw_hash, &renewed).await {
+                    tracing::warn!(error = ?error, user.id = %user.id, "an old hash stays");
+                }
+                Ok(user)
+            }
+        }
+    }
+
+    fn prune_now_and_then(&self) {
+        let now = now_millis();
+        let last = self.pruned_millis.load(Ordering::Relaxed);
+        if now < last + PRUNE_INTERVAL_MILLIS {
+            return;
+        }
+        let mine =
+            self.pruned_millis
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        if mine.is_ok() {
+            let attempts = Arc::clone(&self.attempts);
+            tokio::spawn(async move {
+                if let Err(error) = attempts.prune(now).await {
+                    tracing::warn!(error = ?error, "old sign-in failures stay");
+                }
+            });
+        }
+    }
+}
+
+fn held(left_millis: i64) -> Status {
+    let minutes = (left_millis.max(1) + 59_999) / 60_000;
+    let plural = if minutes == 1 { "" } else { "s" };
+    Status::resource_exhausted(format!(
+        "Too many failed sign-ins, try again in {minutes} minute{plural}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_are_rounded_up() {
+        let message = |millis| held(millis).message().to_owned();
+        assert!(message(-5).ends_with("in 1 minute"));
+        assert!(message(60_000).ends_with("in 1 minute"));
+        assert!(message(60_001).ends_with("in 2 minutes"));
+        assert!(message(900_000).ends_with("in 15 minutes"));
+    }
+}

@@ -1,0 +1,312 @@
+//! What is kept of accounts, and the SQL that keeps it.
+
+use std::{
+    collections::HashSet,
+    fmt::{self, Debug, Formatter},
+    future::Future,
+};
+
+use chassis::{
+    db::Db,
+    statement::{Access, Column, Kind, Statement},
+    store::StoreError,
+};
+use uuid::Uuid;
+
+use crate::{avatar, password::PasswordHash};
+
+/// An account as others may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The id.
+    pub id: Uuid,
+    /// The name.
+    pub username: String,
+    /// What an avatar is drawn from.
+    pub avatar_hash: String,
+    /// Grows when every session of the account is to end.
+    pub session_epoch: i64,
+}
+
+/// An account to be stored. Its id is the key of the write.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewAccount {
+    /// The key, made once for all attempts.
+    pub id: Uuid,
+    /// The name, not yet taken.
+    pub username: String,
+    /// The email address, which never leaves the service.
+    pub email: String,
+    /// What the password is checked against.
+    pub pw_hash: PasswordHash,
+}
+
+impl Debug for NewAccount {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("NewAccount")
+            .field("id", &self.id)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of an account to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is stored, now or by an earlier attempt of the same write.
+    Stored(User),
+    /// Another account has the name.
+    NameTaken,
+    /// An account with another name has the id.
+    IdTaken,
+}
+
+/// What a sign-in is checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Whose it is.
+    pub user: User,
+    /// What the password is checked against.
+    pub pw_hash: PasswordHash,
+}
+
+/// Where accounts are kept. Every method answers item by item, in the order asked.
+pub trait UserStore: Send + Sync + 'static {
+    /// Stores accounts; of several with one name the first is stored.
+    fn insert(
+        &self,
+        accounts: Vec<NewAccount>,
+    ) -> impl Future<Output = Result<Vec<Inserted>, StoreError>> + Send;
+
+    /// Finds accounts by their exact names.
+    fn find_by_name(
+        &self,
+        names: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<Option<User>>, StoreError>> + Send;
+
+    /// Finds accounts by their ids.
+    fn find_by_id(
+        &self,
+        ids: Vec<Uuid>,
+    ) -> impl Future<Output = Result<Vec<Option<User>>, StoreError>> + Send;
+
+    /// Finds what the sign-in of a name is checked against.
+    fn find_credentials(
+        &self,
+        names: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<Option<Credential>>, StoreError>> + Send;
+
+    /// Replaces the hash of a password, unless it is no longer `old`: then `false`.
+    fn replace_hash(
+        &self,
+        id: Uuid,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// Accounts in an SQL database.
+#[derive(Debug)]
+pub struct SqlUserStore {
+    db: Db,
+    insert: Statement,
+    find_by_name: Statement,
+    find_by_id: Statement,
+    find_credentials: Statement,
+    replace_hash: Statement,
+}
+
+impl SqlUserStore {
+    /// A store over a database whose schema is up to date.
+    pub fn new(db: Db) -> Self {
+        use Kind::{Id, Text};
+        const USER: &str =
+            "ord, account.id, account.username, account.avatar_hash, account.session_epoch";
+        let find = |summary, columns: &str, key: &str, kind| {
+            let sql = format!(
+                "SELECT {columns} FROM {{input}} JOIN account ON account.{key} = input.wanted"
+            );
+            Statement::new(Access::Read, summary, &sql, &[("wanted", kind)])
+        };
+        Self {
+            db,
+            insert: Statement::new(
+                Access::Write,
+                "INSERT account",
+                "INSERT INTO account (id, username, email, pw_hash, avatar_hash)
+                 SELECT id, username, email, pw_hash, avatar_hash FROM {input} WHERE true
+                 ON CONFLICT DO NOTHING
+                 RETURNING id, username",
+                &[
+                    ("id", Id),
+                    ("username", Text),
+                    ("email", Text),
+                    ("pw_hash", Text),
+                    ("avatar_hash", Text),
+                ],
+            ),
+            find_by_name: find("SELECT account by name", USER, "username", Text),
+            find_by_id: find("SELECT account by id", USER, "id", Id),
+            find_credentials: find(
+                "SELECT account credential",
+                &format!("{USER}, account.pw_hash"),
+                "username",
+                Text,
+            ),
+            replace_hash: Statement::new(
+                Access::Write,
+                "UPDATE account hash",
+                "UPDATE account SET pw_hash = input.new FROM {input}
+                 WHERE account.id = input.wanted AND account.pw_hash = input.old
+                 RETURNING account.id",
+                &[("wanted", Id), ("old", Text), ("new", Text)],
+            ),
+        }
+    }
+
+    async fn find(
+        &self,
+        statement: &Statement,
+        wanted: Column,
+        count: usize,
+    ) -> Result<Vec<Option<User>>, StoreError> {
+        let rows: Vec<UserRow> = statement.fetch(&self.db, vec![wanted]).await?;
+        Ok(in_order(
+            count,
+            rows.into_iter().map(|row| (row.ord, row.into())),
+        ))
+    }
+}
+
+impl UserStore for SqlUserStore {
+    async fn insert(&self, accounts: Vec<NewAccount>) -> Result<Vec<Inserted>, StoreError> {
+        // By name, so that two batches with the same names cannot deadlock; the sort is stable, so
+        // the first of a name still comes first.
+        let mut ordered: Vec<&NewAccount> = accounts.iter().collect();
+        ordered.sort_by(|one, other| one.username.cmp(&other.username));
+        let text = |of: fn(&NewAccount) -> String| {
+            Column::Text(ordered.iter().map(|account| of(account)).collect())
+        };
+        let input = vec![
+            Column::Id(ordered.iter().map(|account| account.id).collect()),
+            text(|account| account.username.clone()),
+            text(|account| account.email.clone()),
+            text(|account| account.pw_hash.as_str().to_owned()),
+            text(|account| avatar::hash(&account.email)),
+        ];
+        let inserted: Vec<(Uuid, String)> = self.insert.fetch(&self.db, input).await?;
+        let inserted: HashSet<(Uuid, String)> = inserted.into_iter().collect();
+
+        let (mut outcomes, mut refused) = (Vec::with_capacity(accounts.len()), Vec::new());
+        for (place, account) in accounts.into_iter().enumerate() {
+            let (id, avatar_hash) = (account.id, avatar::hash(&account.email));
+            let key = (id, account.username);
+            if !inserted.contains(&key) {
+                refused.push((place, id, key.1.clone()));
+            }
+            outcomes.push(Inserted::Stored(User {
+                id,
+                username: key.1,
+                avatar_hash,
+                session_epoch: 0,
+            }));
+        }
+        if !refused.is_empty() {
+            let names = refused.iter().map(|(.., name)| name.clone()).collect();
+            let stored = self.find_by_name(names).await?;
+            for ((place, id, _), stored) in refused.into_iter().zip(stored) {
+                outcomes[place] = match stored {
+                    Some(user) if user.id == id => Inserted::Stored(user),
+                    Some(_) => Inserted::NameTaken,
+                    None => Inserted::IdTaken,
+                };
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn find_by_name(&self, names: Vec<String>) -> Result<Vec<Option<User>>, StoreError> {
+        let count = names.len();
+        self.find(&self.find_by_name, Column::Text(names), count)
+            .await
+    }
+
+    async fn find_by_id(&self, ids: Vec<Uuid>) -> Result<Vec<Option<User>>, StoreError> {
+        let count = ids.len();
+        self.find(&self.find_by_id, Column::Id(ids), count).await
+    }
+
+    async fn find_credentials(
+        &self,
+        names: Vec<String>,
+    ) -> Result<Vec<Option<Credential>>, StoreError> {
+        let count = names.len();
+        let rows: Vec<CredentialRow> = self
+            .find_credentials
+            .fetch(&self.db, vec![Column::Text(names)])
+            .await?;
+        let credentials = rows.into_iter().map(|row| {
+            let pw_hash = PasswordHash::stored(row.pw_hash);
+            let user = row.user;
+            (
+                user.ord,
+                Credential {
+                    user: user.into(),
+                    pw_hash,
+                },
+            )
+        });
+        Ok(in_order(count, credentials))
+    }
+
+    async fn replace_hash(
+        &self,
+        id: Uuid,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<bool, StoreError> {
+        let text = |hash: &PasswordHash| Column::Text(vec![hash.as_str().to_owned()]);
+        let input = vec![Column::Id(vec![id]), text(old), text(new)];
+        let replaced: Vec<(Uuid,)> = self.replace_hash.fetch(&self.db, input).await?;
+        Ok(!replaced.is_empty())
+    }
+}
+
+/// An account, and the position from 1 of the input row that asked for it.
+#[derive(sqlx::FromRow)]
+struct UserRow {
+    ord: i64,
+    id: Uuid,
+    username: String,
+    avatar_hash: String,
+    session_epoch: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct CredentialRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    pw_hash: String,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            username: row.username,
+            avatar_hash: row.avatar_hash,
+            session_epoch: row.session_epoch,
+        }
+    }
+}
+
+/// Puts what was found for some of `count` input rows where it was asked for.
+fn in_order<T>(count: usize, found: impl Iterator<Item = (i64, T)>) -> Vec<Option<T>> {
+    let mut answers: Vec<Option<T>> = (0..count).map(|_| None).collect();
+    for (ord, answer) in found {
+        let place = usize::try_from(ord - 1).expect("input rows are counted from 1");
+        answers[place] = Some(answer);
+    }
+    answers
+}

@@ -1,0 +1,62 @@
+//! The limits of what comes from outside, so that nothing reaches a database that it chokes on.
+
+use tonic::Status;
+
+use crate::password::PASSWORD_BYTES_MAX;
+
+/// The longest name of an account or an API client, in bytes.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+
+/// The longest email address, in bytes.
+const EMAIL_BYTES_MAX: usize = 320;
+
+/// Room for an IPv6 address with a zone, and then some.
+const CLIENT_ADDRESS_BYTES_MAX: usize = 255;
+
+pub(crate) fn username(name: &str) -> Result<(), Status> {
+    not_empty("the username", name)?;
+    within("the username", name, NAME_BYTES_MAX)
+}
+
+pub(crate) fn email(address: &str) -> Result<(), Status> {
+    if !address.contains('@') {
+        return Err(Status::invalid_argument("the email address has no \"@\""));
+    }
+    within("the email address", address, EMAIL_BYTES_MAX)
+}
+
+pub(crate) fn password(password: &str) -> Result<(), Status> {
+    not_empty("the password", password)?;
+    within("the password", password, PASSWORD_BYTES_MAX)
+}
+
+pub(crate) fn client_address(address: &str) -> Result<(), Status> {
+    within("the client address", address, CLIENT_ADDRESS_BYTES_MAX)
+}
+
+/// An API client; the empty name stands for the one that wrote last.
+pub(crate) fn client(name: &str) -> Result<(), Status> {
+    within("the client", name, NAME_BYTES_MAX)
+}
+
+pub(crate) fn not_empty(what: &str, text: &str) -> Result<(), Status> {
+    if text.is_empty() {
+        return Err(Status::invalid_argument(format!("{what} is empty")));
+    }
+    Ok(())
+}
+
+fn within(what: &str, text: &str, bytes_max: usize) -> Result<(), Status> {
+    if text.len() > bytes_max {
+        return Err(Status::invalid_argument(format!(
+            "{what} has {} bytes, at most {bytes_max} are taken",
+            text.len()
+        )));
+    }
+    if text.contains('\0') {
+        return Err(Status::invalid_argument(format!(
+            "{what} contains a NUL character"
+        )));
+    }
+    Ok(())
+}
