@@ -1,3 +1,85 @@
-//! The suite.
+//! `minitwit`: the whole suite in one process, and the tools around it.
 
-fn main() {}
+use std::process::ExitCode;
+
+use chassis::{
+    admin::{self, Readiness},
+    args::{LogFormat, ProcessArgs, TelemetryArgs},
+    process::{self, bind},
+    telemetry::Telemetry,
+};
+use clap::Parser as _;
+use minitwit::{
+    Suite,
+    args::{Cli, Command, ServeArgs},
+    flag,
+};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => serve(&cli.serve),
+        Some(Command::Serve(args)) => serve(&args),
+        Some(Command::Simulate(args)) => simulate(*args),
+        Some(Command::Flag(args)) => {
+            process::run("flag", &tool(), async |_, _| flag::run(&args, true, print).await)
+        }
+        Some(Command::Unflag(args)) => {
+            process::run("unflag", &tool(), async |_, _| flag::run(&args, false, print).await)
+        }
+        Some(Command::Health { listen_admin }) => process::probe(listen_admin),
+    }
+}
+
+fn serve(args: &ServeArgs) -> ExitCode {
+    process::run("minitwit", &args.process, async |telemetry, stop| run(args, telemetry, stop).await)
+}
+
+async fn run(args: &ServeArgs, telemetry: &Telemetry, stop: CancellationToken) -> anyhow::Result<()> {
+    let readiness = Readiness::default();
+    let admin = bind(args.listen.listen_admin).await?;
+    let admin_address = admin.local_addr()?;
+    tokio::spawn(admin::serve(admin, telemetry.metrics.clone(), readiness.clone()));
+    let suite = Suite::start(args.config(readiness)?).await?;
+    print(&format!(
+        "MiniTwit is up; Ctrl-C stops it.\n  pages    http://{}\n  API      http://{}\n  metrics  http://{}/metrics",
+        suite.pages, suite.api, admin_address
+    ));
+    suite.run(stop).await
+}
+
+fn simulate(args: minitwit_simulator::SimulateArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(minitwit_simulator::run(args)) {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(error) => fail(&error),
+    }
+}
+
+/// How the small tools run: only what goes wrong is logged.
+fn tool() -> ProcessArgs {
+    ProcessArgs {
+        worker_threads: Some(1),
+        telemetry: TelemetryArgs {
+            log: "error".to_owned(),
+            log_format: Some(LogFormat::Text),
+            otel_exporter_otlp_endpoint: None,
+            otel_traces_sampler_arg: 0.0,
+        },
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what a person asked for at a terminal")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a tool")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(2)
+}

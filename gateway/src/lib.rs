@@ -1,1 +1,89 @@
-//! HTTP in, gRPC out.
+//! The gateway: HTTP in, gRPC out. It turns the simulator's API and the pages into calls of the
+//! services, and composes what they answer.
+//!
+//! It owns nothing durable, so any replica of it can die at any moment, and it knows no rule of the
+//! domain that a service knows. What it keeps in memory (names, rendered answers) is either true
+//! for as long as an account lives or validated by a service on every request.
+
+use std::{sync::Arc, time::Duration};
+
+use chassis::{admin::Readiness, shutdown::Drain};
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{backend::Backend, credentials::Credentials};
+
+pub mod api;
+pub mod args;
+pub mod backend;
+pub mod credentials;
+mod error;
+mod json;
+mod meter;
+mod origin;
+mod pages;
+mod server;
+
+/// What the gateway is told when it starts, by its own process or by the suite.
+#[derive(Debug)]
+pub struct Config {
+    /// Who may use the simulator's API.
+    pub credentials: Credentials,
+    /// From whose mouth the name of a request and the address of a client are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How it stops.
+    pub drain: Drain,
+    /// Where it says that it is ready.
+    pub readiness: Readiness,
+}
+
+/// How long a request of the simulator's API may take: the simulator gives up after 300 ms.
+pub const API_BUDGET: Duration = Duration::from_millis(250);
+
+/// How long a sign-up or a sign-in may take: old password hashes cost up to a second.
+pub const SIGN_IN_BUDGET: Duration = Duration::from_secs(5);
+
+/// How long a page may take.
+pub const PAGE_BUDGET: Duration = Duration::from_secs(2);
+
+/// What every handler has at hand.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    backend: Backend,
+    credentials: Credentials,
+    trusted_proxies: Vec<IpNet>,
+}
+
+/// The ports of the gateway.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The pages.
+    pub pages: TcpListener,
+    /// The simulator's API.
+    pub api: TcpListener,
+}
+
+/// Serves pages and API until `shutdown`, then drains.
+///
+/// # Errors
+///
+/// A listener failed.
+pub async fn serve(
+    config: Config,
+    backend: Backend,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Config { credentials, trusted_proxies, drain, readiness } = config;
+    let app = App(Arc::new(Inner { backend, credentials, trusted_proxies }));
+    readiness.ready();
+
+    let api = server::Server { router: api::router(app.clone()), requests_max: 4096 };
+    let pages = server::Server { router: pages::router(app), requests_max: 1024 };
+    let stop = server::Stop { shutdown, drain, readiness };
+    tokio::try_join!(api.serve(listeners.api, &stop), pages.serve(listeners.pages, &stop))?;
+    Ok(())
+}

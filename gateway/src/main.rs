@@ -1,3 +1,77 @@
-//! The gateway as its own process.
+//! The gateway as its own process: one per Swarm task.
 
-fn main() {}
+use std::process::ExitCode;
+
+use chassis::{
+    admin::{self, Readiness},
+    args::{DrainArgs, ProcessArgs},
+    process::{self, bind},
+    telemetry::Telemetry,
+};
+use clap::{Parser, Subcommand};
+use minitwit_gateway::{
+    Config, Listeners,
+    args::{ListenArgs, ServiceAddressArgs, TrustArgs},
+    backend::Backend,
+    serve,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The gateway of MiniTwit: the simulator's API and the pages
+#[derive(Parser)]
+#[command(name = "minitwit-gateway", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    services: ServiceAddressArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
+    drain: DrainArgs,
+    #[command(flatten)]
+    process: ProcessArgs,
+}
+
+#[derive(Clone, Copy, Default, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM (the default)
+    #[default]
+    Serve,
+    /// Ask the process that runs here whether it is ready: exit code 0 when it is
+    Health,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or_default() {
+        Command::Serve => {
+            process::run("gateway", &cli.process, async |telemetry, stop| run(&cli, telemetry, stop).await)
+        }
+        Command::Health => process::probe(cli.listen.listen_admin),
+    }
+}
+
+async fn run(cli: &Cli, telemetry: &Telemetry, stop: CancellationToken) -> anyhow::Result<()> {
+    let listeners = Listeners {
+        pages: bind(cli.listen.listen_pages).await?,
+        api: bind(cli.listen.listen_api).await?,
+    };
+    let readiness = Readiness::default();
+    let admin = bind(cli.listen.listen_admin).await?;
+    tokio::spawn(admin::serve(admin, telemetry.metrics.clone(), readiness.clone()));
+    tracing::info!(
+        pages = %cli.listen.listen_pages, api = %cli.listen.listen_api,
+        admin = %cli.listen.listen_admin, "listening"
+    );
+    let config = Config {
+        credentials: cli.trust.credentials()?,
+        trusted_proxies: cli.trust.trusted_proxies.clone(),
+        drain: cli.drain.into(),
+        readiness,
+    };
+    let backend = Backend::new(cli.services.pools(), cli.trust.rendered_bytes_max);
+    serve(config, backend, listeners, stop).await
+}

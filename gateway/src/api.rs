@@ -1,0 +1,52 @@
+//! The simulator's API: JSON in and out, on a port of its own.
+
+use axum::{
+    Router, middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{App, error::ApiError, meter};
+
+pub(crate) mod caller;
+pub(crate) mod follows;
+pub(crate) mod latest;
+pub(crate) mod messages;
+mod register;
+
+/// The routes of the API.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/latest", get(latest::show))
+        .route("/register", post(register::register))
+        .route("/msgs", get(messages::list_all))
+        .route("/msgs/{username}", get(messages::list_of_user).post(messages::post))
+        .route("/fllws/{username}", get(follows::list).post(follows::set))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(meter::measure))
+        .with_state(app)
+}
+
+async fn unknown() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "there is no such resource")
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "the resource does not take this method")
+}
+
+/// What a handler answers with.
+pub(crate) type Answer = Result<Response, ApiError>;
+
+/// A JSON document that is rendered already.
+pub(crate) fn rendered(body: bytes::Bytes) -> Response {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, JSON)], body).into_response()
+}
+
+/// What is answered when a name in the path is nobody's.
+pub(crate) fn no_such_user(name: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is no user {name:?}"))
+}

@@ -1,0 +1,115 @@
+//! `/msgs` and `/msgs/{username}`: what was written, by everybody or by one.
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{caller::Caller, no_such_user, rendered};
+use crate::{
+    App,
+    backend::timelines::{Entry, Format, Scope, TimelineKey},
+    error::ApiError,
+    json,
+};
+
+/// The longest message, in bytes.
+const CONTENT_BYTES_MAX: usize = 10_000;
+
+#[derive(Serialize)]
+struct Message<'a> {
+    content: &'a str,
+    pub_date: u64,
+    user: &'a str,
+}
+
+/// A timeline as the simulator reads it.
+pub(crate) fn render(entries: &[Entry]) -> Bytes {
+    let messages: Vec<Message<'_>> = entries
+        .iter()
+        .map(|entry| Message {
+            content: &entry.text,
+            pub_date: chassis::stamp::millis(entry.id) / 1000,
+            user: &entry.author.username,
+        })
+        .collect();
+    serde_json::to_vec(&messages).expect("texts and numbers can be written").into()
+}
+
+pub(crate) async fn list_all(State(app): State<App>, Caller(caller): Caller) -> Response {
+    caller
+        .answer(async {
+            app.0.backend.counters.get.increment(1);
+            let (limit, format) = (caller.no, Format::Json);
+            let key = TimelineKey { scope: Scope::Everybody, limit, before: None, format };
+            let timeline = app.0.backend.timelines.list(key, caller.deadline).await?;
+            Ok(rendered(timeline.body.clone()))
+        })
+        .await
+}
+
+pub(crate) async fn list_of_user(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(username): Path<String>,
+) -> Response {
+    caller
+        .answer(async {
+            let backend = &app.0.backend;
+            backend.counters.get.increment(1);
+            let Some(author) = backend.accounts.find(&username, caller.deadline).await? else {
+                return Err(no_such_user(&username));
+            };
+            let (scope, limit, format) = (Scope::Author(author.id), caller.no, Format::Json);
+            let key = TimelineKey { scope, limit, before: None, format };
+            let timeline = backend.timelines.list(key, caller.deadline).await?;
+            Ok(rendered(timeline.body.clone()))
+        })
+        .await
+}
+
+#[derive(Deserialize)]
+struct Post {
+    content: String,
+}
+
+impl Post {
+    fn check(&self) -> Result<(), ApiError> {
+        if self.content.len() > CONTENT_BYTES_MAX {
+            return Err(ApiError::bad_request(format!(
+                "the content has {} bytes, at most {CONTENT_BYTES_MAX} are taken",
+                self.content.len()
+            )));
+        }
+        if self.content.contains('\0') {
+            return Err(ApiError::bad_request("the content contains a NUL character"));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn post(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(username): Path<String>,
+    body: Body,
+) -> Response {
+    caller
+        .answer(async {
+            let backend = &app.0.backend;
+            backend.counters.post.increment(1);
+            let post: Post = json::read(body, caller.deadline).await?;
+            post.check()?;
+            let Some(author) = backend.accounts.find(&username, caller.deadline).await? else {
+                return Err(no_such_user(&username));
+            };
+            let (key, deadline) = (caller.key, caller.deadline);
+            backend.messages.post(author.id, post.content, key, deadline).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        })
+        .await
+}

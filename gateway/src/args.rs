@@ -1,0 +1,103 @@
+//! The gateway's options, shared by its own process and the suite.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use chassis::{
+    args::secret,
+    pool::{Pool, PoolConfig},
+};
+use clap::Args;
+use ipnet::IpNet;
+use minitwit_proto::{
+    follower::v1::follower_service_server, message::v1::message_service_server,
+    user::v1::user_service_server,
+};
+use secrecy::SecretString;
+
+use crate::{backend::Pools, credentials::Credentials};
+
+/// The course's own credentials of its simulator.
+const COURSE_CREDENTIALS: &str = "simulator:super_safe!";
+
+/// Where the gateway listens.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ListenArgs {
+    /// Where the pages listen
+    #[arg(long, env, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
+    pub listen_pages: SocketAddr,
+    /// Where the simulator's API listens
+    #[arg(long, env, default_value = "127.0.0.1:5001", value_name = "ADDRESS")]
+    pub listen_api: SocketAddr,
+    /// Where metrics and health listen
+    #[arg(long, env, default_value = "127.0.0.1:5009", value_name = "ADDRESS")]
+    pub listen_admin: SocketAddr,
+}
+
+/// Where the services are: each a list of `host:port`, a name standing for all its addresses.
+#[derive(Args, Clone, Debug)]
+pub struct ServiceAddressArgs {
+    /// Where the user service is: host:port, several separated by commas
+    #[arg(long, env, default_value = "127.0.0.1:5011", value_delimiter = ',', value_name = "LIST")]
+    pub user_service: Vec<String>,
+    /// Where the follower service is
+    #[arg(long, env, default_value = "127.0.0.1:5012", value_delimiter = ',', value_name = "LIST")]
+    pub follower_service: Vec<String>,
+    /// Where the message service is
+    #[arg(long, env, default_value = "127.0.0.1:5013", value_delimiter = ',', value_name = "LIST")]
+    pub message_service: Vec<String>,
+}
+
+impl ServiceAddressArgs {
+    /// Opens a channel to each service; connections are made in the background.
+    pub fn pools(&self) -> Pools {
+        let pool = |service, targets: &[String]| {
+            Pool::connect(PoolConfig::new(service, targets.iter().map(String::as_str)))
+        };
+        Pools {
+            user: pool(user_service_server::SERVICE_NAME, &self.user_service),
+            follower: pool(follower_service_server::SERVICE_NAME, &self.follower_service),
+            message: pool(message_service_server::SERVICE_NAME, &self.message_service),
+        }
+    }
+}
+
+/// Whom the gateway believes what.
+#[derive(Args, Clone, Debug)]
+pub struct TrustArgs {
+    /// Who may use the simulator's API: a list of `name:password` [default: the course's]
+    #[arg(long, env, hide_env_values = true, value_name = "LIST")]
+    pub simulator_credentials: Option<SecretString>,
+    /// A file that holds the list
+    #[arg(long, env, value_name = "FILE")]
+    pub simulator_credentials_file: Option<PathBuf>,
+    /// Proxies whose X-Request-Id, X-Request-Start and X-Forwarded-For are believed: addresses or
+    /// networks such as 10.0.0.0/8
+    #[arg(long, env, value_delimiter = ',', value_parser = parse_network, value_name = "LIST")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many bytes of rendered answers are kept to be validated instead of made again
+    #[arg(long, env, default_value_t = 64 << 20, value_name = "BYTES")]
+    pub rendered_bytes_max: u64,
+}
+
+impl TrustArgs {
+    /// Who may use the simulator's API.
+    ///
+    /// # Errors
+    ///
+    /// The list is given twice, cannot be read, or is not valid.
+    pub fn credentials(&self) -> anyhow::Result<Credentials> {
+        let given = secret(
+            "SIMULATOR_CREDENTIALS",
+            self.simulator_credentials.as_ref(),
+            self.simulator_credentials_file.as_ref(),
+        )?;
+        Credentials::parse(&given.unwrap_or_else(|| COURSE_CREDENTIALS.into()))
+    }
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{text:?} is neither an address nor a network such as 10.0.0.0/8"))
+}

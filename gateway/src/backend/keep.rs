@@ -1,0 +1,51 @@
+//! Rendered answers, kept together with the version that they were rendered from.
+//!
+//! Nothing here is ever served unasked: each request asks the owning service whether the version
+//! still holds. Only the payload and the rendering are saved.
+
+use std::{hash::Hash, sync::Arc};
+
+use bytes::Bytes;
+use moka::sync::Cache;
+use uuid::Uuid;
+
+/// What an entry costs beside its body: key, counters and pointers, roughly.
+const OVERHEAD_BYTES: usize = 256;
+
+/// An answer ready to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Rendered {
+    /// The version it was rendered from.
+    pub(crate) version: i64,
+    /// What is sent.
+    pub(crate) body: Bytes,
+    /// The first id that is listed.
+    pub(crate) first: Option<Uuid>,
+    /// The last id that is listed.
+    pub(crate) last: Option<Uuid>,
+    /// How many are listed.
+    pub(crate) count: usize,
+}
+
+/// Rendered answers, at most so many bytes of them.
+#[derive(Clone)]
+pub(super) struct Keep<K: Hash + Eq + Send + Sync + 'static>(Cache<K, Arc<Rendered>>);
+
+impl<K: Hash + Eq + Send + Sync + 'static> Keep<K> {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        let weigh = |_: &K, rendered: &Arc<Rendered>| {
+            u32::try_from(rendered.body.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().max_capacity(bytes_max).weigher(weigh).build())
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<Arc<Rendered>> {
+        self.0.get(key)
+    }
+
+    pub(super) fn insert(&self, key: K, rendered: Rendered) -> Arc<Rendered> {
+        let rendered = Arc::new(rendered);
+        self.0.insert(key, Arc::clone(&rendered));
+        rendered
+    }
+}

@@ -1,0 +1,128 @@
+//! Writes under a key: what a repeated, hedged or overtaken one comes to.
+
+use chassis::{
+    batch::{Batcher, Work},
+    deadline::Deadline,
+    item::{self, Written},
+    pool::Pool,
+    stamp::Clock,
+};
+use minitwit_proto::{
+    common::v1::Superseded,
+    message::v1::{
+        CreateMessagesRequest, FlagUpdate, NewMessage, SetFlagsRequest, create_message_result,
+        message_service_client::MessageServiceClient, set_flag_result,
+    },
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{
+    accounts::{incomplete, wire},
+    batcher,
+};
+
+/// Writes a state until it stands. A greater stamp that was stored before ours came from a clock
+/// ahead of ours, so the clock moves past it and the write, still alive, is sent again; a write
+/// whose caller has gone is not, and so can undo nothing when it is delivered late.
+pub(super) async fn outlast<F>(
+    clock: &Clock,
+    key: Uuid,
+    write: impl Fn(Uuid) -> F,
+) -> Result<(), Status>
+where
+    F: Future<Output = Result<Written, Status>>,
+{
+    let mut stamp = key;
+    loop {
+        match write(stamp).await? {
+            Written::Applied => return Ok(()),
+            Written::Superseded(stored) => {
+                clock.observe(stored);
+                stamp = clock.stamp();
+            }
+        }
+    }
+}
+
+/// Reads a greater stored stamp from the wire.
+pub(super) fn superseded_by(superseded: &Superseded) -> Result<Written, Status> {
+    item::id("stored_stamp", &superseded.stored_stamp).map(Written::Superseded)
+}
+
+/// The writes of the message service.
+pub(crate) struct Messages {
+    posts: Batcher<Post>,
+    client: MessageServiceClient<Pool>,
+}
+
+impl Messages {
+    pub(super) fn new(client: MessageServiceClient<Pool>) -> Self {
+        let post = Post { client: client.clone() };
+        Self { posts: batcher("gateway.create_messages", post), client }
+    }
+
+    /// Stores a message; its key is its id, and its time the time of publication.
+    pub(crate) async fn post(
+        &self,
+        author: Uuid,
+        text: String,
+        key: Uuid,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
+        let message = NewMessage { id: wire(key), author_id: wire(author), text };
+        self.posts.call(message, deadline).await
+    }
+
+    /// Flags messages, or takes flags back; one result a message.
+    pub(crate) async fn flag(
+        &self,
+        ids: &[Uuid],
+        flagged: bool,
+        moderator: &str,
+        stamp: Uuid,
+        deadline: Deadline,
+    ) -> Result<Vec<Result<Written, Status>>, Status> {
+        use set_flag_result::Outcome;
+        let updates = ids.iter().map(|id| FlagUpdate {
+            message_id: wire(*id),
+            flagged,
+            stamp: wire(stamp),
+            moderator: moderator.to_owned(),
+        });
+        let request = deadline.request(SetFlagsRequest { updates: updates.collect() });
+        let response = self.client.clone().set_flags(request).await?.into_inner();
+        let results = response.results.into_iter().map(|result| match result.outcome {
+            Some(Outcome::Applied(_)) => Ok(Written::Applied),
+            Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
+            Some(Outcome::Error(error)) => Err(item::status(error)),
+            None => Err(incomplete()),
+        });
+        Ok(results.collect())
+    }
+}
+
+struct Post {
+    client: MessageServiceClient<Pool>,
+}
+
+impl Work for Post {
+    type Item = NewMessage;
+    type Output = ();
+
+    async fn run(
+        &self,
+        messages: Vec<NewMessage>,
+        deadline: Deadline,
+    ) -> Result<Vec<Result<(), Status>>, Status> {
+        use create_message_result::Outcome;
+        let request = deadline.request(CreateMessagesRequest { messages });
+        let response = self.client.clone().create_messages(request).await?.into_inner();
+        let results = response.results.into_iter().map(|result| match result.outcome {
+            Some(Outcome::Applied(_)) => Ok(()),
+            Some(Outcome::Error(error)) => Err(item::status(error)),
+            None => Err(incomplete()),
+        });
+        Ok(results.collect())
+    }
+}

@@ -1,0 +1,86 @@
+//! Failed calls on their way to becoming HTTP answers: one table, and the API's rendering of it.
+
+use std::convert::Infallible;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use tonic::{Code, Status};
+
+/// The rejection of an extractor that never rejects.
+pub(crate) type Never = Infallible;
+
+/// The HTTP status of a gRPC one.
+pub(crate) fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists => StatusCode::CONFLICT,
+        Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded | Code::Cancelled => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An answer of the API that tells of a failure: `{"status":…,"error_msg":…}`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    status: u16,
+    error_msg: &'a str,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "You are not authorized to use this resource!")
+    }
+}
+
+impl From<Status> for ApiError {
+    /// A fault of ours is logged once, here; the outside sees an opaque message.
+    fn from(status: Status) -> Self {
+        let http = http_status(status.code());
+        let message = match http {
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                tracing::error!(code = ?status.code(), message = status.message(), "a call failed");
+                "something went wrong"
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                tracing::warn!(code = ?status.code(), message = status.message(), "a call failed");
+                "the service is not available right now, try again"
+            }
+            StatusCode::GATEWAY_TIMEOUT => {
+                tracing::warn!(code = ?status.code(), message = status.message(), "a call failed");
+                "the answer did not come in time, try again"
+            }
+            _ => status.message(),
+        };
+        Self::new(http, message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Body { status: self.status.as_u16(), error_msg: &self.message };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

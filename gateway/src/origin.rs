@@ -1,0 +1,111 @@
+//! Where a request comes from, and the key of what it writes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::{App, error::Never};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The other end of the connection, put into each request by the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The client's address, as far as trusted proxies tell.
+    pub(crate) client: Option<IpAddr>,
+    /// The key of what this request writes: an edge that repeats a request names it, so that every
+    /// repetition writes the same thing; a request without a name is given a key of its own.
+    pub(crate) key: Uuid,
+}
+
+impl FromRequestParts<App> for Origin {
+    type Rejection = Never;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Never> {
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+        let trusted = &app.0.trusted_proxies;
+        let proxied = peer.is_some_and(|peer| is_trusted(trusted, peer));
+        let key = if proxied { named_key(&parts.headers) } else { None };
+        let client = if proxied { client_address(&parts.headers, trusted).or(peer) } else { peer };
+        Ok(Self { client, key: key.unwrap_or_else(|| app.0.backend.clock.stamp()) })
+    }
+}
+
+fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
+}
+
+/// The last address of `X-Forwarded-For` that no trusted proxy has.
+fn client_address(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let addresses: Vec<IpAddr> =
+        lines.flat_map(|line| line.split(',')).filter_map(|part| part.trim().parse().ok()).collect();
+    addresses.iter().rev().find(|address| !is_trusted(trusted, **address)).copied()
+}
+
+fn named_key(headers: &HeaderMap) -> Option<Uuid> {
+    let name = headers.get(X_REQUEST_ID)?;
+    let start = parse_start(headers.get(X_REQUEST_START)?.to_str().ok()?)?;
+    let digest = Sha256::digest(name.as_bytes());
+    let name = u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes"));
+    Some(chassis::stamp::named(start, name))
+}
+
+/// Milliseconds since 1970, from seconds with a fraction, milliseconds or microseconds: proxies
+/// differ in what they write, with or without `t=`.
+fn parse_start(text: &str) -> Option<u64> {
+    let text = text.trim().trim_start_matches("t=");
+    if let Some((seconds, fraction)) = text.split_once('.') {
+        let millis = format!("{fraction:0<3}");
+        return Some(seconds.parse::<u64>().ok()? * 1000 + millis.get(..3)?.parse::<u64>().ok()?);
+    }
+    let number: u64 = text.parse().ok()?;
+    Some(match text.len() {
+        0..=10 => number * 1000,
+        11..=13 => number,
+        _ => number / 1000,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_request_is_read_in_the_ways_proxies_write_it() {
+        for text in ["1700000000.123", "t=1700000000123", "1700000000123", "1700000000123456"] {
+            assert_eq!(parse_start(text), Some(1_700_000_000_123), "{text}");
+        }
+        assert_eq!(parse_start("t=1700000000"), Some(1_700_000_000_000));
+        assert_eq!(parse_start("yesterday"), None);
+    }
+
+    #[test]
+    fn a_client_cannot_choose_its_own_address() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        headers.insert(X_FORWARDED_FOR, "6.6.6.6, 1.2.3.4, 10.0.0.7".parse().unwrap());
+        assert_eq!(client_address(&headers, &trusted), Some("1.2.3.4".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_repeated_request_has_the_same_key() {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, "abc".parse().unwrap());
+        assert_eq!(named_key(&headers), None);
+        headers.insert(X_REQUEST_START, "1700000000123".parse().unwrap());
+        assert_eq!(named_key(&headers), named_key(&headers.clone()));
+        assert_eq!(chassis::stamp::millis(named_key(&headers).unwrap()), 1_700_000_000_123);
+    }
+}

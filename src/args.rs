@@ -1,0 +1,164 @@
+//! The command line of `minitwit`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use chassis::{
+    admin::Readiness,
+    args::{ProcessArgs, secret},
+    shutdown::Drain,
+};
+use clap::{Args, Parser, Subcommand};
+use minitwit_gateway::{
+    Config as GatewayConfig,
+    args::{ListenArgs, TrustArgs},
+};
+use minitwit_simulator::SimulateArgs;
+use secrecy::SecretString;
+
+use crate::{Config, Databases, ServiceListen, flag::FlagArgs};
+
+/// MiniTwit: a micro-blog as a suite of services
+///
+/// Without a command it serves the whole suite in this one process.
+#[derive(Debug, Parser)]
+#[command(name = "minitwit", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The suite's options, when it is to be served.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What `minitwit` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the whole suite in this one process (the default)
+    Serve(Box<ServeArgs>),
+    /// Send the course's simulator, or a crowd, at a running suite, and verify what it did
+    Simulate(Box<SimulateArgs>),
+    /// Flag messages: they are gone from every page and answer with the next request
+    Flag(FlagArgs),
+    /// Take flags back: the messages are listed again
+    Unflag(FlagArgs),
+    /// Ask the suite that runs here whether it is ready: exit code 0 when it is
+    Health {
+        /// Where its metrics and health listen
+        #[arg(long, env, default_value = "127.0.0.1:5009", value_name = "ADDRESS")]
+        listen_admin: SocketAddr,
+    },
+}
+
+/// The options of the suite in one process.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Where it listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// Where the user service's gRPC interface listens
+    #[arg(long, env, default_value = "127.0.0.1:5011", value_name = "ADDRESS")]
+    pub listen_user: SocketAddr,
+    /// Where the follower service's gRPC interface listens
+    #[arg(long, env, default_value = "127.0.0.1:5012", value_name = "ADDRESS")]
+    pub listen_follower: SocketAddr,
+    /// Where the message service's gRPC interface listens
+    #[arg(long, env, default_value = "127.0.0.1:5013", value_name = "ADDRESS")]
+    pub listen_message: SocketAddr,
+    /// The folder of the SQLite files
+    #[arg(long, env, default_value = "data", value_name = "FOLDER", help_heading = "Databases")]
+    pub data_dir: PathBuf,
+    /// Its databases.
+    #[command(flatten)]
+    pub databases: DatabaseUrlArgs,
+    /// Answer gRPC reflection, for tools such as grpcurl
+    #[arg(long, env)]
+    pub reflection: bool,
+    /// Whom it believes.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// How its process runs.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Databases other than SQLite files in the data folder.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Databases")]
+pub struct DatabaseUrlArgs {
+    /// The user service's database [default: user.db in the data folder]
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub user_database_url: Option<SecretString>,
+    /// A file that holds that URL
+    #[arg(long, env, value_name = "FILE")]
+    pub user_database_url_file: Option<PathBuf>,
+    /// The follower service's database [default: follower.db in the data folder]
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub follower_database_url: Option<SecretString>,
+    /// A file that holds that URL
+    #[arg(long, env, value_name = "FILE")]
+    pub follower_database_url_file: Option<PathBuf>,
+    /// The message service's database [default: message.db in the data folder]
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub message_database_url: Option<SecretString>,
+    /// A file that holds that URL
+    #[arg(long, env, value_name = "FILE")]
+    pub message_database_url_file: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// The suite's configuration.
+    ///
+    /// # Errors
+    ///
+    /// A secret is given twice or cannot be read, or the data folder cannot be made.
+    pub fn config(&self, readiness: Readiness) -> anyhow::Result<Config> {
+        Ok(Config {
+            listen_pages: self.listen.listen_pages,
+            listen_api: self.listen.listen_api,
+            listen_services: ServiceListen {
+                user: self.listen_user,
+                follower: self.listen_follower,
+                message: self.listen_message,
+            },
+            databases: self.databases()?,
+            gateway: GatewayConfig {
+                credentials: self.trust.credentials()?,
+                trusted_proxies: self.trust.trusted_proxies.clone(),
+                drain: Drain::AT_ONCE,
+                readiness,
+            },
+            rendered_bytes_max: self.trust.rendered_bytes_max,
+            reflection: self.reflection,
+        })
+    }
+
+    fn databases(&self) -> anyhow::Result<Databases> {
+        let urls = &self.databases;
+        let user = secret(
+            "USER_DATABASE_URL",
+            urls.user_database_url.as_ref(),
+            urls.user_database_url_file.as_ref(),
+        )?;
+        let follower = secret(
+            "FOLLOWER_DATABASE_URL",
+            urls.follower_database_url.as_ref(),
+            urls.follower_database_url_file.as_ref(),
+        )?;
+        let message = secret(
+            "MESSAGE_DATABASE_URL",
+            urls.message_database_url.as_ref(),
+            urls.message_database_url_file.as_ref(),
+        )?;
+        if let (Some(user), Some(follower), Some(message)) = (&user, &follower, &message) {
+            let (user, follower, message) = (user.clone(), follower.clone(), message.clone());
+            return Ok(Databases { user, follower, message });
+        }
+        let files = Databases::in_folder(&self.data_dir)?;
+        Ok(Databases {
+            user: user.unwrap_or(files.user),
+            follower: follower.unwrap_or(files.follower),
+            message: message.unwrap_or(files.message),
+        })
+    }
+}
