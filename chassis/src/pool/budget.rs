@@ -91,7 +91,7 @@ mod tests {
         let budget = Budget::new(0.0, 3.0, 7.0, 0.0);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(withdrawn(&budget), 3);
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(withdrawn(&budget), 7);
         assert!(!budget.withdraw());
     }
@@ -99,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_purse_earns_nothing_while_it_waits() {
         let budget = Budget::new(0.0, 1.0, 5.0, 5.0);
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(withdrawn(&budget), 5);
     }
 }

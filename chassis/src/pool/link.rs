@@ -88,13 +88,13 @@ async fn serve(
     mut closed: JoinHandle<()>,
 ) -> bool {
     let config = &shared.config;
-    let generation = replica.attach(sender.clone());
+    replica.attach(sender.clone());
     let mut served = false;
     loop {
         let health = tokio::select! {
             biased;
             _ = &mut closed => break,
-            health = timeout(config.probe_timeout, probe(shared.config.service, replica, &sender)) => health,
+            health = timeout(config.probe_timeout, probe(config.service, replica, &sender)) => health,
         };
         let health = health.unwrap_or(Health::Silent);
         served |= health == Health::Serving;
@@ -110,7 +110,7 @@ async fn serve(
             () = sleep(interval) => {}
         }
     }
-    shared.lose(replica, Some(generation));
+    shared.lose(replica, None);
     served
 }
 
@@ -178,4 +178,3 @@ async fn exchange(
     let request = Request::from_parts(head, Full::new(body));
     Ok(sender.send_request(request).await?)
 }
-

@@ -68,9 +68,9 @@ impl Meter {
     pub(super) fn new(config: &PoolConfig) -> Self {
         let service = config.short_name();
         let by_reason = |metric: &'static str| {
-            Reason::ALL.map(|reason| {
-                metrics::counter!(metric, "service" => service, "reason" => reason.name())
-            })
+            Reason::ALL.map(
+                |reason| metrics::counter!(metric, "service" => service, "reason" => reason.name()),
+            )
         };
         Self {
             service,

@@ -108,7 +108,10 @@ mod tests {
 
     #[tokio::test]
     async fn localhost_needs_no_name_server() {
-        let addresses = SystemResolver::default().resolve("localhost").await.unwrap();
+        let addresses = SystemResolver::default()
+            .resolve("localhost")
+            .await
+            .unwrap();
         assert!(!addresses.is_empty());
         assert!(addresses.iter().all(IpAddr::is_loopback));
     }

@@ -148,17 +148,21 @@ impl Replica {
     }
 
     /// Takes a new connection into use; whether calls get it is the state's matter.
-    pub(super) fn attach(&self, sender: Sender) -> u64 {
+    pub(super) fn attach(&self, sender: Sender) {
         let mut link = self.link();
         link.sender = Some(sender);
         link.generation += 1;
-        link.generation
     }
 
-    /// Lets go of a connection, unless another one has taken its place; the calls on it go on.
-    pub(super) fn detach(&self, generation: u64) -> bool {
+    /// Lets go of a connection, of any or only of this generation; the calls on it go on. Answers
+    /// whether the replica is without one now.
+    pub(super) fn detach(&self, generation: Option<u64>) -> bool {
         let mut link = self.link();
-        link.generation == generation && link.sender.take().is_some()
+        if generation.is_some_and(|generation| generation != link.generation) {
+            return false;
+        }
+        link.sender = None;
+        true
     }
 
     /// A place on the connection, `None` when there is none.
