@@ -10,7 +10,8 @@ use crate::steps::{self, Outcome};
 
 /// The folder of the workspace.
 pub(crate) fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask is a folder of the workspace")
 }
 
 /// `cargo` itself, the one that runs this, in the workspace.

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::bail;
 
-use crate::{cargo::find_program, steps};
+use crate::{
+    cargo::{find_program, workspace},
+    steps,
+};
 
 /// A program that steps need and that no Rust package brings.
 #[derive(Debug)]
@@ -28,9 +31,6 @@ const NEEDS: &[Need] = &[Need {
     purpose: "tests: the stores keep their promises on both databases",
     probe: minitwit_postgres::is_installed,
 }];
-
-/// The install, as one shell script: run as root or through sudo alike.
-const INSTALL: &str = include_str!("install.sh");
 
 /// How packages can be installed here.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,11 +54,12 @@ pub(crate) fn install_missing() -> anyhow::Result<()> {
         println!("  {:<16} for {}", need.package, need.purpose);
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    let install = ["-c", INSTALL, "install.sh"];
+    // A script, so that it is one command for sudo to run.
+    let install = workspace().join("xtask/src/install.sh");
     match way() {
-        Way::Directly => steps::run(Command::new("sh").args(install).args(&packages))?,
+        Way::Directly => steps::run(Command::new("sh").arg(install).args(&packages))?,
         Way::AfterAsking if agrees()? => {
-            steps::run(Command::new("sudo").arg("sh").args(install).args(&packages))?
+            steps::run(Command::new("sudo").arg("sh").arg(install).args(&packages))?
         }
         Way::AfterAsking | Way::NotAtAll => {
             bail!("install them and start again:\n\n  {}\n", advice(&packages))
