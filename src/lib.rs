@@ -79,7 +79,6 @@ impl Databases {
 }
 
 /// The suite, bound and migrated, about to serve.
-#[derive(Debug)]
 pub struct Suite {
     /// Where the pages listen.
     pub pages: SocketAddr,

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{App, error::ApiError, meter};
 
 pub(crate) mod caller;
+mod docs;
 pub(crate) mod follows;
 pub(crate) mod latest;
 pub(crate) mod messages;
@@ -23,6 +24,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/msgs", get(messages::list_all))
         .route("/msgs/{username}", get(messages::list_of_user).post(messages::post))
         .route("/fllws/{username}", get(follows::list).post(follows::set))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::page))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(meter::measure))

@@ -1,6 +1,10 @@
 //! Who calls the API, and what every call has in common: authorisation, a deadline, `latest`.
 
-use axum::{extract::FromRequestParts, http::request::Parts, response::IntoResponse, response::Response};
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+    response::{IntoResponse, Response},
+};
 use chassis::deadline::Deadline;
 use http::header;
 use uuid::Uuid;
@@ -55,6 +59,20 @@ impl FromRequestParts<App> for Anyone {
             latest: latest.filter(|latest| *latest != -1),
             no: list_length(no),
         })
+    }
+}
+
+/// The name in the path.
+pub(crate) struct Username(pub(crate) String);
+
+impl FromRequestParts<App> for Username {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, app).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => Err(ApiError::bad_request("the name in the path is not UTF-8")),
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{caller::Caller, no_such_user, rendered};
+use super::{caller::{Caller, Username}, no_such_user, rendered};
 use crate::{
     App,
     backend::follows::{Edge, FolloweesKey},
@@ -30,7 +30,7 @@ pub(crate) fn render(names: &[&str]) -> Bytes {
 pub(crate) async fn list(
     State(app): State<App>,
     Caller(caller): Caller,
-    Path(username): Path<String>,
+    Username(username): Username,
 ) -> Response {
     caller
         .answer(async {
@@ -63,7 +63,7 @@ impl Change {
 pub(crate) async fn set(
     State(app): State<App>,
     Caller(caller): Caller,
-    Path(username): Path<String>,
+    Username(username): Username,
     body: Body,
 ) -> Response {
     caller

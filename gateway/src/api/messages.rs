@@ -2,14 +2,14 @@
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{caller::Caller, no_such_user, rendered};
+use super::{caller::{Caller, Username}, no_such_user, rendered};
 use crate::{
     App,
     backend::timelines::{Entry, Format, Scope, TimelineKey},
@@ -55,7 +55,7 @@ pub(crate) async fn list_all(State(app): State<App>, Caller(caller): Caller) -> 
 pub(crate) async fn list_of_user(
     State(app): State<App>,
     Caller(caller): Caller,
-    Path(username): Path<String>,
+    Username(username): Username,
 ) -> Response {
     caller
         .answer(async {
@@ -95,7 +95,7 @@ impl Post {
 pub(crate) async fn post(
     State(app): State<App>,
     Caller(caller): Caller,
-    Path(username): Path<String>,
+    Username(username): Username,
     body: Body,
 ) -> Response {
     caller

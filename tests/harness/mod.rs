@@ -1,0 +1,197 @@
+//! The suite on free ports, and a client that sees what a client of it sees.
+
+#![expect(dead_code, reason = "each test binary uses its own part of the harness")]
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use bytes::Bytes;
+use chassis::{admin::Readiness, shutdown::Drain};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use minitwit::{Config, Databases, ServiceListen, Suite};
+use minitwit_gateway::{Config as GatewayConfig, credentials::Credentials};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{net::TcpStream, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// The credentials of the course's simulator, as it sends them.
+pub const SIMULATOR: &str = "Basic c2ltdWxhdG9yOnN1cGVyX3NhZmUh";
+
+/// A suite that runs until it is stopped or dropped.
+pub struct Running {
+    pub pages: SocketAddr,
+    pub api: SocketAddr,
+    pub services: ServiceListen,
+    stop: CancellationToken,
+    ended: JoinHandle<anyhow::Result<()>>,
+    _folder: Option<TempDir>,
+}
+
+impl Running {
+    /// A new suite over empty SQLite files.
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let databases = Databases::in_folder(folder.path()).unwrap();
+        Self::over(databases, Some(folder)).await
+    }
+
+    /// A suite over the SQLite files of a folder, which may hold something already.
+    pub async fn in_folder(folder: &Path) -> Self {
+        Self::over(Databases::in_folder(folder).unwrap(), None).await
+    }
+
+    /// A suite over any databases.
+    pub async fn over(databases: Databases, folder: Option<TempDir>) -> Self {
+        let suite = Suite::start(config(databases)).await.unwrap();
+        let stop = CancellationToken::new();
+        Self {
+            pages: suite.pages,
+            api: suite.api,
+            services: suite.services,
+            ended: tokio::spawn(suite.run(stop.clone())),
+            stop,
+            _folder: folder,
+        }
+    }
+
+    /// Stops the suite and waits until it has drained.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.ended.await.unwrap().unwrap();
+    }
+
+    /// A client of the API with the simulator's credentials.
+    pub fn simulator(&self) -> Client {
+        Client { address: self.api, authorization: Some(SIMULATOR.to_owned()) }
+    }
+
+    /// A client of the API without credentials.
+    pub fn stranger(&self) -> Client {
+        Client { address: self.api, authorization: None }
+    }
+}
+
+fn config(databases: Databases) -> Config {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    Config {
+        listen_pages: any,
+        listen_api: any,
+        listen_services: ServiceListen { user: any, follower: any, message: any },
+        databases,
+        gateway: GatewayConfig {
+            credentials: Credentials::parse(&"simulator:super_safe!".into()).unwrap(),
+            trusted_proxies: Vec::new(),
+            drain: Drain::AT_ONCE,
+            readiness: Readiness::default(),
+        },
+        rendered_bytes_max: 1 << 20,
+        reflection: false,
+    }
+}
+
+/// An HTTP client that opens a connection for each request, as the simulator does.
+#[derive(Clone)]
+pub struct Client {
+    pub address: SocketAddr,
+    pub authorization: Option<String>,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// Asserts the status, with the body in the message when it is another.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    /// Asserts that this is a refusal as the API words them: a 4xx with status and message.
+    #[track_caller]
+    pub fn is_refusal(self) -> Self {
+        assert!(self.status.is_client_error(), "{}: {:?}", self.status, self.body);
+        let json = self.json();
+        assert_eq!(json["status"], self.status.as_u16(), "{json}");
+        assert!(json["error_msg"].as_str().is_some_and(|message| !message.is_empty()), "{json}");
+        self
+    }
+}
+
+impl Client {
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, body.to_string().into()).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Bytes) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::CONNECTION, "close")
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(Full::new(body)).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), self.exchange(request))
+            .await
+            .expect("an answer within 10 s")
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Answer {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// Registers a user whose other fields do not matter.
+    pub async fn register(&self, username: &str) -> Answer {
+        let body = serde_json::json!({
+            "username": username, "email": "someone@example.org", "pwd": "secret",
+        });
+        self.post("/register", &body).await
+    }
+
+    /// The contents listed at a path of `/msgs`, newest first.
+    pub async fn contents(&self, path: &str) -> Vec<String> {
+        let messages = self.get(path).await.is(200).json();
+        let content = |message: &Value| message["content"].as_str().unwrap().to_owned();
+        messages.as_array().unwrap().iter().map(content).collect()
+    }
+
+    pub async fn latest(&self) -> i64 {
+        self.get("/latest").await.is(200).json()["latest"].as_i64().unwrap()
+    }
+}
+
+/// A name as one segment of a path.
+pub fn segment(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
