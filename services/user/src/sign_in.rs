@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use crate::{
     hasher::{Hasher, Priority},
-    password::Verdict,
+    password::{PASSWORD_BYTES_MAX, Verdict},
     store::{Credential, User, UserStore},
     throttle::{Attempt, AttemptStore, Forgiveness, Standing},
     work::{CountAttempt, FindCredential, now_millis},
@@ -74,10 +74,13 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         let found = self.find.call(check.username, deadline).await?;
         let credential = found.ok_or_else(|| Status::not_found("Invalid username"))?;
         let (stored, password) = (credential.pw_hash.clone(), check.password);
+        if password.expose_secret().len() > PASSWORD_BYTES_MAX {
+            return Err(wrong_password());
+        }
         let verify = move || stored.verify(password.expose_secret());
         let verdict = self.hasher.run(Priority::SignIn, deadline, verify).await?;
         match verdict {
-            Verdict::Wrong => Err(Status::unauthenticated("Invalid password")),
+            Verdict::Wrong => Err(wrong_password()),
             Verdict::Right => Ok(credential.user),
             Verdict::Outdated(renewed) => {
                 let Credential { user, pw_hash } = credential;
@@ -108,6 +111,10 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
             });
         }
     }
+}
+
+fn wrong_password() -> Status {
+    Status::unauthenticated("Invalid password")
 }
 
 fn held(left_millis: i64) -> Status {

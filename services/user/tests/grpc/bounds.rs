@@ -1,0 +1,123 @@
+//! What the service does when it cannot do what it is asked: no room to hash, no database.
+
+use chassis::{
+    store::StoreError,
+    testing::{Engine, empty_database},
+};
+use minitwit_proto::user::v1::{
+    LookupUsersRequest, NewUser, RegisterUsersRequest, UserRef, register_user_result::Outcome,
+    user_ref, user_service_server::UserService,
+};
+use minitwit_user::{
+    hasher::{Hasher, Limits},
+    migrations,
+    password::PasswordHash,
+    service::Users,
+    store::{Credential, Inserted, NewAccount, SqlUserStore, User, UserStore},
+    throttle::SqlAttemptStore,
+};
+use tonic::{Code, Request};
+use uuid::Uuid;
+
+/// Nobody may wait.
+const NO_ROOM: Limits = Limits {
+    threads: 1,
+    registrations_max: 0,
+    sign_ins_max: 0,
+};
+
+#[tokio::test]
+async fn a_taken_name_needs_no_hash_and_a_new_one_is_refused_when_there_is_no_room() {
+    let database = empty_database(Engine::Sqlite).await;
+    let db = database.open(&migrations()).await;
+    let store = SqlUserStore::new(db.clone());
+    let alice = NewAccount {
+        id: Uuid::now_v7(),
+        username: "alice".to_owned(),
+        email: "someone@example.com".to_owned(),
+        pw_hash: PasswordHash::stored(String::new()),
+    };
+    let id = alice.id;
+    store.insert(vec![alice]).await.unwrap();
+    let service = Users::new(store, SqlAttemptStore::new(db), Hasher::new(NO_ROOM));
+
+    let users = vec![
+        new_user(Uuid::now_v7(), "alice"),
+        new_user(Uuid::now_v7(), "bob"),
+        new_user(id, "alice"),
+    ];
+    let request = Request::new(RegisterUsersRequest { users });
+    let response = service.register_users(request).await.unwrap();
+    let codes: Vec<Code> = response
+        .into_inner()
+        .results
+        .into_iter()
+        .map(|result| match result.outcome.unwrap() {
+            Outcome::User(_) => Code::Ok,
+            Outcome::Error(error) => Code::from_i32(error.code),
+        })
+        .collect();
+    let expected = [Code::AlreadyExists, Code::ResourceExhausted, Code::Ok];
+    assert_eq!(codes, expected);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_unavailable() {
+    let database = empty_database(Engine::Sqlite).await;
+    let attempts = SqlAttemptStore::new(database.open(&migrations()).await);
+    let service = Users::new(Away, attempts, Hasher::new(Limits::default()));
+    let name = user_ref::Ref::Username("alice".to_owned());
+    let users = vec![UserRef { r#ref: Some(name) }];
+    let request = Request::new(LookupUsersRequest { users });
+    let status = service.lookup_users(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.message(), "the database is away");
+}
+
+fn new_user(id: Uuid, username: &str) -> NewUser {
+    NewUser {
+        id: id.as_bytes().to_vec().into(),
+        username: username.to_owned(),
+        email: "someone@example.com".to_owned(),
+        password: "secret".to_owned(),
+    }
+}
+
+/// A store whose database cannot be reached.
+struct Away;
+
+impl Away {
+    fn away<T>() -> Result<T, StoreError> {
+        Err(sqlx::Error::PoolTimedOut.into())
+    }
+}
+
+impl UserStore for Away {
+    async fn insert(&self, _: Vec<NewAccount>) -> Result<Vec<Inserted>, StoreError> {
+        Self::away()
+    }
+
+    async fn find_by_name(&self, _: Vec<String>) -> Result<Vec<Option<User>>, StoreError> {
+        Self::away()
+    }
+
+    async fn find_by_id(&self, _: Vec<Uuid>) -> Result<Vec<Option<User>>, StoreError> {
+        Self::away()
+    }
+
+    async fn find_credentials(
+        &self,
+        _: Vec<String>,
+    ) -> Result<Vec<Option<Credential>>, StoreError> {
+        Self::away()
+    }
+
+    async fn replace_hash(
+        &self,
+        _: Uuid,
+        _: &PasswordHash,
+        _: &PasswordHash,
+    ) -> Result<bool, StoreError> {
+        Self::away()
+    }
+}

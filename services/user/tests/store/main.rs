@@ -1,0 +1,49 @@
+//! The promises that every store of the service keeps, checked on each engine.
+
+#![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
+
+use chassis::{
+    db::Db,
+    testing::{Engine, TestDatabase, empty_database},
+};
+use minitwit_user::migrations;
+
+/// Each promise is kept over an empty database of each engine.
+macro_rules! contract {
+    ($($promise:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $promise() {
+                let (db, _database) = crate::open(crate::Engine::Sqlite).await;
+                super::$promise(db).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $promise() {
+                let (db, _database) = crate::open(crate::Engine::Postgres).await;
+                super::$promise(db).await;
+            })+
+        }
+    };
+}
+
+mod account;
+mod attempt;
+mod latest;
+
+async fn open(engine: Engine) -> (Db, TestDatabase) {
+    let database = empty_database(engine).await;
+    (database.open(&migrations()).await, database)
+}
+
+#[test]
+fn both_engines_have_the_same_migrations() {
+    let all = migrations();
+    let names = |migrator: &sqlx::migrate::Migrator| -> Vec<(i64, String)> {
+        let each = migrator.iter();
+        each.map(|migration| (migration.version, migration.description.to_string()))
+            .collect()
+    };
+    assert_eq!(names(&all.sqlite), names(&all.postgres));
+}
