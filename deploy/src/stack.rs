@@ -1,0 +1,270 @@
+//! The stack's files: read by the Docker client, taken apart by phase, deployed by the client.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use tokio::{io::AsyncWriteExt as _, process::Command};
+
+use crate::{DeployArgs, swarm};
+
+/// What the name of a job begins with that brings a service's schema up to date.
+pub(crate) const MIGRATION_PREFIX: &str = "migrate-";
+
+/// The label, below `deploy`, of a service that the migrations need.
+const DATABASE_LABEL: &str = "minitwit.phase";
+
+/// How often an order is given again that met no leader.
+const ATTEMPTS: usize = 30;
+
+/// What is deployed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// What migrations need.
+    Database,
+    /// One-shot jobs.
+    Migration,
+    /// All the rest.
+    Service,
+}
+
+impl Phase {
+    /// In their order.
+    pub(crate) const ALL: [Self; 3] = [Self::Database, Self::Migration, Self::Service];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Database => "Databases",
+            Self::Migration => "Migrations",
+            Self::Service => "Services",
+        }
+    }
+
+    fn of(name: &str, service: &Value) -> Self {
+        if name.starts_with(MIGRATION_PREFIX) {
+            return Self::Migration;
+        }
+        match &service["deploy"]["labels"][DATABASE_LABEL] {
+            Value::String(phase) if phase == "database" => Self::Database,
+            _ => Self::Service,
+        }
+    }
+}
+
+/// The stack as its files describe it, with every variable replaced.
+#[derive(Debug)]
+pub(crate) struct Stack(Value);
+
+impl Stack {
+    /// Reads the files as the Docker client does.
+    pub(crate) async fn read(
+        files: &[PathBuf],
+        stack: &str,
+        host: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let mut config = docker(host, &["stack", "config"]);
+        for file in files {
+            config.arg("--compose-file").arg(file);
+        }
+        let output = config
+            .stderr(Stdio::inherit())
+            .output()
+            .await
+            .context("cannot run docker")?;
+        ensure!(output.status.success(), "the stack's files are not valid");
+        let text = String::from_utf8(output.stdout).context("docker does not write UTF-8")?;
+        let read = serde_saphyr::from_str(&text).context("cannot read what docker writes")?;
+        let mut stack_file = Self(read);
+        stack_file.name_configs(stack)?;
+        Ok(stack_file)
+    }
+
+    /// Names each configuration file by its content: the Swarm's configurations cannot change, so
+    /// another content is another configuration, and the services that use it are updated.
+    fn name_configs(&mut self, stack: &str) -> anyhow::Result<()> {
+        let Some(configs) = self.0["configs"].as_object_mut() else {
+            return Ok(());
+        };
+        for (key, config) in configs {
+            let Some(file) = config["file"].as_str().map(Path::new) else {
+                continue;
+            };
+            let content =
+                fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let name = config_name(stack, key, &content);
+            config["name"] = Value::String(name);
+        }
+        Ok(())
+    }
+
+    /// The names of a phase's services.
+    pub(crate) fn services(&self, phase: Phase) -> Vec<String> {
+        let services = self.0["services"].as_object();
+        services
+            .into_iter()
+            .flatten()
+            .filter(|(name, service)| Phase::of(name, service) == phase)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Has the Docker client deploy one phase.
+    pub(crate) async fn deploy(&self, phase: Phase, args: &DeployArgs) -> anyhow::Result<()> {
+        let file = self.part(phase);
+        for attempt in 1..=ATTEMPTS {
+            let mut deploy = docker(
+                args.host.as_deref(),
+                &["stack", "deploy", "--compose-file", "-"],
+            );
+            deploy.args(["--resolve-image", args.resolve_image.word()]);
+            if args.with_registry_auth {
+                deploy.arg("--with-registry-auth");
+            }
+            deploy.arg(&args.stack);
+            let Err(said) = feed(deploy, &file).await? else {
+                return Ok(());
+            };
+            if attempt == ATTEMPTS || !swarm::is_passing(&said) {
+                bail!("`docker stack deploy` failed: {}", said.trim());
+            }
+            println!(
+                "the Swarm cannot take orders now, trying again: {}",
+                said.trim()
+            );
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        Ok(())
+    }
+
+    /// The file of one phase, as JSON, which is YAML; only what its services use, since the client
+    /// looks up each secret that it finds.
+    fn part(&self, phase: Phase) -> String {
+        let mut part = self.0.clone();
+        if let Some(services) = part["services"].as_object_mut() {
+            services.retain(|name, service| Phase::of(name, service) == phase);
+        }
+        for section in ["configs", "secrets"] {
+            let used = used(&part["services"], section);
+            if let Some(all) = part[section].as_object_mut() {
+                all.retain(|name, _| used.contains(name));
+            }
+        }
+        // The variables have been replaced once: what looks like one now is meant as it stands.
+        part.to_string().replace('$', "$$")
+    }
+}
+
+/// Which of the file's configurations or secrets the services name.
+fn used(services: &Value, section: &str) -> Vec<String> {
+    let services = services.as_object().map(Map::values);
+    let named = services
+        .into_iter()
+        .flatten()
+        .filter_map(|service| service[section].as_array());
+    named
+        .flatten()
+        .filter_map(|use_| use_.as_str().or_else(|| use_["source"].as_str()))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn config_name(stack: &str, key: &str, content: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut name = format!("{stack}_{key}_");
+    for byte in &Sha256::digest(content)[..6] {
+        write!(name, "{byte:02x}").expect("a string takes everything");
+    }
+    name
+}
+
+fn docker(host: Option<&str>, arguments: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    if let Some(host) = host {
+        command.env("DOCKER_HOST", host);
+    }
+    command.args(arguments).kill_on_drop(true);
+    command
+}
+
+/// Runs a command with `input`; what it said when it failed is the inner error.
+async fn feed(mut command: Command, input: &str) -> anyhow::Result<Result<(), String>> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run docker")?;
+    let mut stdin = child.stdin.take().expect("it was piped");
+    // A client that ends without reading says why itself.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = child
+        .wait_with_output()
+        .await
+        .context("cannot wait for docker")?;
+    if output.status.success() {
+        return Ok(Ok(()));
+    }
+    Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack() -> Stack {
+        Stack(serde_json::json!({
+            "version": "3.9",
+            "services": {
+                "database": {
+                    "image": "postgres",
+                    "command": ["a$b"],
+                    "secrets": [{"source": "password"}],
+                    "deploy": {"labels": {"minitwit.phase": "database"}},
+                },
+                "migrate-user": {"image": "user", "secrets": [{"source": "owner"}]},
+                "user": {"image": "user", "secrets": [{"source": "url"}]},
+            },
+            "secrets": {
+                "password": {"external": true}, "owner": {"external": true}, "url": {"external": true},
+            },
+        }))
+    }
+
+    #[test]
+    fn each_service_has_its_phase() {
+        assert_eq!(stack().services(Phase::Database), ["database"]);
+        assert_eq!(stack().services(Phase::Migration), ["migrate-user"]);
+        assert_eq!(stack().services(Phase::Service), ["user"]);
+    }
+
+    #[test]
+    fn a_phase_needs_no_secret_of_another_one() {
+        let part: Value = serde_json::from_str(&stack().part(Phase::Migration)).unwrap();
+        let secrets: Vec<&String> = part["secrets"].as_object().unwrap().keys().collect();
+        assert_eq!(secrets, ["owner"]);
+        assert_eq!(part["version"], "3.9");
+    }
+
+    #[test]
+    fn a_dollar_is_not_taken_for_a_variable_the_second_time() {
+        assert!(stack().part(Phase::Database).contains("a$$b"));
+    }
+
+    #[test]
+    fn another_content_is_another_configuration() {
+        let name = config_name("minitwit", "haproxy", b"one");
+        assert_eq!(name, config_name("minitwit", "haproxy", b"one"));
+        assert_ne!(name, config_name("minitwit", "haproxy", b"two"));
+        assert!(
+            name.starts_with("minitwit_haproxy_") && name.len() <= 64,
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,330 @@
+//! The Swarm's own word on its services, with the patience that an election takes.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use bollard::{
+    Docker,
+    models::{Node, Service, ServiceSpec, ServiceUpdateStatusStateEnum, Task, TaskState},
+    query_parameters::{
+        ListNodesOptions, ListServicesOptions, ListTasksOptions, LogsOptions, UpdateServiceOptions,
+    },
+};
+use futures_util::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::verdict::{State, Update};
+
+/// The label that `docker stack deploy` puts on everything of a stack.
+const NAMESPACE: &str = "com.docker.stack.namespace";
+
+/// The label by which `docker stack deploy` tells whether the file names another image.
+const IMAGE: &str = "com.docker.stack.image";
+
+/// How long a Swarm may be without a leader: three managers have needed 34 s.
+const ELECTION_PATIENCE: Duration = Duration::from_secs(90);
+
+/// The stack's services by their names in its file.
+pub(crate) type Services = BTreeMap<String, Service>;
+
+/// The tasks that were there before.
+pub(crate) type TaskIds = HashSet<String>;
+
+/// The Engine of a manager, and the stack on it.
+#[derive(Debug)]
+pub(crate) struct Swarm {
+    engine: Docker,
+    stack: String,
+}
+
+impl Swarm {
+    pub(crate) async fn connect(host: Option<&str>, stack: &str) -> anyhow::Result<Self> {
+        let engine = match host {
+            Some(host) => Docker::connect_with_host(host),
+            None => Docker::connect_with_local_defaults(),
+        };
+        // Its time-out of two minutes covers a manager that waits for a leader.
+        let engine = engine.context("cannot read where the Engine is")?;
+        let engine = engine
+            .negotiate_version()
+            .await
+            .context("the Engine cannot be reached")?;
+        Ok(Self {
+            engine,
+            stack: stack.to_owned(),
+        })
+    }
+
+    /// The stack's services.
+    pub(crate) async fn services(&self) -> anyhow::Result<Services> {
+        let found = retry(|| {
+            let filters = Some(self.filters());
+            self.engine.list_services(Some(ListServicesOptions {
+                filters,
+                status: Some(true),
+            }))
+        })
+        .await
+        .context("cannot list the services")?;
+        let prefix = format!("{}_", self.stack);
+        let named = found.into_iter().filter_map(|service| {
+            let name = service
+                .spec
+                .as_ref()?
+                .name
+                .as_deref()?
+                .strip_prefix(&prefix)?;
+            Some((name.to_owned(), service))
+        });
+        Ok(named.collect())
+    }
+
+    /// The tasks of the stack.
+    pub(crate) async fn tasks(&self) -> anyhow::Result<Vec<Task>> {
+        retry(|| {
+            self.engine.list_tasks(Some(ListTasksOptions {
+                filters: Some(self.filters()),
+            }))
+        })
+        .await
+        .context("cannot list the tasks")
+    }
+
+    pub(crate) async fn task_ids(&self) -> anyhow::Result<TaskIds> {
+        Ok(self
+            .tasks()
+            .await?
+            .into_iter()
+            .filter_map(|task| task.id)
+            .collect())
+    }
+
+    /// The nodes' names by their ids.
+    pub(crate) async fn node_names(&self) -> anyhow::Result<HashMap<String, String>> {
+        let name = |node: Node| Some((node.id?, node.description?.hostname?));
+        let nodes = retry(|| self.engine.list_nodes(None::<ListNodesOptions>)).await;
+        Ok(nodes
+            .context("cannot list the nodes")?
+            .into_iter()
+            .filter_map(name)
+            .collect())
+    }
+
+    pub(crate) async fn create(&self, spec: ServiceSpec) -> anyhow::Result<()> {
+        retry(|| self.engine.create_service(spec.clone(), None))
+            .await
+            .context("cannot create the job")?;
+        Ok(())
+    }
+
+    /// Removes a service if it is there.
+    pub(crate) async fn remove(&self, service: &str) -> anyhow::Result<()> {
+        let name = self.full_name(service);
+        match retry(|| self.engine.delete_service(&name)).await {
+            Ok(())
+            | Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot remove {name}")),
+        }
+    }
+
+    pub(crate) async fn update(&self, service: &str, spec: ServiceSpec) -> anyhow::Result<()> {
+        self.order(service, Some(spec))
+            .await
+            .with_context(|| format!("cannot update {service}"))
+    }
+
+    /// Brings a service back to its specification before the last update.
+    pub(crate) async fn roll_back(&self, service: &str) -> anyhow::Result<()> {
+        self.order(service, None).await
+    }
+
+    /// Updates to `spec`, or back without one. The version is read again each time: an order that
+    /// an election interrupted may have been carried out.
+    async fn order(&self, service: &str, spec: Option<ServiceSpec>) -> anyhow::Result<()> {
+        let name = self.full_name(service);
+        let order = async || {
+            let current = self.engine.inspect_service(&name, None).await?;
+            let version = current
+                .version
+                .and_then(|version| version.index)
+                .unwrap_or(0);
+            let options = UpdateServiceOptions {
+                version: i32::try_from(version).unwrap_or(i32::MAX),
+                registry_auth_from: "spec".to_owned(),
+                rollback: spec.is_none().then(|| "previous".to_owned()),
+            };
+            let wanted = spec.clone().or(current.spec).unwrap_or_default();
+            self.engine
+                .update_service(&name, wanted, options, None)
+                .await
+        };
+        retry(order).await?;
+        Ok(())
+    }
+
+    /// The last lines that a task wrote, if they can be had soon.
+    pub(crate) async fn last_lines(&self, task: &str) -> Vec<String> {
+        let options = LogsOptions {
+            stdout: true,
+            stderr: true,
+            tail: "5".to_owned(),
+            ..LogsOptions::default()
+        };
+        let lines = self.engine.task_logs(task, Some(options)).take(5);
+        let lines = lines
+            .filter_map(async |line| line.ok())
+            .map(|line| line.to_string());
+        tokio::time::timeout(Duration::from_secs(3), lines.collect())
+            .await
+            .unwrap_or_default()
+    }
+
+    fn filters(&self) -> HashMap<String, Vec<String>> {
+        let label = format!("{NAMESPACE}={}", self.stack);
+        HashMap::from([("label".to_owned(), vec![label])])
+    }
+
+    fn full_name(&self, service: &str) -> String {
+        format!("{}_{service}", self.stack)
+    }
+}
+
+/// The service's specification with another image, and with the label that lets the next `docker
+/// stack deploy` see that: it would keep the image otherwise and say nothing.
+pub(crate) fn with_image(service: &Service, image: &str) -> ServiceSpec {
+    let mut spec = service.spec.clone().unwrap_or_default();
+    let container = spec
+        .task_template
+        .as_mut()
+        .and_then(|task| task.container_spec.as_mut());
+    if let Some(container) = container {
+        container.image = Some(image.to_owned());
+    }
+    spec.labels
+        .get_or_insert_default()
+        .insert(IMAGE.to_owned(), image.to_owned());
+    spec
+}
+
+/// Whether a task may still come to something.
+pub(crate) fn is_active(task: &Task) -> bool {
+    use TaskState as S;
+    let is_over = |state| {
+        matches!(
+            state,
+            S::COMPLETE | S::SHUTDOWN | S::FAILED | S::REJECTED | S::REMOVE | S::ORPHANED
+        )
+    };
+    let state = task.status.as_ref().and_then(|status| status.state);
+    // A job's task is to complete: that is no end ordered from outside.
+    let is_stopped = matches!(task.desired_state, Some(S::SHUTDOWN | S::REMOVE));
+    !is_stopped && !state.is_some_and(is_over)
+}
+
+/// The update that the Engine tells of.
+pub(crate) fn update_of(service: &Service) -> Option<Update> {
+    use ServiceUpdateStatusStateEnum as S;
+    let status = service.update_status.as_ref()?;
+    let state = match status.state? {
+        S::EMPTY => return None,
+        S::UPDATING => State::Updating,
+        S::PAUSED => State::Paused,
+        S::COMPLETED => State::Completed,
+        S::ROLLBACK_STARTED => State::RollbackStarted,
+        S::ROLLBACK_PAUSED => State::RollbackPaused,
+        S::ROLLBACK_COMPLETED => State::RollbackCompleted,
+    };
+    let message = status.message.clone().unwrap_or_default();
+    Some(Update {
+        state,
+        started: status.started_at.clone(),
+        message,
+    })
+}
+
+/// Asks again while the Swarm elects a leader, and until then says so once.
+async fn retry<T, F>(mut ask: impl FnMut() -> F) -> Result<T, bollard::errors::Error>
+where
+    F: Future<Output = Result<T, bollard::errors::Error>>,
+{
+    let deadline = Instant::now() + ELECTION_PATIENCE;
+    let mut is_told = false;
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let text = error.to_string();
+        if Instant::now() > deadline || !is_passing(&text) {
+            return Err(error);
+        }
+        if !is_told {
+            println!("the Swarm cannot answer now, trying again: {text}");
+            is_told = true;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Whether an error speaks of an election or of somebody else's order in between.
+pub(crate) fn is_passing(error: &str) -> bool {
+    const SIGNS: [&str; 8] = [
+        "does not have a leader",
+        "no elected primary cluster manager",
+        "update out of sequence",
+        "raft:",
+        "context deadline exceeded",
+        "code = Unavailable",
+        "connection refused",
+        "Timeout error",
+    ];
+    SIGNS.iter().any(|sign| error.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard::models::{TaskSpec, TaskSpecContainerSpec};
+
+    #[test]
+    fn the_next_deployment_sees_an_image_that_was_set_by_hand() {
+        let container = TaskSpecContainerSpec {
+            image: Some("user:1".into()),
+            ..Default::default()
+        };
+        let task = TaskSpec {
+            container_spec: Some(container),
+            ..TaskSpec::default()
+        };
+        let spec = ServiceSpec {
+            task_template: Some(task),
+            ..ServiceSpec::default()
+        };
+        let service = Service {
+            spec: Some(spec),
+            ..Service::default()
+        };
+
+        let spec = with_image(&service, "user:2");
+
+        assert_eq!(spec.labels.unwrap()[IMAGE], "user:2");
+        let container = spec.task_template.unwrap().container_spec.unwrap();
+        assert_eq!(container.image.unwrap(), "user:2");
+    }
+
+    #[test]
+    fn an_election_passes_and_a_mistake_does_not() {
+        assert!(is_passing(
+            "rpc error: code = Unknown desc = The swarm does not have a leader."
+        ));
+        assert!(is_passing(
+            "rpc error: code = Unknown desc = update out of sequence"
+        ));
+        assert!(!is_passing("service minitwit_user not found"));
+    }
+}
