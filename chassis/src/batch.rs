@@ -11,10 +11,12 @@ use std::{
     collections::{HashMap, VecDeque},
     future::Future,
     hash::Hash,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
+use futures_util::FutureExt as _;
 use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::oneshot;
 use tonic::Status;
@@ -71,6 +73,7 @@ impl<W: Work> Clone for Batcher<W> {
 }
 
 struct Shared<W: Work> {
+    name: &'static str,
     work: W,
     limits: Limits,
     state: Mutex<State<W>>,
@@ -89,6 +92,13 @@ struct Caller<W: Work> {
     answer: oneshot::Sender<Result<W::Output, Status>>,
 }
 
+impl<W: Work> Caller<W> {
+    /// Whether nobody waits for the answer any more.
+    fn has_gone(&self, now: Instant) -> bool {
+        self.answer.is_closed() || self.deadline.is_over(now)
+    }
+}
+
 impl<W: Work> Batcher<W> {
     /// A batcher whose metrics carry `name`.
     pub fn new(name: &'static str, limits: Limits, work: W) -> Self {
@@ -97,6 +107,7 @@ impl<W: Work> Batcher<W> {
             lanes_running: 0,
         };
         let shared = Shared {
+            name,
             work,
             limits,
             state: Mutex::new(state),
@@ -130,6 +141,17 @@ impl<W: Work> Batcher<W> {
 
     fn enqueue(&self, caller: Caller<W>) -> Result<(), Status> {
         let mut state = self.shared.lock();
+        if state.queue.len() >= self.shared.limits.queue_max {
+            // While every lane is stuck, those who have given up must not keep others out.
+            let now = Instant::now();
+            while state
+                .queue
+                .pop_front_if(|first| first.has_gone(now))
+                .is_some()
+            {
+                self.shared.meters.left_out.increment(1);
+            }
+        }
         if state.queue.len() >= self.shared.limits.queue_max {
             self.shared.meters.refused.increment(1);
             return Err(Status::resource_exhausted("too many calls are waiting"));
@@ -167,7 +189,7 @@ impl<W: Work> Lane<W> {
 }
 
 impl<W: Work> Drop for Lane<W> {
-    /// A panic in the work must not take the lane's room with it.
+    /// A lane that is dropped, with its runtime or by a panic, must not take its room with it.
     fn drop(&mut self) {
         if !self.given_up {
             self.shared.lock().lanes_running -= 1;
@@ -187,16 +209,15 @@ impl<W: Work> Shared<W> {
         let mut state = self.lock();
         let mut batch = Vec::with_capacity(state.queue.len().min(self.limits.batch_weight_max));
         let mut weight = 0;
-        while let Some(caller) = state.queue.front() {
-            weight += W::weight(&caller.item);
-            if weight > self.limits.batch_weight_max && !batch.is_empty() {
-                break;
-            }
-            let caller = state.queue.pop_front().expect("the front was just seen");
-            if caller.answer.is_closed() || caller.deadline.is_over(now) {
-                weight -= W::weight(&caller.item);
+        while let Some(caller) = state.queue.pop_front() {
+            if caller.has_gone(now) {
                 self.meters.left_out.increment(1);
                 continue;
+            }
+            weight += W::weight(&caller.item);
+            if weight > self.limits.batch_weight_max && !batch.is_empty() {
+                state.queue.push_front(caller);
+                break;
             }
             batch.push(caller);
         }
@@ -229,10 +250,25 @@ impl<W: Work> Shared<W> {
             answers.push(caller.answer);
         }
         // The longest of the callers' deadlines bounds the lane, so a stuck call frees it.
-        let outcome = tokio::time::timeout_at(deadline.instant(), self.work.run(items, deadline))
+        let outcome = tokio::time::timeout_at(deadline.instant(), self.answer(items, deadline))
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         deliver(answers, outcome);
+    }
+
+    /// What the work says; a panic in it fails its own batch, and the lane goes on.
+    async fn answer(
+        &self,
+        items: Vec<W::Item>,
+        deadline: Deadline,
+    ) -> Result<Vec<Result<W::Output, Status>>, Status> {
+        let work = async { self.work.run(items, deadline).await };
+        // Nothing of the work is seen again but what it guards itself.
+        let outcome = AssertUnwindSafe(work).catch_unwind().await;
+        outcome.unwrap_or_else(|_| {
+            tracing::error!(batch = self.name, "the work of a batch panicked");
+            Err(Status::internal("the work of the batch failed"))
+        })
     }
 }
 
@@ -248,15 +284,17 @@ fn deliver<T>(
             }
         }
         Ok(results) => {
-            let (got, wanted) = (results.len(), answers.len());
-            tracing::error!(got, wanted, "a batch was not answered item by item");
-            fail(
-                answers,
-                &Status::internal("the batch was not answered item by item"),
-            );
+            let status = unanswered(results.len(), answers.len());
+            fail(answers, &status);
         }
         Err(status) => fail(answers, &status),
     }
+}
+
+/// What to say of a work that broke its promise.
+fn unanswered(got: usize, wanted: usize) -> Status {
+    tracing::error!(got, wanted, "a batch was not answered item by item");
+    Status::internal("the batch was not answered item by item")
 }
 
 fn fail<T>(answers: Vec<oneshot::Sender<Result<T, Status>>>, status: &Status) {
@@ -280,7 +318,11 @@ impl<W: Work> Work for Chunked<W> {
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
         let sizes: Vec<usize> = chunks.iter().map(Vec::len).collect();
         let items = chunks.into_iter().flatten().collect();
-        let mut results = self.0.run(items, deadline).await?.into_iter();
+        let results = self.0.run(items, deadline).await?;
+        if results.len() != sizes.iter().sum::<usize>() {
+            return Err(unanswered(results.len(), sizes.iter().sum()));
+        }
+        let mut results = results.into_iter();
         Ok(sizes
             .into_iter()
             .map(|size| Ok(results.by_ref().take(size).collect()))
@@ -299,17 +341,14 @@ impl<W: Work> Work for Chunked<W> {
 pub fn share<T: Eq + Hash + Clone>(items: Vec<T>) -> (Vec<T>, Vec<usize>) {
     let mut places: HashMap<T, usize> = HashMap::with_capacity(items.len());
     let mut distinct = Vec::with_capacity(items.len());
-    let positions = items
-        .into_iter()
-        .map(|item| match places.get(&item) {
-            Some(&place) => place,
-            None => {
-                distinct.push(item.clone());
-                places.insert(item, distinct.len() - 1);
-                distinct.len() - 1
-            }
-        })
-        .collect();
+    let mut positions = Vec::with_capacity(items.len());
+    for item in items {
+        let place = *places.entry(item).or_insert_with_key(|item| {
+            distinct.push(item.clone());
+            distinct.len() - 1
+        });
+        positions.push(place);
+    }
     (distinct, positions)
 }
 

@@ -3,15 +3,12 @@
 //! A caller keeps an answer together with its version, a hash of the ids that the answer lists, and
 //! names it when it asks again. Versions are far cheaper to read than rows, so they are read first.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{hash::Hash, sync::Arc};
 
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::{
-    batch::{share, unshare},
-    store::StoreError,
-};
+use crate::{batch::share, store::StoreError};
 
 /// A list asked for, and the version that the caller has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,28 +33,52 @@ pub async fn read<Q, R>(
 where
     Q: Clone + Eq + Hash,
 {
-    let (distinct, positions) = share(asked);
-    let mut changed: Vec<bool> = distinct.iter().map(|ask| ask.known.is_none()).collect();
-    let kept: Vec<usize> = (0..distinct.len()).filter(|&ask| !changed[ask]).collect();
-    if !kept.is_empty() {
-        let queries = kept.iter().map(|&ask| distinct[ask].query.clone());
-        let current = versions(queries.collect()).await?;
-        for (ask, version) in kept.into_iter().zip(current) {
-            changed[ask] = distinct[ask].known != Some(version);
-        }
-    }
+    let (known, queries): (Vec<Option<i64>>, Vec<Q>) =
+        asked.into_iter().map(|ask| (ask.known, ask.query)).unzip();
+    // Several callers may keep different versions of one list: it is still read once.
+    let (queries, places) = share(queries);
+    let asks = || known.iter().zip(places.iter().copied());
 
-    // Several callers may keep different versions of one list: its rows are still read once.
-    let wanted = (0..distinct.len()).filter(|&ask| changed[ask]);
-    let (queries, places) = share(wanted.map(|ask| distinct[ask].query.clone()).collect());
-    let mut found = HashMap::with_capacity(places.len());
-    if !queries.is_empty() {
-        let lists: Vec<Arc<R>> = rows(queries).await?.into_iter().map(Arc::new).collect();
-        let wanted = (0..distinct.len()).filter(|&ask| changed[ask]);
-        found.extend(wanted.zip(unshare(&lists, &places)));
+    let mut kept = vec![false; queries.len()];
+    for (known, place) in asks() {
+        kept[place] |= known.is_some();
     }
-    let answers = positions.iter().map(|ask| Ok(found.get(ask).cloned()));
+    let current = read_some(&queries, &kept, versions).await?;
+    let has_changed =
+        |known: &Option<i64>, place: usize| known.is_none() || *known != current[place];
+
+    let mut wanted = vec![false; queries.len()];
+    for (known, place) in asks() {
+        wanted[place] |= has_changed(known, place);
+    }
+    let lists = read_some(&queries, &wanted, rows).await?;
+    let lists: Vec<_> = lists.into_iter().map(|list| list.map(Arc::new)).collect();
+    let answers = asks().map(|(known, place)| {
+        let list = has_changed(known, place).then(|| lists[place].clone());
+        Ok(list.flatten())
+    });
     Ok(answers.collect())
+}
+
+/// Reads for those queries that are wanted, and puts the answers into their places.
+async fn read_some<Q: Clone, A>(
+    queries: &[Q],
+    wanted: &[bool],
+    read: impl AsyncFnOnce(Vec<Q>) -> Result<Vec<A>, StoreError>,
+) -> Result<Vec<Option<A>>, Status> {
+    let places: Vec<usize> = (0..queries.len()).filter(|&place| wanted[place]).collect();
+    let mut answers: Vec<Option<A>> = queries.iter().map(|_| None).collect();
+    if places.is_empty() {
+        return Ok(answers);
+    }
+    let read = read(places.iter().map(|&place| queries[place].clone()).collect()).await?;
+    if read.len() != places.len() {
+        return Err(Status::internal("a list was not answered"));
+    }
+    for (place, answer) in places.into_iter().zip(read) {
+        answers[place] = Some(answer);
+    }
+    Ok(answers)
 }
 
 /// The version of a list of ids, whatever their order: each id hashed, and the hashes folded.
@@ -84,7 +105,61 @@ fn mix(value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    /// Asks for lists whose version is a tenth of what they hold, and tells what was read.
+    async fn ask(asked: &[(i64, Option<i64>)]) -> (Vec<Option<i64>>, [Vec<i64>; 2]) {
+        let asked = asked
+            .iter()
+            .map(|&(query, known)| Conditional { query, known });
+        let reads = Mutex::new([Vec::new(), Vec::new()]);
+        let answers = read(
+            asked.collect(),
+            async |queries: Vec<i64>| {
+                reads.lock().unwrap()[0].extend(&queries);
+                Ok(queries.iter().map(|query| query / 10).collect())
+            },
+            async |queries: Vec<i64>| {
+                reads.lock().unwrap()[1].extend(&queries);
+                Ok(queries)
+            },
+        );
+        let answers = answers.await.unwrap().into_iter();
+        let answers = answers.map(|answer| answer.unwrap().map(|list| *list));
+        (answers.collect(), reads.into_inner().unwrap())
+    }
+
+    #[tokio::test]
+    async fn only_what_has_changed_is_read() {
+        let asked = [(10, Some(1)), (20, Some(7)), (30, None), (40, Some(4))];
+        let (answers, [versions, rows]) = ask(&asked).await;
+        assert_eq!(answers, [None, Some(20), Some(30), None]);
+        assert_eq!(versions, [10, 20, 40]);
+        assert_eq!(rows, [20, 30]);
+    }
+
+    #[tokio::test]
+    async fn one_list_is_read_once_whatever_versions_its_callers_keep() {
+        let asked = [
+            (10, Some(7)),
+            (10, None),
+            (10, Some(1)),
+            (10, Some(8)),
+            (10, Some(7)),
+        ];
+        let (answers, [_, rows]) = ask(&asked).await;
+        assert_eq!(answers, [Some(10), Some(10), None, Some(10), Some(10)]);
+        assert_eq!(rows, [10]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_for_nobody() {
+        assert_eq!(ask(&[]).await, (vec![], [vec![], vec![]]));
+        let (_, [versions, rows]) = ask(&[(10, Some(1))]).await;
+        assert_eq!((versions, rows), (vec![10], vec![]));
+    }
 
     #[test]
     fn a_version_is_of_the_set_alone() {

@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn every_unit_of_the_wire_format_is_read() {
-        assert_eq!(parsed("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(parsed("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(parsed("2H"), Some(Duration::from_hours(2)));
+        assert_eq!(parsed("3M"), Some(Duration::from_mins(3)));
         assert_eq!(parsed("4S"), Some(Duration::from_secs(4)));
         assert_eq!(parsed("250m"), Some(Duration::from_millis(250)));
         assert_eq!(parsed("99999999u"), Some(Duration::from_micros(99_999_999)));

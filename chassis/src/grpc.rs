@@ -50,7 +50,7 @@ pub async fn serve(
     report(&reporter, &options.names, ServingStatus::Serving).await;
     options.readiness.ready();
 
-    let mut router = Server::builder()
+    let mut server = Server::builder()
         .layer(MeterLayer)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -63,12 +63,12 @@ pub async fn serve(
             .register_encoded_file_descriptor_set(minitwit_proto::DESCRIPTORS)
             .build_v1()
             .context("the descriptors cannot be read")?;
-        router = router.add_service(reflection);
+        server = server.add_service(reflection);
     }
 
     let goaway = CancellationToken::new();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = router.serve_with_incoming_shutdown(incoming, goaway.clone().cancelled_owned());
+    let server = server.serve_with_incoming_shutdown(incoming, goaway.clone().cancelled_owned());
     let server = std::pin::pin!(server.fuse());
     run_until_drained(server, &options, &reporter, shutdown, goaway).await
 }

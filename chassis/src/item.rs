@@ -116,12 +116,12 @@ pub async fn answer_each<T, O>(
 
 /// Of several writes of one state the one with the greatest stamp, in the order of the keys: rows
 /// that are always locked in one order cannot deadlock.
-pub fn last_writes<T, K: Ord>(
-    writes: &[T],
-    key: impl Fn(&T) -> K,
+pub fn last_writes<'a, T, K: Ord>(
+    writes: &'a [T],
+    key: impl Fn(&'a T) -> K,
     stamp: impl Fn(&T) -> Uuid,
-) -> Vec<&T> {
-    let mut last: BTreeMap<K, &T> = BTreeMap::new();
+) -> Vec<&'a T> {
+    let mut last: BTreeMap<K, &'a T> = BTreeMap::new();
     for write in writes {
         last.entry(key(write))
             .and_modify(|kept| {

@@ -176,11 +176,11 @@ impl<K> Default for ByLimit<K> {
 impl<K: Copy + Eq + Hash> ByLimit<K> {
     /// The statement of a kind and limit, made if it is not there yet.
     pub fn get(&self, kind: K, limit: u32, make: impl FnOnce() -> Statement) -> Arc<Statement> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.len() >= LIMITS_MAX && !made.contains_key(&(kind, limit)) {
-            made.clear();
+        let mut known = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= LIMITS_MAX && !known.contains_key(&(kind, limit)) {
+            known.clear();
         }
-        let statement = made
+        let statement = known
             .entry((kind, limit))
             .or_insert_with(|| Arc::new(make()));
         Arc::clone(statement)

@@ -50,8 +50,8 @@ fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Protocol(_) => true,
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(cause) => cause.code().is_some_and(|code| is_outage_code(&code)),
         _ => false,
     }
@@ -61,10 +61,8 @@ fn is_outage(error: &sqlx::Error) -> bool {
 fn is_outage_code(code: &str) -> bool {
     match code {
         // Read-only after a fail-over; statement time-out; serialisation failure; deadlock;
-        // lock not available.
-        "25006" | "57014" | "40001" | "40P01" | "55P03" => true,
-        // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR, SQLITE_FULL.
-        "5" | "6" | "10" | "13" => true,
+        // lock not available. Then SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR, SQLITE_FULL.
+        "25006" | "57014" | "40001" | "40P01" | "55P03" | "5" | "6" | "10" | "13" => true,
         // Connection exceptions, insufficient resources, operator intervention. The password of a
         // role that is just being rotated (28) passes as well, and so does a missing database (3D).
         _ => code.len() == 5 && ["08", "53", "57", "58", "28", "3D"].contains(&&code[..2]),

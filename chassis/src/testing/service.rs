@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use sqlx::migrate::{Migration, Migrator};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
@@ -36,6 +37,22 @@ impl TestDatabase {
             drain: Drain::AT_ONCE,
             readiness: Readiness::default(),
         }
+    }
+}
+
+impl Migrations {
+    /// Checks that both engines have the same migrations, by number and name.
+    ///
+    /// # Panics
+    ///
+    /// They have not.
+    pub fn assert_alike(&self) {
+        let names = |migrator: &Migrator| -> Vec<(i64, String)> {
+            let named =
+                |migration: &Migration| (migration.version, migration.description.to_string());
+            migrator.iter().map(named).collect()
+        };
+        assert_eq!(names(&self.sqlite), names(&self.postgres));
     }
 }
 
