@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use chassis::{
     batch::{Batcher, Chunked, Limits, Work},
+    conditional::Conditional,
     deadline::Deadline,
     item::{self, answer_each},
+    skew::SkewWatch,
 };
 use minitwit_proto::{
     common::v1::{Applied, Unchanged},
@@ -19,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     store::{FlagUpdate, MessageStore, NewMessage, Scope, Timeline, TimelineQuery},
-    work::{Conditional, Count, Find, Insert, List, SetFlags},
+    work::{Count, Find, Insert, List, SetFlags},
 };
 
 /// The longest text, in bytes.
@@ -45,6 +47,8 @@ pub struct Messages<S: MessageStore> {
     find: Batcher<Chunked<Find<S>>>,
     count: Batcher<Chunked<Count<S>>>,
     set_flags: Batcher<Chunked<SetFlags<S>>>,
+    message_skew: SkewWatch,
+    flag_skew: SkewWatch,
 }
 
 impl<S: MessageStore> Messages<S> {
@@ -57,6 +61,8 @@ impl<S: MessageStore> Messages<S> {
             find: batcher("message.find", Find(Arc::clone(&store))),
             count: batcher("message.count", Count(Arc::clone(&store))),
             set_flags: batcher("message.set_flags", SetFlags(store)),
+            message_skew: SkewWatch::new("message"),
+            flag_skew: SkewWatch::new("flag"),
         }
     }
 }
@@ -75,6 +81,9 @@ impl<S: MessageStore> MessageService for Messages<S> {
         let deadline = Deadline::of(&request);
         let messages = request.into_inner().messages.into_iter().map(new_message);
         let created = answer_each(messages, async |valid| {
+            for message in &valid {
+                self.message_skew.check(message.id);
+            }
             self.insert.call(valid, deadline).await
         })
         .await?;
@@ -156,6 +165,9 @@ impl<S: MessageStore> MessageService for Messages<S> {
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates.into_iter().map(flag_update);
         let set = answer_each(updates, async |valid| {
+            for update in &valid {
+                self.flag_skew.check(update.stamp);
+            }
             self.set_flags.call(valid, deadline).await
         })
         .await?;
@@ -192,7 +204,7 @@ fn new_message(message: proto::NewMessage) -> Result<NewMessage, Status> {
     })
 }
 
-fn conditional(query: proto::TimelineQuery) -> Result<Conditional, Status> {
+fn conditional(query: proto::TimelineQuery) -> Result<Conditional<TimelineQuery>, Status> {
     use timeline_query::Scope as Wire;
     let known = query.known_version;
     let scope = match query.scope {

@@ -4,14 +4,12 @@
 //! of it: its version is a hash of them, an index-only scan. The newest id would not do: with
 //! several writers ids do not appear in commit order, and a flag takes one away without adding any.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::BTreeSet;
 
 use chassis::{
+    conditional::version_of,
     db::Db,
-    statement::{Access, Column, Kind, Statement},
+    statement::{Access, ByLimit, Column, Kind, Statement, grouped, in_order},
     store::StoreError,
 };
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
@@ -19,18 +17,13 @@ use uuid::Uuid;
 
 use crate::store::{Message, Scope, Timeline, TimelineQuery};
 
-/// How many statements of different limits are kept; a client that counts `no` upwards must not
-/// fill the memory.
-const STATEMENTS_MAX: usize = 64;
-
 #[derive(Debug)]
 pub(crate) struct Timelines {
     db: Db,
-    statements: Mutex<HashMap<(Question, Answer, u32), Arc<Statement>>>,
+    statements: ByLimit<(Question, Answer)>,
 }
 
-/// What a PostgreSQL statement asks; its limit stands literally in it, because with a limit as a
-/// parameter each execution is planned again.
+/// What a PostgreSQL statement asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Question {
     /// Everybody's messages; input: `before`.
@@ -81,7 +74,7 @@ impl Timelines {
     pub(crate) fn new(db: Db) -> Self {
         Self {
             db,
-            statements: Mutex::default(),
+            statements: ByLimit::default(),
         }
     }
 
@@ -164,48 +157,20 @@ impl Timelines {
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let mut groups: BTreeMap<(Question, u32), Vec<usize>> = BTreeMap::new();
-        let mut merged = Vec::new();
-        for (place, query) in queries.iter().enumerate() {
-            match Question::of(query) {
-                Question::Merged => merged.push((Question::Merged, query.limit, vec![place])),
-                question => groups
-                    .entry((question, query.limit))
-                    .or_default()
-                    .push(place),
+        let mut answers = Vec::with_capacity(queries.len());
+        for ((question, limit), places) in
+            grouped(queries, |query| (Question::of(query), query.limit))
+        {
+            let make = || question.statement(answer, limit);
+            let statement = self.statements.get((question, answer), limit, make);
+            for places in places.chunks(question.queries_max()) {
+                let asked = places.iter().map(|&place| &queries[place]);
+                let input = question.input(asked);
+                let rows: Vec<R> = statement.fetch_postgres(&self.db, pool, input).await?;
+                answers.extend(places.iter().copied().zip(rows));
             }
         }
-        let groups = groups
-            .into_iter()
-            .map(|((question, limit), places)| (question, limit, places));
-
-        let mut rows: Vec<Option<R>> = queries.iter().map(|_| None).collect();
-        for (question, limit, places) in groups.chain(merged) {
-            let statement = self.statement(question, answer, limit);
-            let asked = places.iter().map(|&place| &queries[place]);
-            let found = statement
-                .fetch_postgres(&self.db, pool, question.input(asked))
-                .await?;
-            for (place, row) in places.into_iter().zip(found) {
-                rows[place] = Some(row);
-            }
-        }
-        let complete: Option<Vec<R>> = rows.into_iter().collect();
-        complete.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))
-    }
-
-    fn statement(&self, question: Question, answer: Answer, limit: u32) -> Arc<Statement> {
-        let mut statements = self
-            .statements
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if statements.len() >= STATEMENTS_MAX {
-            statements.clear();
-        }
-        let made = statements
-            .entry((question, answer, limit))
-            .or_insert_with(|| Arc::new(question.statement(answer, limit)));
-        Arc::clone(made)
+        in_order(answers, queries.len())
     }
 }
 
@@ -218,6 +183,14 @@ impl Question {
         }
     }
 
+    /// How many queries one statement answers.
+    fn queries_max(self) -> usize {
+        match self {
+            Self::Public | Self::Author => usize::MAX,
+            Self::Merged => 1,
+        }
+    }
+
     fn input<'a>(self, queries: impl Iterator<Item = &'a TimelineQuery>) -> Vec<Column> {
         let mut authors = Vec::new();
         let mut before = Vec::new();
@@ -225,8 +198,10 @@ impl Question {
             match &query.scope {
                 Scope::Everybody => before.push(query.before),
                 Scope::Authors(several) => {
-                    authors.extend_from_slice(several);
+                    // Somebody who is named twice is still read once.
+                    let several: BTreeSet<Uuid> = several.iter().copied().collect();
                     before.extend(several.iter().map(|_| query.before));
+                    authors.extend(several);
                 }
             }
         }
@@ -283,14 +258,6 @@ impl Question {
         };
         Statement::per_engine(Access::Read, summary, "", &sql, input)
     }
-}
-
-/// The version that SQLite cannot compute: the ids' random halves, folded.
-fn version_of<'a>(ids: impl Iterator<Item = &'a Uuid>) -> i64 {
-    ids.fold(0, |version, id| {
-        let (high, low) = id.as_u64_pair();
-        version ^ (high.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ low).cast_signed()
-    })
 }
 
 fn json_of(ids: &[Uuid]) -> String {

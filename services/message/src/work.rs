@@ -1,9 +1,10 @@
 //! What the service does with a batch of calls.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use chassis::{
     batch::{Work, share, unshare},
+    conditional::{self, Conditional},
     deadline::Deadline,
     item::Written,
 };
@@ -30,67 +31,24 @@ impl<S: MessageStore> Work for Insert<S> {
     }
 }
 
-/// A timeline asked for, and the version that the caller has.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Conditional {
-    pub(crate) query: TimelineQuery,
-    pub(crate) known: Option<i64>,
-}
-
-/// Reads timelines: first the versions of those that somebody keeps, then the rows of those that
-/// have changed or that nobody keeps. `None` means unchanged.
+/// Reads timelines; `None` means unchanged.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> Work for List<S> {
-    type Item = Conditional;
+    type Item = Conditional<TimelineQuery>;
     type Output = Option<Arc<Timeline>>;
 
     async fn run(
         &self,
-        asked: Vec<Conditional>,
+        asked: Vec<Conditional<TimelineQuery>>,
         _: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        let (distinct, positions) = share(asked);
-        let mut answers: Vec<Option<Arc<Timeline>>> = vec![None; distinct.len()];
-        let mut wanted: HashMap<&TimelineQuery, Vec<usize>> = HashMap::new();
-
-        let (kept, others): (Vec<usize>, Vec<usize>) =
-            (0..distinct.len()).partition(|&place| distinct[place].known.is_some());
-        if !kept.is_empty() {
-            let queries: Vec<_> = kept
-                .iter()
-                .map(|&place| distinct[place].query.clone())
-                .collect();
-            let versions = self.0.versions(&queries).await?;
-            for (&place, version) in kept.iter().zip(versions) {
-                if distinct[place].known != Some(version) {
-                    wanted
-                        .entry(&distinct[place].query)
-                        .or_default()
-                        .push(place);
-                }
-            }
-        }
-        for place in others {
-            wanted
-                .entry(&distinct[place].query)
-                .or_default()
-                .push(place);
-        }
-        if !wanted.is_empty() {
-            let (queries, places): (Vec<_>, Vec<_>) = wanted
-                .into_iter()
-                .map(|(query, places)| (query.clone(), places))
-                .unzip();
-            let timelines = self.0.timelines(&queries).await?;
-            for (places, timeline) in places.into_iter().zip(timelines) {
-                let timeline = Arc::new(timeline);
-                for place in places {
-                    answers[place] = Some(Arc::clone(&timeline));
-                }
-            }
-        }
-        Ok(unshare(&answers, &positions).into_iter().map(Ok).collect())
+        conditional::read(
+            asked,
+            async |queries| self.0.versions(&queries).await,
+            async |queries| self.0.timelines(&queries).await,
+        )
+        .await
     }
 }
 
