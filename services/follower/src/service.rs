@@ -7,6 +7,7 @@ use chassis::{
     conditional::Conditional,
     deadline::Deadline,
     item::{self, answer_each},
+    skew::SkewWatch,
 };
 use minitwit_proto::{
     common::v1::Unchanged,
@@ -39,6 +40,7 @@ pub struct Follows<S: FollowerStore> {
     list: Batcher<Chunked<List<S>>>,
     check: Batcher<Chunked<Check<S>>>,
     count: Batcher<Chunked<Count<S>>>,
+    skew: SkewWatch,
 }
 
 impl<S: FollowerStore> Follows<S> {
@@ -50,6 +52,7 @@ impl<S: FollowerStore> Follows<S> {
             list: batcher("follower.list", List(Arc::clone(&store))),
             check: batcher("follower.check", Check(Arc::clone(&store))),
             count: batcher("follower.count", Count(store)),
+            skew: SkewWatch::new("follow"),
         }
     }
 }
@@ -68,7 +71,13 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates;
         let updates = updates.iter().map(follow_update);
-        let set = answer_each(updates, async |valid| self.set.call(valid, deadline).await).await?;
+        let set = answer_each(updates, async |valid| {
+            for update in &valid {
+                self.skew.check(update.stamp);
+            }
+            self.set.call(valid, deadline).await
+        })
+        .await?;
         let results = set.into_iter().map(|set| match set.map(Result::from) {
             Ok(Ok(applied)) => Outcome::Applied(applied),
             Ok(Err(superseded)) => Outcome::Superseded(superseded),

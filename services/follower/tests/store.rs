@@ -1,5 +1,7 @@
 //! The promises that every [`FollowerStore`] keeps, checked on each engine.
 
+#![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
+
 use chassis::{
     item::Written,
     stamp::Clock,
@@ -8,7 +10,8 @@ use chassis::{
 use minitwit_follower::{
     migrations,
     store::{
-        Direction, Edge, FollowCounts, FollowUpdate, FollowerStore, FollowsQuery, SqlFollowerStore,
+        Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery,
+        SqlFollowerStore,
     },
 };
 use uuid::Uuid;
@@ -217,7 +220,7 @@ async fn lists_of_many_kinds_answer_in_their_places(store: impl FollowerStore) {
 async fn an_unknown_account_has_an_empty_list_of_version_0(store: impl FollowerStore) {
     let query = all(Uuid::now_v7(), Direction::Followers);
     let lists = store.list(&[query]).await.unwrap();
-    assert_eq!(lists, [minitwit_follower::store::FollowList::default()]);
+    assert_eq!(lists, [FollowList::default()]);
     assert_eq!(store.versions(&[query]).await.unwrap(), [0]);
 }
 
@@ -289,6 +292,11 @@ contract!(
     only_those_who_follow_are_counted,
 );
 
+#[test]
+fn both_engines_have_the_same_migrations() {
+    migrations().assert_alike();
+}
+
 async fn open(engine: Engine) -> (SqlFollowerStore, TestDatabase) {
     let database = empty_database(engine).await;
     let store = SqlFollowerStore::new(database.open(&migrations()).await);
@@ -300,10 +308,10 @@ fn accounts() -> [Uuid; 3] {
     [(); 3].map(|()| Uuid::now_v7())
 }
 
-fn edge(follower_id: Uuid, followee_id: Uuid) -> Edge {
+fn edge(from: Uuid, to: Uuid) -> Edge {
     Edge {
-        follower_id,
-        followee_id,
+        follower_id: from,
+        followee_id: to,
     }
 }
 

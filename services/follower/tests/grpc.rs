@@ -1,0 +1,338 @@
+//! The follower service through a real client.
+
+#![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
+
+use chassis::{
+    stamp::Clock,
+    testing::{Engine, RunningService, TestDatabase, empty_database},
+};
+use minitwit_follower::{migrations, serve};
+use minitwit_proto::{
+    common::v1::{Applied, ItemError, Superseded, Unchanged},
+    follower::v1::{
+        CheckFollowsRequest, CountFollowsRequest, Direction, FollowCheck, FollowCounts, FollowList,
+        FollowUpdate, FollowsQuery, ListFollowsRequest, SetFollowsRequest,
+        follower_service_client::FollowerServiceClient, list_follows_result, set_follow_result,
+    },
+};
+use tonic::{Code, transport::Channel};
+use uuid::Uuid;
+
+type Wire = bytes::Bytes;
+
+/// A client, and what it takes to answer it.
+struct Service {
+    client: FollowerServiceClient<Channel>,
+    _running: RunningService,
+    _database: TestDatabase,
+}
+
+async fn service() -> Service {
+    let database = empty_database(Engine::Sqlite).await;
+    database.open(&migrations()).await.close().await;
+    let running = RunningService::start(database.service_config(), serve).await;
+    Service {
+        client: FollowerServiceClient::new(running.channel().await),
+        _running: running,
+        _database: database,
+    }
+}
+
+#[tokio::test]
+async fn follows_are_set_and_listed_both_ways() {
+    let mut service = service().await;
+    let [alice, bob, carol] = accounts();
+    let updates = vec![update(alice, bob, true), update(alice, carol, true)];
+    assert_eq!(service.set(updates).await, [applied(), applied()]);
+
+    assert_eq!(service.ids(alice, Direction::Followees).await, [bob, carol]);
+    assert_eq!(service.ids(carol, Direction::Followers).await, [alice]);
+    assert_eq!(
+        service.set(vec![update(alice, bob, false)]).await,
+        [applied()]
+    );
+    assert_eq!(service.ids(alice, Direction::Followees).await, [carol]);
+}
+
+#[tokio::test]
+async fn a_frozen_follow_changes_nothing_after_a_newer_unfollow() {
+    let mut service = service().await;
+    let [alice, bob, _] = accounts();
+    let clock = Clock::default();
+    let frozen = FollowUpdate {
+        stamp: wire(clock.stamp()),
+        ..update(alice, bob, true)
+    };
+    let newer = FollowUpdate {
+        stamp: wire(clock.stamp()),
+        ..update(alice, bob, false)
+    };
+    let superseded = set_follow_result::Outcome::Superseded(Superseded {
+        stored_stamp: newer.stamp.clone(),
+    });
+
+    assert_eq!(service.set(vec![newer]).await, [applied()]);
+    assert_eq!(service.set(vec![frozen]).await, [superseded]);
+    assert!(service.ids(alice, Direction::Followees).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_bad_item_is_answered_in_its_place() {
+    let mut service = service().await;
+    let [alice, bob, carol] = accounts();
+    let updates = vec![
+        FollowUpdate {
+            follower_id: Wire::from_static(b"alice"),
+            ..update(alice, bob, true)
+        },
+        update(alice, bob, true),
+        FollowUpdate {
+            followee_id: Wire::new(),
+            ..update(alice, bob, true)
+        },
+        FollowUpdate {
+            stamp: Wire::from_static(&[7; 17]),
+            ..update(alice, bob, true)
+        },
+        update(alice, carol, true),
+    ];
+    let invalid = |message: &str| set_follow_result::Outcome::Error(invalid(message));
+    assert_eq!(
+        service.set(updates).await,
+        [
+            invalid("follower_id must be 16 bytes, not 5"),
+            applied(),
+            invalid("followee_id must be 16 bytes, not 0"),
+            invalid("stamp must be 16 bytes, not 17"),
+            applied(),
+        ]
+    );
+    assert_eq!(service.ids(alice, Direction::Followees).await, [bob, carol]);
+}
+
+#[tokio::test]
+async fn a_bad_list_is_answered_in_its_place() {
+    let mut service = service().await;
+    let [alice, ..] = accounts();
+    let good = query(alice, Direction::Followees);
+    let queries = vec![
+        query(alice, Direction::Unspecified),
+        FollowsQuery {
+            account_id: Wire::from_static(b"a"),
+            ..good.clone()
+        },
+        good.clone(),
+        FollowsQuery {
+            after_id: Wire::from_static(b"aa"),
+            ..good.clone()
+        },
+        FollowsQuery {
+            direction: 99,
+            ..good
+        },
+    ];
+    let invalid = |message: &str| list_follows_result::Outcome::Error(invalid(message));
+    let empty = list_follows_result::Outcome::List(FollowList::default());
+    assert_eq!(
+        service.list(queries).await,
+        [
+            invalid("a list needs a direction"),
+            invalid("account_id must be 16 bytes, not 1"),
+            empty,
+            invalid("after_id must be 16 bytes, not 2"),
+            invalid("a list needs a direction"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_list_whose_version_is_known_is_unchanged_until_it_changes() {
+    let mut service = service().await;
+    let [alice, bob, carol] = accounts();
+    service.set(vec![update(alice, bob, true)]).await;
+    let listed = service.list(vec![query(alice, Direction::Followees)]).await;
+    let [list_follows_result::Outcome::List(list)] = &listed[..] else {
+        panic!("{listed:?}");
+    };
+    let known = |version| FollowsQuery {
+        known_version: Some(version),
+        ..query(alice, Direction::Followees)
+    };
+    let queries = vec![
+        known(list.version),
+        known(list.version ^ 1),
+        query(alice, Direction::Followees),
+    ];
+    let unchanged = list_follows_result::Outcome::Unchanged(Unchanged {});
+    let whole = list_follows_result::Outcome::List(list.clone());
+    assert_eq!(
+        service.list(queries).await,
+        [unchanged, whole.clone(), whole]
+    );
+
+    service.set(vec![update(alice, carol, true)]).await;
+    let listed = service.list(vec![known(list.version)]).await;
+    let [list_follows_result::Outcome::List(list)] = &listed[..] else {
+        panic!("{listed:?}");
+    };
+    assert_eq!(ids(list), [bob, carol]);
+}
+
+#[tokio::test]
+async fn pages_are_cut_and_continued() {
+    let mut service = service().await;
+    let [alice, bob, carol] = accounts();
+    service
+        .set(vec![update(alice, bob, true), update(alice, carol, true)])
+        .await;
+    let page = FollowsQuery {
+        limit: 1,
+        ..query(alice, Direction::Followees)
+    };
+    let queries = vec![
+        page.clone(),
+        FollowsQuery {
+            after_id: wire(bob),
+            ..page.clone()
+        },
+        FollowsQuery { limit: 0, ..page },
+        FollowsQuery {
+            limit: u32::MAX,
+            ..query(alice, Direction::Followees)
+        },
+    ];
+    let pages: Vec<Vec<Uuid>> = service
+        .list(queries)
+        .await
+        .into_iter()
+        .map(|outcome| match outcome {
+            list_follows_result::Outcome::List(list) => ids(&list),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected: [&[Uuid]; 4] = [&[bob], &[carol], &[], &[bob, carol]];
+    assert_eq!(pages, expected);
+}
+
+#[tokio::test]
+async fn edges_are_checked_and_counted() {
+    let mut service = service().await;
+    let [alice, bob, carol] = accounts();
+    service
+        .set(vec![update(alice, bob, true), update(carol, bob, true)])
+        .await;
+
+    let checks = [(alice, bob), (bob, alice), (carol, bob), (alice, bob)];
+    let checks = checks.map(|(from, to)| FollowCheck {
+        follower_id: wire(from),
+        followee_id: wire(to),
+    });
+    let request = CheckFollowsRequest {
+        checks: checks.to_vec(),
+    };
+    let answer = service.client.check_follows(request).await.unwrap();
+    assert_eq!(answer.into_inner().following, [true, false, true, true]);
+
+    let request = CountFollowsRequest {
+        account_ids: [bob, alice, Uuid::now_v7()].map(wire).to_vec(),
+    };
+    let answer = service.client.count_follows(request).await.unwrap();
+    let expected = [(0, 2), (1, 0), (0, 0)].map(|(followees, followers)| FollowCounts {
+        followees,
+        followers,
+    });
+    assert_eq!(answer.into_inner().counts, expected);
+}
+
+#[tokio::test]
+async fn a_bad_id_fails_a_check_and_a_count() {
+    let mut service = service().await;
+    let request = CheckFollowsRequest {
+        checks: vec![FollowCheck::default()],
+    };
+    let status = service.client.check_follows(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+
+    let request = CountFollowsRequest {
+        account_ids: vec![wire(Uuid::now_v7()), Wire::from_static(b"bob")],
+    };
+    let status = service.client.count_follows(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.message(), "account_id must be 16 bytes, not 3");
+}
+
+#[tokio::test]
+async fn nothing_asked_is_nothing_answered() {
+    let mut service = service().await;
+    assert_eq!(service.set(Vec::new()).await, []);
+    assert_eq!(service.list(Vec::new()).await, []);
+    let checked = service.client.check_follows(CheckFollowsRequest::default());
+    assert!(checked.await.unwrap().into_inner().following.is_empty());
+    let counted = service.client.count_follows(CountFollowsRequest::default());
+    assert!(counted.await.unwrap().into_inner().counts.is_empty());
+}
+
+impl Service {
+    async fn set(&mut self, updates: Vec<FollowUpdate>) -> Vec<set_follow_result::Outcome> {
+        let request = SetFollowsRequest { updates };
+        let answer = self.client.set_follows(request).await.unwrap();
+        let results = answer.into_inner().results.into_iter();
+        results.map(|result| result.outcome.unwrap()).collect()
+    }
+
+    async fn list(&mut self, queries: Vec<FollowsQuery>) -> Vec<list_follows_result::Outcome> {
+        let request = ListFollowsRequest { queries };
+        let answer = self.client.list_follows(request).await.unwrap();
+        let results = answer.into_inner().results.into_iter();
+        results.map(|result| result.outcome.unwrap()).collect()
+    }
+
+    async fn ids(&mut self, account: Uuid, direction: Direction) -> Vec<Uuid> {
+        match &self.list(vec![query(account, direction)]).await[..] {
+            [list_follows_result::Outcome::List(list)] => ids(list),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Three accounts, ascending by id.
+fn accounts() -> [Uuid; 3] {
+    [(); 3].map(|()| Uuid::now_v7())
+}
+
+fn wire(id: Uuid) -> Wire {
+    Wire::copy_from_slice(id.as_bytes())
+}
+
+fn ids(list: &FollowList) -> Vec<Uuid> {
+    chassis::item::ids("ids", &list.ids).unwrap()
+}
+
+fn update(from: Uuid, to: Uuid, following: bool) -> FollowUpdate {
+    FollowUpdate {
+        follower_id: wire(from),
+        followee_id: wire(to),
+        following,
+        stamp: wire(Uuid::now_v7()),
+    }
+}
+
+fn query(account: Uuid, direction: Direction) -> FollowsQuery {
+    FollowsQuery {
+        account_id: wire(account),
+        direction: direction.into(),
+        limit: 100,
+        ..FollowsQuery::default()
+    }
+}
+
+fn applied() -> set_follow_result::Outcome {
+    set_follow_result::Outcome::Applied(Applied {})
+}
+
+fn invalid(message: &str) -> ItemError {
+    ItemError {
+        code: Code::InvalidArgument.into(),
+        message: message.to_owned(),
+    }
+}
