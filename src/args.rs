@@ -10,7 +10,7 @@ use chassis::{
 use clap::{Args, Parser, Subcommand};
 use minitwit_gateway::{
     Config as GatewayConfig,
-    args::{ListenArgs, TrustArgs},
+    args::{ListenArgs, PageArgs, TrustArgs},
 };
 use minitwit_simulator::SimulateArgs;
 use secrecy::SecretString;
@@ -77,6 +77,9 @@ pub struct ServeArgs {
     /// Whom it believes.
     #[command(flatten)]
     pub trust: TrustArgs,
+    /// How its pages behave.
+    #[command(flatten)]
+    pub pages: PageArgs,
     /// How its process runs.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -125,6 +128,7 @@ impl ServeArgs {
             gateway: GatewayConfig {
                 credentials: self.trust.credentials()?,
                 trusted_proxies: self.trust.trusted_proxies.clone(),
+                pages: self.pages.options()?,
                 drain: Drain::AT_ONCE,
                 readiness,
             },

@@ -14,7 +14,7 @@ mod docs;
 pub(crate) mod follows;
 pub(crate) mod latest;
 pub(crate) mod messages;
-mod register;
+pub(crate) mod register;
 
 /// The routes of the API.
 pub(crate) fn router(app: App) -> Router {

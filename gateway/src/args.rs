@@ -14,7 +14,12 @@ use minitwit_proto::{
 };
 use secrecy::SecretString;
 
-use crate::{backend::Pools, credentials::Credentials};
+use crate::{
+    backend::Pools,
+    credentials::Credentials,
+    pages::{PageOptions, avatar::Avatars},
+    session::CookieKeys,
+};
 
 /// The course's own credentials of its simulator.
 const COURSE_CREDENTIALS: &str = "simulator:super_safe!";
@@ -92,6 +97,40 @@ impl TrustArgs {
             self.simulator_credentials_file.as_ref(),
         )?;
         Credentials::parse(&given.unwrap_or_else(|| COURSE_CREDENTIALS.into()))
+    }
+}
+
+/// How the pages behave.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Pages")]
+pub struct PageArgs {
+    /// What cookies are signed with: a list of keys, the first one signs, all of them verify
+    /// [default: a random key]
+    #[arg(long, env, hide_env_values = true, value_name = "LIST")]
+    pub cookie_keys: Option<SecretString>,
+    /// A file that holds the list
+    #[arg(long, env, value_name = "FILE")]
+    pub cookie_keys_file: Option<PathBuf>,
+    /// Where pictures of people come from
+    #[arg(long, env, value_enum, default_value_t, value_name = "SOURCE")]
+    pub avatars: Avatars,
+}
+
+impl PageArgs {
+    /// How the pages behave.
+    ///
+    /// # Errors
+    ///
+    /// The keys are given twice, cannot be read, or are not valid.
+    pub fn options(&self) -> anyhow::Result<PageOptions> {
+        let (keys, file) = (self.cookie_keys.as_ref(), self.cookie_keys_file.as_ref());
+        let cookie_keys = if let Some(list) = secret("COOKIE_KEYS", keys, file)? {
+            CookieKeys::parse(&list)?
+        } else {
+            tracing::warn!("no COOKIE_KEYS: a restart signs everybody out, and replicas disagree");
+            CookieKeys::default()
+        };
+        Ok(PageOptions { cookie_keys, avatars: self.avatars })
     }
 }
 

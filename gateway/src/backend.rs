@@ -22,8 +22,9 @@ use crate::meter::Counters;
 
 pub mod accounts;
 pub mod follows;
-mod keep;
+pub(crate) mod keep;
 pub mod latest;
+pub(crate) mod reads;
 pub mod timelines;
 pub mod writes;
 
@@ -47,6 +48,7 @@ pub struct Backend {
     pub(crate) timelines: timelines::Timelines,
     pub(crate) follows: follows::Follows,
     pub(crate) messages: writes::Messages,
+    pub(crate) reads: reads::Reads,
     #[expect(dead_code, reason = "the status page shows the replicas")]
     pub(crate) pools: Pools,
 }
@@ -67,6 +69,7 @@ impl Backend {
         let (most, rest) = (rendered_bytes_max / 4 * 3, rendered_bytes_max / 4);
         Self {
             latest: latest::Latest::new(api_clients, Arc::clone(&clock)),
+            reads: reads::Reads::new(follower.clone(), message.clone(), accounts.clone()),
             timelines: timelines::Timelines::new(message.clone(), accounts.clone(), most),
             follows: follows::Follows::new(follower, accounts.clone(), Arc::clone(&clock), rest),
             messages: writes::Messages::new(message),

@@ -12,7 +12,11 @@ use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{backend::Backend, credentials::Credentials};
+use crate::{
+    backend::Backend,
+    credentials::Credentials,
+    pages::{PageOptions, Pages, live::Live},
+};
 
 pub mod api;
 pub mod args;
@@ -22,8 +26,9 @@ mod error;
 mod json;
 mod meter;
 mod origin;
-mod pages;
+pub mod pages;
 mod server;
+pub mod session;
 
 /// What the gateway is told when it starts, by its own process or by the suite.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// From whose mouth the name of a request and the address of a client are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How the pages behave.
+    pub pages: PageOptions,
     /// How it stops.
     pub drain: Drain,
     /// Where it says that it is ready.
@@ -47,6 +54,9 @@ pub const SIGN_IN_BUDGET: Duration = Duration::from_secs(5);
 /// How long a page may take.
 pub const PAGE_BUDGET: Duration = Duration::from_secs(2);
 
+/// How long a page waits for what it can do without.
+pub const SIDE_BUDGET: Duration = Duration::from_millis(700);
+
 /// What every handler has at hand.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -55,6 +65,8 @@ struct Inner {
     backend: Backend,
     credentials: Credentials,
     trusted_proxies: Vec<IpNet>,
+    pages: Pages,
+    live: Live,
 }
 
 /// The ports of the gateway.
@@ -77,8 +89,9 @@ pub async fn serve(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Config { credentials, trusted_proxies, drain, readiness } = config;
-    let app = App(Arc::new(Inner { backend, credentials, trusted_proxies }));
+    let Config { credentials, trusted_proxies, pages, drain, readiness } = config;
+    let (pages, live) = (pages.into(), Live::new(shutdown.clone()));
+    let app = App(Arc::new(Inner { backend, credentials, trusted_proxies, pages, live }));
     readiness.ready();
 
     let api = server::Server { router: api::router(app.clone()), requests_max: 4096 };

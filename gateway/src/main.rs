@@ -11,7 +11,7 @@ use chassis::{
 use clap::{Parser, Subcommand};
 use minitwit_gateway::{
     Config, Listeners,
-    args::{ListenArgs, ServiceAddressArgs, TrustArgs},
+    args::{ListenArgs, PageArgs, ServiceAddressArgs, TrustArgs},
     backend::Backend,
     serve,
 };
@@ -29,6 +29,8 @@ struct Cli {
     services: ServiceAddressArgs,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    pages: PageArgs,
     #[command(flatten)]
     drain: DrainArgs,
     #[command(flatten)]
@@ -69,6 +71,7 @@ async fn run(cli: &Cli, telemetry: &Telemetry, stop: CancellationToken) -> anyho
     let config = Config {
         credentials: cli.trust.credentials()?,
         trusted_proxies: cli.trust.trusted_proxies.clone(),
+        pages: cli.pages.options()?,
         drain: cli.drain.into(),
         readiness,
     };

@@ -12,6 +12,7 @@ use crate::{App, error::Never};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The other end of the connection, put into each request by the server.
@@ -26,18 +27,29 @@ pub(crate) struct Origin {
     /// The key of what this request writes: an edge that repeats a request names it, so that every
     /// repetition writes the same thing; a request without a name is given a key of its own.
     pub(crate) key: Uuid,
+    /// Whether the client came by TLS, as far as trusted proxies tell.
+    pub(crate) secure: bool,
 }
 
 impl FromRequestParts<App> for Origin {
     type Rejection = Never;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Never> {
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
-        let trusted = &app.0.trusted_proxies;
-        let proxied = peer.is_some_and(|peer| is_trusted(trusted, peer));
+        let peer = parts.extensions.get::<Peer>().copied();
+        let proxied = Self::is_proxied(peer, app);
+        let (peer, trusted) = (peer.map(|peer| peer.0.ip()), &app.0.trusted_proxies);
         let key = if proxied { named_key(&parts.headers) } else { None };
         let client = if proxied { client_address(&parts.headers, trusted).or(peer) } else { peer };
-        Ok(Self { client, key: key.unwrap_or_else(|| app.0.backend.clock.stamp()) })
+        let scheme = parts.headers.get(X_FORWARDED_PROTO).filter(|_| proxied);
+        let secure = scheme.is_some_and(|scheme| scheme.as_bytes() == b"https");
+        Ok(Self { client, key: key.unwrap_or_else(|| app.0.backend.clock.stamp()), secure })
+    }
+}
+
+impl Origin {
+    /// Whether the other end of the connection is a proxy that is believed.
+    pub(crate) fn is_proxied(peer: Option<Peer>, app: &App) -> bool {
+        peer.is_some_and(|peer| is_trusted(&app.0.trusted_proxies, peer.0.ip()))
     }
 }
 

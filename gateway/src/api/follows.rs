@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{caller::{Caller, Username}, no_such_user, rendered};
 use crate::{
     App,
-    backend::follows::{Edge, FolloweesKey},
+    backend::follows::{Edge, FollowsKey, Form},
     error::ApiError,
     json,
 };
@@ -38,8 +38,8 @@ pub(crate) async fn list(
             let Some(account) = backend.accounts.find(&username, caller.deadline).await? else {
                 return Err(no_such_user(&username));
             };
-            let key = FolloweesKey { account: account.id, limit: caller.no };
-            let followees = backend.follows.followees(key, caller.deadline).await?;
+            let key = FollowsKey::followees(account.id, caller.no, Form::Json);
+            let followees = backend.follows.list(key, caller.deadline).await?;
             Ok(rendered(followees.body.clone()))
         })
         .await

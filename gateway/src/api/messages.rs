@@ -77,19 +77,17 @@ struct Post {
     content: String,
 }
 
-impl Post {
-    fn check(&self) -> Result<(), ApiError> {
-        if self.content.len() > CONTENT_BYTES_MAX {
-            return Err(ApiError::bad_request(format!(
-                "the content has {} bytes, at most {CONTENT_BYTES_MAX} are taken",
-                self.content.len()
-            )));
-        }
-        if self.content.contains('\0') {
-            return Err(ApiError::bad_request("the content contains a NUL character"));
-        }
-        Ok(())
+/// Why a text cannot be a message; `None` when it can.
+pub(crate) fn objection(content: &str) -> Option<ApiError> {
+    if content.len() > CONTENT_BYTES_MAX {
+        return Some(ApiError::bad_request(format!(
+            "the content has {} bytes, at most {CONTENT_BYTES_MAX} are taken",
+            content.len()
+        )));
     }
+    content
+        .contains('\0')
+        .then(|| ApiError::bad_request("the content contains a NUL character"))
 }
 
 pub(crate) async fn post(
@@ -103,7 +101,9 @@ pub(crate) async fn post(
             let backend = &app.0.backend;
             backend.counters.post.increment(1);
             let post: Post = json::read(body, caller.deadline).await?;
-            post.check()?;
+            if let Some(objection) = objection(&post.content) {
+                return Err(objection);
+            }
             let Some(author) = backend.accounts.find(&username, caller.deadline).await? else {
                 return Err(no_such_user(&username));
             };

@@ -9,8 +9,9 @@ use chassis::{
     pool::Pool,
 };
 use minitwit_proto::user::v1::{
-    LookupUsersRequest, NewUser, RegisterUsersRequest, User, UserRef, lookup_user_result,
-    register_user_result, user_ref, user_service_client::UserServiceClient,
+    LookupUsersRequest, NewUser, PasswordCheck, RegisterUsersRequest, User, UserRef,
+    VerifyPasswordsRequest, lookup_user_result, register_user_result, user_ref,
+    user_service_client::UserServiceClient, verify_password_result,
 };
 use moka::sync::Cache;
 use tonic::{Code, Status};
@@ -135,14 +136,32 @@ impl Accounts {
         let request = deadline.request(RegisterUsersRequest { users: vec![new] });
         let response = self.client.clone().register_users(request).await?.into_inner();
         match response.results.into_iter().next().and_then(|result| result.outcome) {
-            Some(Outcome::User(user)) => {
-                let account = Arc::new(account(user)?);
-                self.memory.remember(&account);
-                Ok(account)
-            }
+            Some(Outcome::User(user)) => self.remembered(user),
             Some(Outcome::Error(error)) => Err(item::status(error)),
             None => Err(incomplete()),
         }
+    }
+
+    /// Checks a sign-in; the user service counts those that fail.
+    pub(crate) async fn verify(
+        &self,
+        check: PasswordCheck,
+        deadline: Deadline,
+    ) -> Result<Arc<Account>, Status> {
+        use verify_password_result::Outcome;
+        let request = deadline.request(VerifyPasswordsRequest { checks: vec![check] });
+        let response = self.client.clone().verify_passwords(request).await?.into_inner();
+        match response.results.into_iter().next().and_then(|result| result.outcome) {
+            Some(Outcome::User(user)) => self.remembered(user),
+            Some(Outcome::Error(error)) => Err(item::status(error)),
+            None => Err(incomplete()),
+        }
+    }
+
+    fn remembered(&self, user: User) -> Result<Arc<Account>, Status> {
+        let account = Arc::new(account(user)?);
+        self.memory.remember(&account);
+        Ok(account)
     }
 }
 

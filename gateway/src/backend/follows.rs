@@ -16,18 +16,49 @@ use minitwit_proto::follower::v1::{
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::pages::avatar::Avatars;
+
 use super::{
-    accounts::{Accounts, answer_all, incomplete, wire},
+    accounts::{Account, Accounts, answer_all, incomplete, wire},
     batcher,
     keep::{Keep, Rendered},
     writes::{outlast, superseded_by},
 };
 
-/// Which list of accounts, rendered as the simulator's JSON.
+/// Which list of accounts, and how it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FolloweesKey {
+pub(crate) struct FollowsKey {
     pub(crate) account: Uuid,
+    pub(crate) direction: Direction,
     pub(crate) limit: u32,
+    /// Only accounts whose ids are greater than this one.
+    pub(crate) after: Option<Uuid>,
+    pub(crate) form: Form,
+}
+
+/// How a list of accounts is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// The simulator's JSON: their names.
+    Json,
+    /// Their ids and the account's own, one behind the other: the authors of its timeline.
+    Authors,
+    /// The list of a page.
+    Html(Avatars),
+}
+
+impl FollowsKey {
+    /// Whom an account follows.
+    pub(crate) fn followees(account: Uuid, limit: u32, form: Form) -> Self {
+        Self { account, direction: Direction::Followees, limit, after: None, form }
+    }
+
+    /// How many of `limit` accounts are shown: a page asks for one more than it shows, to learn
+    /// whether there are more.
+    fn shown(&self) -> usize {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        if let Form::Html(_) = self.form { limit.saturating_sub(1) } else { limit }
+    }
 }
 
 /// A wanted state of an edge.
@@ -53,7 +84,7 @@ impl Follows {
         rendered_bytes_max: u64,
     ) -> Self {
         let list =
-            List { client: client.clone(), accounts, kept: Keep::new(rendered_bytes_max) };
+            List { client: client.clone(), accounts, kept: Keep::new(rendered_bytes_max, |_| 0) };
         Self {
             lists: batcher("gateway.list_follows", list),
             writes: batcher("gateway.set_follows", Set { client }),
@@ -61,10 +92,10 @@ impl Follows {
         }
     }
 
-    /// Whom an account follows, as it is now.
-    pub(crate) async fn followees(
+    /// A list of accounts as it is now.
+    pub(crate) async fn list(
         &self,
-        key: FolloweesKey,
+        key: FollowsKey,
         deadline: Deadline,
     ) -> Result<Arc<Rendered>, Status> {
         self.lists.call(key, deadline).await
@@ -84,16 +115,16 @@ impl Follows {
 struct List {
     client: FollowerServiceClient<Pool>,
     accounts: Accounts,
-    kept: Keep<FolloweesKey>,
+    kept: Keep<FollowsKey>,
 }
 
 impl Work for List {
-    type Item = FolloweesKey;
+    type Item = FollowsKey;
     type Output = Arc<Rendered>;
 
     async fn run(
         &self,
-        asked: Vec<FolloweesKey>,
+        asked: Vec<FollowsKey>,
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
         let (keys, positions) = share(asked);
@@ -101,9 +132,9 @@ impl Work for List {
         let kept: Vec<Option<Arc<Rendered>>> = keys.iter().map(|key| self.kept.get(key)).collect();
         let queries = keys.iter().zip(&kept).map(|(key, kept)| FollowsQuery {
             account_id: wire(key.account),
-            direction: Direction::Followees.into(),
+            direction: key.direction.into(),
             limit: key.limit,
-            after_id: bytes::Bytes::new(),
+            after_id: key.after.map(wire).unwrap_or_default(),
             known_version: kept.as_ref().map(|kept| kept.version),
         });
         let request = deadline.request(ListFollowsRequest { queries: queries.collect() });
@@ -126,19 +157,36 @@ impl Work for List {
 impl List {
     async fn render(
         &self,
-        key: FolloweesKey,
+        key: FollowsKey,
         list: &FollowList,
         deadline: Deadline,
     ) -> Result<Arc<Rendered>, Status> {
-        let ids = item::ids("ids", &list.ids)?;
-        let accounts = self.accounts.of_ids(&ids, deadline).await?;
-        let names: Vec<&str> = accounts.iter().flatten().map(|one| one.username.as_str()).collect();
+        let mut ids = item::ids("ids", &list.ids)?;
+        let more = ids.len() > key.shown();
+        ids.truncate(key.shown());
+        let body = match key.form {
+            Form::Authors => {
+                let own = std::iter::once(key.account);
+                item::concat(&ids.iter().copied().chain(own).collect::<Vec<_>>())
+            }
+            Form::Json => {
+                let accounts = self.accounts.of_ids(&ids, deadline).await?;
+                let known = accounts.iter().flatten();
+                let names: Vec<&str> = known.map(|account| account.username.as_str()).collect();
+                crate::api::follows::render(&names)
+            }
+            Form::Html(avatars) => {
+                let accounts = self.accounts.of_ids(&ids, deadline).await?;
+                let known: Vec<Arc<Account>> = accounts.into_iter().flatten().collect();
+                crate::pages::people::render(&known, avatars)
+            }
+        };
         let rendered = Rendered {
             version: list.version,
-            body: crate::api::follows::render(&names),
+            body,
             first: ids.first().copied(),
             last: ids.last().copied(),
-            count: names.len(),
+            more,
         };
         Ok(self.kept.insert(key, rendered))
     }

@@ -23,8 +23,8 @@ pub(crate) struct Rendered {
     pub(crate) first: Option<Uuid>,
     /// The last id that is listed.
     pub(crate) last: Option<Uuid>,
-    /// How many are listed.
-    pub(crate) count: usize,
+    /// Whether there are more than are listed.
+    pub(crate) more: bool,
 }
 
 /// Rendered answers, at most so many bytes of them.
@@ -32,9 +32,11 @@ pub(crate) struct Rendered {
 pub(super) struct Keep<K: Hash + Eq + Send + Sync + 'static>(Cache<K, Arc<Rendered>>);
 
 impl<K: Hash + Eq + Send + Sync + 'static> Keep<K> {
-    pub(super) fn new(bytes_max: u64) -> Self {
-        let weigh = |_: &K, rendered: &Arc<Rendered>| {
-            u32::try_from(rendered.body.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
+    /// Keeps at most `bytes_max`; `key_bytes` tells what a key holds beside its own size.
+    pub(super) fn new(bytes_max: u64, key_bytes: fn(&K) -> usize) -> Self {
+        let weigh = move |key: &K, rendered: &Arc<Rendered>| {
+            let bytes = rendered.body.len() + key_bytes(key) + OVERHEAD_BYTES;
+            u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         Self(Cache::builder().max_capacity(bytes_max).weigher(weigh).build())
     }

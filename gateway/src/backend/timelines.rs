@@ -16,6 +16,8 @@ use minitwit_proto::message::v1::{
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::pages::avatar::Avatars;
+
 use super::{
     accounts::{Account, Accounts, answer_all, incomplete, wire},
     batcher,
@@ -27,6 +29,14 @@ use super::{
 pub(crate) enum Scope {
     Everybody,
     Author(Uuid),
+    /// Of several authors, merged: their ids, one behind the other.
+    Authors(Bytes),
+}
+
+impl Scope {
+    fn bytes(&self) -> usize {
+        if let Self::Authors(ids) = self { ids.len() } else { 0 }
+    }
 }
 
 /// Which timeline, and how it is wanted.
@@ -44,6 +54,12 @@ pub(crate) struct TimelineKey {
 pub(crate) enum Format {
     /// The simulator's JSON.
     Json,
+    /// The list of a page.
+    Html(Avatars),
+    /// The entries of a feed.
+    Atom,
+    /// The bare ids, for those who only want to know what is new.
+    Ids,
 }
 
 /// One message of a timeline, with its author.
@@ -55,9 +71,19 @@ pub(crate) struct Entry {
 }
 
 impl Format {
+    /// How many of `limit` entries are shown: a page asks for one more than it shows, to learn
+    /// whether there are more.
+    fn shown(self, limit: u32) -> usize {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if let Self::Html(_) = self { limit.saturating_sub(1) } else { limit }
+    }
+
     fn render(self, entries: &[Entry]) -> Bytes {
         match self {
             Self::Json => crate::api::messages::render(entries),
+            Self::Html(avatars) => crate::pages::message::render(entries, avatars),
+            Self::Atom => crate::pages::feed::render(entries),
+            Self::Ids => crate::pages::live::render(entries),
         }
     }
 }
@@ -71,7 +97,11 @@ impl Timelines {
         accounts: Accounts,
         rendered_bytes_max: u64,
     ) -> Self {
-        let list = List { client, accounts, kept: Keep::new(rendered_bytes_max) };
+        let list = List {
+            client,
+            accounts,
+            kept: Keep::new(rendered_bytes_max, |key: &TimelineKey| key.scope.bytes()),
+        };
         Self(batcher("gateway.list_timelines", list))
     }
 
@@ -158,21 +188,25 @@ impl List {
                 entries.push(Entry { id, author: Arc::clone(author), text: message.text });
             }
         }
+        let shown = key.format.shown(key.limit);
+        let more = entries.len() > shown;
+        entries.truncate(shown);
         let rendered = Rendered {
             version: timeline.version,
             body: key.format.render(&entries),
             first: entries.first().map(|entry| entry.id),
             last: entries.last().map(|entry| entry.id),
-            count: entries.len(),
+            more,
         };
         Ok(self.kept.insert(key, rendered))
     }
 }
 
 fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
-    let scope = match key.scope {
+    let scope = match &key.scope {
         Scope::Everybody => timeline_query::Scope::Everybody(Everybody {}),
-        Scope::Author(id) => timeline_query::Scope::Authors(Authors { ids: wire(id) }),
+        Scope::Author(id) => timeline_query::Scope::Authors(Authors { ids: wire(*id) }),
+        Scope::Authors(ids) => timeline_query::Scope::Authors(Authors { ids: ids.clone() }),
     };
     TimelineQuery {
         scope: Some(scope),
