@@ -1,0 +1,98 @@
+# One small image per process: --target user|follower|message|gateway|minitwit.
+#
+#   docker build --target gateway --tag minitwit-gateway .
+#
+# Binaries built elsewhere take the same last stages:
+#
+#   with BuildKit   docker build --build-context build=FOLDER --target gateway .
+#                   (FOLDER holds the binaries, and an empty folder `data` for `minitwit`)
+#   without it      a context with a folder `binaries`, and --build-arg TOOLCHAIN=IMAGE, any image
+#                   with a shell: the older builder runs every stage up to the one wanted.
+
+ARG TOOLCHAIN=rust:1.95-bookworm
+
+FROM ${TOOLCHAIN} AS build
+# The image's own toolchain: rust-toolchain.toml also asks for what only developers need.
+ENV RUSTUP_TOOLCHAIN=1.95.0 CARGO_TERM_COLOR=never
+WORKDIR /src
+COPY . .
+# The target is named, although it is the host, so that only the binaries are linked statically and
+# not the build scripts. Nothing of a system is left to be in the image then.
+RUN set -eu; \
+    mkdir -p /data; \
+    if [ -d binaries ]; then cp binaries/minitwit* /; exit 0; fi; \
+    target=$(rustc --print host-tuple); \
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile dist --target "$target" \
+        --package minitwit --package minitwit-user --package minitwit-follower \
+        --package minitwit-message --package minitwit-gateway --bins; \
+    for name in minitwit minitwit-user minitwit-follower minitwit-message minitwit-gateway; do \
+        cp "target/$target/dist/$name" /; \
+    done
+
+FROM scratch AS user
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="minitwit-user" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /minitwit-user /minitwit-user
+ENV LISTEN=0.0.0.0:5011 LISTEN_ADMIN=0.0.0.0:5021
+USER 65532:65532
+HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-user", "health"]
+ENTRYPOINT ["/minitwit-user"]
+
+FROM scratch AS follower
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="minitwit-follower" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /minitwit-follower /minitwit-follower
+ENV LISTEN=0.0.0.0:5012 LISTEN_ADMIN=0.0.0.0:5022
+USER 65532:65532
+HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-follower", "health"]
+ENTRYPOINT ["/minitwit-follower"]
+
+FROM scratch AS message
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="minitwit-message" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /minitwit-message /minitwit-message
+ENV LISTEN=0.0.0.0:5013 LISTEN_ADMIN=0.0.0.0:5023
+USER 65532:65532
+HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-message", "health"]
+ENTRYPOINT ["/minitwit-message"]
+
+FROM scratch AS gateway
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="minitwit-gateway" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /minitwit-gateway /minitwit-gateway
+ENV LISTEN_PAGES=0.0.0.0:5000 LISTEN_API=0.0.0.0:5001 LISTEN_ADMIN=0.0.0.0:5009
+USER 65532:65532
+HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-gateway", "health"]
+ENTRYPOINT ["/minitwit-gateway"]
+
+# The whole suite in one process, on SQLite files in /data.
+FROM scratch AS minitwit
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="minitwit" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /minitwit /minitwit
+COPY --from=build --chown=65532:65532 /data /data
+ENV LISTEN_PAGES=0.0.0.0:5000 LISTEN_API=0.0.0.0:5001 LISTEN_ADMIN=0.0.0.0:5009 DATA_DIR=/data
+VOLUME /data
+USER 65532:65532
+HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit", "health"]
+ENTRYPOINT ["/minitwit"]
