@@ -2,38 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
+mod support;
+
 use bytes::Bytes;
-use chassis::testing::{Engine, RunningService, TestDatabase, empty_database};
-use minitwit_message::{migrations, serve};
 use minitwit_proto::{
-    common::v1::{Applied, ItemError, Superseded, Unchanged},
+    common::v1::{Applied, Superseded, Unchanged},
     message::v1::{
-        Authors, CountMessagesRequest, CreateMessagesRequest, Everybody, FlagUpdate,
-        GetMessagesRequest, ListTimelinesRequest, Message, NewMessage, SetFlagsRequest, Timeline,
-        TimelineQuery, create_message_result, get_message_result, list_timeline_result,
-        message_service_client::MessageServiceClient, set_flag_result, timeline_query::Scope,
+        Authors, CountMessagesRequest, FlagUpdate, NewMessage, Timeline, TimelineQuery,
+        create_message_result, get_message_result, list_timeline_result, set_flag_result,
+        timeline_query::Scope,
     },
 };
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 use uuid::Uuid;
 
-/// A client, and what it takes to answer it.
-struct Service {
-    client: MessageServiceClient<Channel>,
-    _running: RunningService,
-    _database: TestDatabase,
-}
-
-async fn service() -> Service {
-    let database = empty_database(Engine::Sqlite).await;
-    database.open(&migrations()).await.close().await;
-    let running = RunningService::start(database.service_config(), serve).await;
-    Service {
-        client: MessageServiceClient::new(running.channel().await),
-        _running: running,
-        _database: database,
-    }
-}
+use crate::support::{by, error, everybody, flag, message, service, shown, stored, wire};
 
 #[tokio::test]
 async fn a_bad_message_is_answered_in_its_place() {
@@ -303,101 +286,4 @@ async fn nothing_asked_is_nothing_answered() {
         .client
         .count_messages(CountMessagesRequest::default());
     assert!(counted.await.unwrap().into_inner().counts.is_empty());
-}
-
-impl Service {
-    async fn create(&mut self, messages: Vec<NewMessage>) -> Vec<create_message_result::Outcome> {
-        let request = CreateMessagesRequest { messages };
-        let answer = self.client.create_messages(request).await.unwrap();
-        let results = answer.into_inner().results.into_iter();
-        results.map(|result| result.outcome.unwrap()).collect()
-    }
-
-    async fn list(&mut self, queries: Vec<TimelineQuery>) -> Vec<list_timeline_result::Outcome> {
-        let request = ListTimelinesRequest { queries };
-        let answer = self.client.list_timelines(request).await.unwrap();
-        let results = answer.into_inner().results.into_iter();
-        results.map(|result| result.outcome.unwrap()).collect()
-    }
-
-    async fn timeline(&mut self, query: TimelineQuery) -> Timeline {
-        match self.list(vec![query]).await.remove(0) {
-            list_timeline_result::Outcome::Timeline(timeline) => timeline,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn find(&mut self, ids: Vec<Bytes>) -> Vec<get_message_result::Outcome> {
-        let request = GetMessagesRequest { ids };
-        let answer = self.client.get_messages(request).await.unwrap();
-        let results = answer.into_inner().results.into_iter();
-        results.map(|result| result.outcome.unwrap()).collect()
-    }
-
-    async fn flag(&mut self, updates: Vec<FlagUpdate>) -> Vec<set_flag_result::Outcome> {
-        let request = SetFlagsRequest { updates };
-        let answer = self.client.set_flags(request).await.unwrap();
-        let results = answer.into_inner().results.into_iter();
-        results.map(|result| result.outcome.unwrap()).collect()
-    }
-}
-
-fn wire(id: Uuid) -> Bytes {
-    Bytes::copy_from_slice(id.as_bytes())
-}
-
-fn message(author: Uuid, text: &str) -> NewMessage {
-    NewMessage {
-        id: wire(Uuid::now_v7()),
-        author_id: wire(author),
-        text: text.to_owned(),
-    }
-}
-
-fn stored(sent: &NewMessage) -> Message {
-    Message {
-        id: sent.id.clone(),
-        author_id: sent.author_id.clone(),
-        text: sent.text.clone(),
-    }
-}
-
-fn everybody() -> TimelineQuery {
-    TimelineQuery {
-        scope: Some(Scope::Everybody(Everybody {})),
-        limit: 100,
-        ..TimelineQuery::default()
-    }
-}
-
-fn by(authors: &[Uuid]) -> TimelineQuery {
-    TimelineQuery {
-        scope: Some(Scope::Authors(Authors {
-            ids: chassis::item::concat(authors),
-        })),
-        ..everybody()
-    }
-}
-
-fn shown(outcome: &list_timeline_result::Outcome) -> Vec<Message> {
-    match outcome {
-        list_timeline_result::Outcome::Timeline(timeline) => timeline.messages.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn flag(message_id: &Bytes, flagged: bool, stamp: Uuid) -> FlagUpdate {
-    FlagUpdate {
-        message_id: message_id.clone(),
-        flagged,
-        stamp: wire(stamp),
-        moderator: "the moderator".to_owned(),
-    }
-}
-
-fn error(code: Code, message: &str) -> ItemError {
-    ItemError {
-        code: code.into(),
-        message: message.to_owned(),
-    }
 }

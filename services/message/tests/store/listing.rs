@@ -1,0 +1,195 @@
+//! Timelines, their pages and their versions.
+
+use minitwit_message::store::{MessageStore, Timeline, TimelineQuery};
+use uuid::Uuid;
+
+use crate::support::{all, by, everybody, flag, ids, insert, listed, message, post};
+
+pub(crate) async fn the_newest_is_first_and_so_many_as_asked(store: impl MessageStore) {
+    let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
+    let mut ids = Vec::new();
+    for author in [alice, bob, alice, bob, alice] {
+        ids.push(post(&store, author).await);
+    }
+    ids.reverse();
+
+    assert_eq!(listed(&store, all(everybody())).await, ids);
+    assert_eq!(
+        listed(&store, all(by(&[alice]))).await,
+        [ids[0], ids[2], ids[4]]
+    );
+    for limit in 0..7 {
+        let page = TimelineQuery {
+            limit,
+            ..all(everybody())
+        };
+        assert_eq!(
+            listed(&store, page).await,
+            ids[..ids.len().min(limit as usize)]
+        );
+    }
+}
+
+pub(crate) async fn newest_is_by_id_whatever_the_order_of_arrival(store: impl MessageStore) {
+    let alice = Uuid::now_v7();
+    let [first, second, third] = [(); 3].map(|()| Uuid::now_v7());
+    for id in [second, third, first] {
+        insert(&store, vec![message(id, alice, "late")]).await;
+    }
+    for scope in [everybody(), by(&[alice]), by(&[alice, Uuid::now_v7()])] {
+        assert_eq!(listed(&store, all(scope)).await, [third, second, first]);
+    }
+}
+
+pub(crate) async fn pages_show_each_message_once(store: impl MessageStore) {
+    let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
+    for author in [alice, bob, bob, alice, alice, bob, alice, alice] {
+        post(&store, author).await;
+    }
+    for scope in [everybody(), by(&[alice]), by(&[alice, bob])] {
+        let ids = listed(&store, all(scope.clone())).await;
+        let mut seen = Vec::new();
+        let mut query = TimelineQuery {
+            limit: 3,
+            ..all(scope)
+        };
+        loop {
+            let page = listed(&store, query.clone()).await;
+            let Some(&last) = page.last() else { break };
+            query.before = last;
+            seen.extend(page);
+            // What is posted meanwhile moves no page.
+            post(&store, alice).await;
+        }
+        assert_eq!(seen, ids);
+    }
+}
+
+pub(crate) async fn a_version_changes_exactly_when_its_list_does(store: impl MessageStore) {
+    let [alice, bob, carol] = [(); 3].map(|()| Uuid::now_v7());
+    let queries = [
+        all(everybody()),
+        all(by(&[alice])),
+        all(by(&[alice, bob])),
+        TimelineQuery {
+            limit: 1,
+            ..all(everybody())
+        },
+    ];
+    let versions = async || {
+        let versions = store.versions(&queries).await.unwrap();
+        assert_eq!(versions, store.versions(&queries).await.unwrap());
+        let timelines = store.timelines(&queries).await.unwrap();
+        let of_lists: Vec<i64> = timelines.iter().map(|timeline| timeline.version).collect();
+        assert_eq!(versions, of_lists);
+        versions
+    };
+    let changed = |before: &[i64], after: &[i64]| -> Vec<bool> {
+        before
+            .iter()
+            .zip(after)
+            .map(|(before, after)| before != after)
+            .collect()
+    };
+
+    let empty = versions().await;
+    assert_eq!(empty, [0; 4]);
+    let first = post(&store, alice).await;
+    let one = versions().await;
+    assert_eq!(changed(&empty, &one), [true; 4]);
+    post(&store, bob).await;
+    let two = versions().await;
+    assert_eq!(changed(&one, &two), [true, false, true, true]);
+    let foreign = post(&store, carol).await;
+    let three = versions().await;
+    assert_eq!(changed(&two, &three), [true, false, false, true]);
+    insert(&store, vec![message(first, alice, "again")]).await;
+    assert_eq!(versions().await, three);
+    flag(&store, first, true).await;
+    let flagged = versions().await;
+    assert_eq!(changed(&three, &flagged), [true, true, true, false]);
+    flag(&store, first, false).await;
+    assert_eq!(versions().await, three);
+    flag(&store, foreign, true).await;
+    assert_eq!(versions().await, two);
+}
+
+pub(crate) async fn a_late_message_with_an_older_id_changes_the_version(store: impl MessageStore) {
+    let alice = Uuid::now_v7();
+    let slow = Uuid::now_v7();
+    post(&store, alice).await;
+    let before = store.versions(&[all(everybody())]).await.unwrap();
+    insert(&store, vec![message(slow, alice, "from a slow writer")]).await;
+    assert_ne!(store.versions(&[all(everybody())]).await.unwrap(), before);
+}
+
+pub(crate) async fn several_authors_are_merged_by_time(store: impl MessageStore) {
+    let [alice, bob, carol] = [(); 3].map(|()| Uuid::now_v7());
+    let mut ids = Vec::new();
+    for author in [alice, carol, bob, alice, bob, carol, alice] {
+        let id = post(&store, author).await;
+        if author != carol {
+            ids.push(id);
+        }
+    }
+    ids.reverse();
+    let merged = by(&[bob, Uuid::now_v7(), alice]);
+    assert_eq!(listed(&store, all(merged.clone())).await, ids);
+    let page = TimelineQuery {
+        limit: 2,
+        before: ids[1],
+        scope: merged,
+    };
+    assert_eq!(listed(&store, page).await, ids[2..4]);
+
+    // Who follows oneself is named twice.
+    let twice = listed(&store, all(by(&[alice, bob, alice]))).await;
+    assert_eq!(twice, ids);
+    let queries = [all(by(&[alice, bob, alice])), all(by(&[bob, alice]))];
+    let versions = store.versions(&queries).await.unwrap();
+    assert_eq!(versions[0], versions[1]);
+}
+
+pub(crate) async fn timelines_of_many_kinds_answer_in_their_places(store: impl MessageStore) {
+    let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
+    let one = post(&store, alice).await;
+    let two = post(&store, bob).await;
+    let three = post(&store, alice).await;
+    let few = |scope| TimelineQuery {
+        limit: 1,
+        ..all(scope)
+    };
+    let queries = [
+        all(by(&[bob])),
+        all(everybody()),
+        few(by(&[alice])),
+        all(by(&[alice, bob])),
+        few(everybody()),
+        all(by(&[])),
+        all(by(&[alice])),
+        few(by(&[bob, alice])),
+        few(by(&[bob])),
+    ];
+    let timelines = store.timelines(&queries).await.unwrap();
+    let listed: Vec<Vec<Uuid>> = timelines.iter().map(ids).collect();
+    let expected: [&[Uuid]; 9] = [
+        &[two],
+        &[three, two, one],
+        &[three],
+        &[three, two, one],
+        &[three],
+        &[],
+        &[three, one],
+        &[three],
+        &[two],
+    ];
+    assert_eq!(listed, expected);
+}
+
+pub(crate) async fn an_unknown_author_has_an_empty_list_of_version_0(store: impl MessageStore) {
+    post(&store, Uuid::now_v7()).await;
+    let queries = [all(by(&[Uuid::now_v7()])), all(by(&[]))];
+    let timelines = store.timelines(&queries).await.unwrap();
+    assert_eq!(timelines, [Timeline::default(), Timeline::default()]);
+    assert_eq!(store.versions(&queries).await.unwrap(), [0, 0]);
+}

@@ -1,0 +1,53 @@
+//! The promises that every [`MessageStore`](minitwit_message::store::MessageStore) keeps, checked on
+//! each engine.
+
+#![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
+
+mod keeping;
+mod listing;
+mod support;
+
+use chassis::testing::{Engine, TestDatabase, empty_database};
+use minitwit_message::{migrations, store::SqlMessageStore};
+
+macro_rules! contract {
+    ($($module:ident::$promise:ident),+ $(,)?) => {
+        mod sqlite { $(#[tokio::test]
+            async fn $promise() {
+                let (store, _database) = super::open(super::Engine::Sqlite).await;
+                super::$module::$promise(store).await;
+            })+ }
+        mod postgres { $(#[tokio::test]
+            async fn $promise() {
+                let (store, _database) = super::open(super::Engine::Postgres).await;
+                super::$module::$promise(store).await;
+            })+ }
+    };
+}
+
+contract!(
+    listing::the_newest_is_first_and_so_many_as_asked,
+    listing::newest_is_by_id_whatever_the_order_of_arrival,
+    listing::pages_show_each_message_once,
+    keeping::inserted_twice_a_message_is_listed_once,
+    keeping::a_text_is_kept_exactly,
+    keeping::a_flagged_message_is_shown_nowhere,
+    keeping::of_several_flags_the_greatest_stamp_wins,
+    listing::a_version_changes_exactly_when_its_list_does,
+    listing::a_late_message_with_an_older_id_changes_the_version,
+    listing::several_authors_are_merged_by_time,
+    listing::timelines_of_many_kinds_answer_in_their_places,
+    listing::an_unknown_author_has_an_empty_list_of_version_0,
+    keeping::messages_are_found_and_counted_in_the_order_asked,
+);
+
+#[test]
+fn both_engines_have_the_same_migrations() {
+    migrations().assert_alike();
+}
+
+async fn open(engine: Engine) -> (SqlMessageStore, TestDatabase) {
+    let database = empty_database(engine).await;
+    let store = SqlMessageStore::new(database.open(&migrations()).await);
+    (store, database)
+}
