@@ -3,12 +3,13 @@
 //! A [`Pool`] is what a generated client stands on in place of tonic's `Channel`, whose balancer
 //! sends calls to replicas that are dead and waits for ever when there is none. The pool looks its
 //! targets up every second, keeps one HTTP/2 connection to each replica, asks each for its health
-//! and identity, and gives a call to the less busy of two. A call that fails for its replica's sake is
-//! repeated on another within a budget; a late read is sent to a second one.
+//! and identity, and gives a call to the less busy of two. A call that fails for its replica's sake
+//! is repeated on another within a budget; a late read is sent to a second one.
 //!
-//! Invariants: a replica gets calls only after it has vouched for the service's name; a call ends within its
-//! deadline whatever the replicas do; every rpc may be sent more than once, because writes carry
-//! a key (all services here promise that); an answer is handed on only when it has arrived in full.
+//! Invariants: a replica gets calls only after it has vouched for the service's name; a call ends
+//! within its deadline whatever the replicas do; every rpc may be sent more than once, because
+//! writes carry a key (all services here promise that); an answer is handed on only when it has
+//! arrived in full.
 
 mod budget;
 mod call;

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 /// A bucket of permits for extra attempts.
 ///
-/// Each call pays in a share of a permit and time pays in some more, up to `burst`; each extra attempt
-/// takes a whole one. So however much fails, the servers see at most that share of additional
-/// calls: retries cannot turn an overload into an avalanche.
+/// Each call pays in a share of a permit and time pays in some more, up to `burst`; each extra
+/// attempt takes a whole one. So however much fails, the servers see at most that share of
+/// additional calls: retries cannot turn an overload into an avalanche.
 #[derive(Debug)]
 pub(super) struct Budget {
     per_call: f64,

@@ -102,6 +102,9 @@ impl Call<'_> {
         let mut tried: Vec<Arc<Replica>> = Vec::new();
         let (mut attempts, mut unsent) = (0, 0);
         loop {
+            if self.remaining().is_zero() {
+                return Failure::TimedOut.settle();
+            }
             let until = Instant::now() + empty_wait(config, self.remaining());
             let choice = self.shared.lease(&tried, until).await?;
             attempts += 1;

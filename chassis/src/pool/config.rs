@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::net::{Connect, Resolve, SystemResolver, TcpConnector};
 
-/// The settings of a pool. [`PoolConfig::new`] has the defaults; only tests and simulations should need others.
+/// The settings of a pool. [`PoolConfig::new`] has the defaults; only tests and simulations should
+/// need others.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     /// The full gRPC name, `minitwit.message.v1.MessageService`: a replica is used only once its
@@ -54,8 +55,8 @@ pub struct PoolConfig {
 
     /// How long a connection may take to open: 1 s.
     pub connect_timeout: Duration,
-    /// The longest first pause between connection attempts: 10 ms. It doubles each time; the pause taken is
-    /// random, up to that.
+    /// The longest first pause between connection attempts: 10 ms. It doubles each time; the pause
+    /// taken is random, up to that.
     pub backoff_min: Duration,
     /// The longest pause between connection attempts: 1 s.
     pub backoff_max: Duration,

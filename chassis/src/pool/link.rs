@@ -51,7 +51,8 @@ async fn reconnect(shared: &Shared, replica: &Replica) {
             pause = config.backoff_min;
             warned = false;
         }
-        // Any part of the pause is as good as the whole: after a restart not all callers come at once.
+        // Any part of the pause is as good as the whole: after a restart not all callers come at
+        // once.
         sleep(pause.mul_f64(shared.chance.fraction())).await;
         pause = (pause * 2).min(config.backoff_max);
     }
@@ -80,7 +81,8 @@ async fn dial(shared: &Shared, replica: &Replica) -> io::Result<(Sender, JoinHan
     Ok((sender, closed))
 }
 
-/// Asks for the replica's health as long as its connection lives; answers whether it ever was of use.
+/// Asks for the replica's health as long as its connection lives; answers whether it ever was of
+/// use.
 async fn serve(
     shared: &Shared,
     replica: &Replica,
@@ -91,10 +93,11 @@ async fn serve(
     replica.attach(sender.clone());
     let mut served = false;
     loop {
+        let probe = probe(config.service, replica, &sender);
         let health = tokio::select! {
             biased;
             _ = &mut closed => break,
-            health = timeout(config.probe_timeout, probe(config.service, replica, &sender)) => health,
+            health = timeout(config.probe_timeout, probe) => health,
         };
         let health = health.unwrap_or(Health::Silent);
         served |= health == Health::Serving;

@@ -147,7 +147,8 @@ pub(super) struct Method {
     pub(super) name: String,
     /// Whether it may be sent twice at once.
     pub(super) hedged: bool,
-    /// How long its answers take. One method's: next to a fast one, each call of a slow one would look late.
+    /// How long its answers take. One method's: next to a fast one, each call of a slow one would
+    /// look late.
     pub(super) latency: Latency,
     seconds: [OnceLock<Histogram>; CODES],
 }

@@ -6,7 +6,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -57,19 +57,19 @@ impl Connect for TcpConnector {
 ///
 /// Docker's name server promises ten minutes and changes its answers at once, so nothing may be
 /// remembered. A name is first tried as it stands and only then with the system's search list:
-/// `tasks.message` is complete. The configuration is read anew after a failure, because a laptop changes
-/// networks.
+/// `tasks.message` is complete. What was read from the system is used again only after a good
+/// answer, because a laptop changes networks.
 #[derive(Clone, Debug, Default)]
 pub struct SystemResolver {
-    current: Arc<Mutex<Option<Arc<TokioResolver>>>>,
+    proven: Arc<Mutex<Option<TokioResolver>>>,
 }
 
 impl SystemResolver {
-    fn resolver(&self) -> io::Result<Arc<TokioResolver>> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(resolver) = &*current {
-            return Ok(Arc::clone(resolver));
-        }
+    fn proven(&self) -> MutexGuard<'_, Option<TokioResolver>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn build() -> io::Result<TokioResolver> {
         let mut builder = TokioResolver::builder_tokio().map_err(io::Error::other)?;
         let options = builder.options_mut();
         options.cache_size = 0;
@@ -78,26 +78,18 @@ impl SystemResolver {
         options.timeout = Duration::from_millis(500);
         options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
         options.use_hosts_file = ResolveHosts::Always;
-        let resolver = Arc::new(builder.build().map_err(io::Error::other)?);
-        *current = Some(Arc::clone(&resolver));
-        Ok(resolver)
-    }
-
-    fn discard(&self) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        builder.build().map_err(io::Error::other)
     }
 }
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move {
-            match self.resolver()?.lookup_ip(host).await {
-                Ok(addresses) => Ok(addresses.iter().collect()),
-                Err(error) => {
-                    self.discard();
-                    Err(io::Error::other(error))
-                }
-            }
+            let taken = self.proven().take();
+            let resolver = taken.map_or_else(Self::build, Ok)?;
+            let found = resolver.lookup_ip(host).await.map_err(io::Error::other)?;
+            *self.proven() = Some(resolver);
+            Ok(found.iter().collect())
         })
     }
 }

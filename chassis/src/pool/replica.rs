@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 /// The sending end of a replica's connection.
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 
-/// A replica that is ejected again and again without one answer in between stays out for at most so long.
+/// A replica that is ejected again and again without one answer in between stays out for at most so
+/// long.
 const HOLD_MAX: Duration = Duration::from_secs(8);
 
 /// Where a replica stands.
@@ -194,8 +195,8 @@ impl Replica {
         self.timeouts.fetch_add(1, Relaxed) + 1
     }
 
-    /// Begins an ejection. The first ends with the next good probe; each further one without an answer
-    /// in between lasts longer, because a good probe has proved to mean little.
+    /// Begins an ejection. The first ends with the next good probe; each further one without an
+    /// answer in between lasts longer, because a good probe has proved to mean little.
     pub(super) fn hold(&self) {
         self.timeouts.store(0, Relaxed);
         let before = self.ejections.fetch_add(1, Relaxed);

@@ -77,7 +77,8 @@ impl Shared {
         self.replicas.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A replica for a call, at once if there is one; otherwise when one becomes usable before `until`.
+    /// A replica for a call, at once if there is one; otherwise when one becomes usable before
+    /// `until`.
     pub(super) async fn lease(
         &self,
         tried: &[Arc<Replica>],
@@ -102,9 +103,9 @@ impl Shared {
         }
     }
 
-    /// The less busy of two replicas, drawn from those that are ready and not tried yet, or else from
-    /// those that are ready, or else from those that are ejected: when all are late, the network or the
-    /// database is, and waiting for a good probe would turn slow into dead.
+    /// The less busy of two replicas, drawn from those that are ready and not tried yet, or else
+    /// from those that are ready, or else from those that are ejected: when all are late, the
+    /// network or the database is, and waiting for a good probe would turn slow into dead.
     fn choose(&self, tried: &[Arc<Replica>]) -> Option<Choice> {
         let replicas = self.replicas();
         let state = |wanted| move |replica: &Arc<Replica>| replica.state() == wanted;
