@@ -1,0 +1,103 @@
+//! Who follows whom: a list, and its changes.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+
+use crate::{app::App, body, caller::Caller, refusal::Refusal};
+
+#[derive(Serialize)]
+struct Follows<'a> {
+    follows: Vec<&'a str>,
+}
+
+/// `GET /fllws/<username>`
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Path(username): Path<String>,
+    caller: Caller,
+) -> Result<Response, Refusal> {
+    let moved = app.latest.begin(caller.latest);
+    // A user who follows nobody is one row of null, an unknown one is no row.
+    let statement = moved
+        .and(format_args!(
+            " SELECT followed.username
+              FROM users AS follower
+              LEFT JOIN followers ON who_id = follower.user_id
+              LEFT JOIN users AS followed ON followed.user_id = whom_id
+              WHERE follower.username = $2
+              LIMIT {}",
+            caller.no.max(1)
+        ))
+        .bind(username);
+    let rows = moved.run(statement.fetch_all(&app.database)).await?;
+    if rows.is_empty() {
+        return Err(Refusal::UnknownUser);
+    }
+    let follows = rows
+        .iter()
+        .take(usize::try_from(caller.no).unwrap_or_default())
+        .filter_map(|row| row.try_get(0).transpose())
+        .collect::<Result<_, sqlx::Error>>()?;
+    Ok(Json(Follows { follows }).into_response())
+}
+
+/// What a caller wants changed; where both are given, following wins.
+#[derive(Deserialize)]
+struct Wish {
+    follow: Option<String>,
+    unfollow: Option<String>,
+}
+
+const FOLLOW: &str = "INSERT INTO followers SELECT who, whom FROM pair ON CONFLICT DO NOTHING";
+const UNFOLLOW: &str = "DELETE FROM followers USING pair WHERE who_id = who AND whom_id = whom";
+
+/// `POST /fllws/<username>`
+pub(crate) async fn change(
+    State(app): State<Arc<App>>,
+    Path(username): Path<String>,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, Refusal> {
+    let (statement, other) = match body::read(body) {
+        Ok(Wish {
+            follow: Some(other),
+            ..
+        }) => (FOLLOW, other),
+        Ok(Wish {
+            unfollow: Some(other),
+            ..
+        }) => (UNFOLLOW, other),
+        Ok(_) => {
+            let refusal = Refusal::Invalid("neither follow nor unfollow");
+            return app.refuse(caller.latest, refusal).await;
+        }
+        Err(refusal) => return app.refuse(caller.latest, refusal).await,
+    };
+    let moved = app.latest.begin(caller.latest);
+    // Following twice changes nothing and is no failure, so what counts is whether both are known.
+    let statement = moved
+        .and(format_args!(
+            ", pair AS (
+                  SELECT follower.user_id AS who, followed.user_id AS whom
+                  FROM users AS follower, users AS followed
+                  WHERE follower.username = $2 AND followed.username = $3
+              ),
+              stored AS ({statement})
+              SELECT FROM pair"
+        ))
+        .bind(username)
+        .bind(other);
+    let known = moved.run(statement.fetch_optional(&app.database)).await?;
+    known
+        .map(|_| StatusCode::NO_CONTENT)
+        .ok_or(Refusal::UnknownUser)
+}
