@@ -129,6 +129,7 @@ impl ServeArgs {
                 credentials: self.trust.credentials()?,
                 trusted_proxies: self.trust.trusted_proxies.clone(),
                 pages: self.pages.options()?,
+                requests_max: self.trust.requests_max,
                 drain: Drain::AT_ONCE,
                 readiness,
             },

@@ -1,18 +1,25 @@
 //! The server that every service uses: health, reflection, metrics, and a stop without loss.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use futures_util::FutureExt as _;
-use tokio::net::TcpListener;
+use futures_util::{FutureExt as _, Stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
-    transport::{Server, server::TcpIncoming},
+    transport::{
+        Server,
+        server::{Connected, TcpIncoming},
+    },
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Layer, Service};
@@ -46,6 +53,25 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_incoming(routes, options, incoming, shutdown).await
+}
+
+/// The same for connections from anywhere: a simulated network has its own.
+///
+/// # Errors
+///
+/// The stream of connections failed.
+pub async fn serve_incoming<I, C>(
+    routes: Routes,
+    options: ServerOptions,
+    incoming: I,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let (reporter, health) = tonic_health::server::health_reporter();
     report(&reporter, &options.names, ServingStatus::Serving).await;
     options.readiness.ready();
@@ -67,7 +93,6 @@ pub async fn serve(
     }
 
     let goaway = CancellationToken::new();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = server.serve_with_incoming_shutdown(incoming, goaway.clone().cancelled_owned());
     let server = std::pin::pin!(server.fuse());
     run_until_drained(server, &options, &reporter, shutdown, goaway).await

@@ -82,6 +82,10 @@ pub struct TrustArgs {
     /// How many bytes of rendered answers are kept to be validated instead of made again
     #[arg(long, env, default_value_t = 64 << 20, value_name = "BYTES")]
     pub rendered_bytes_max: u64,
+    /// How many requests of the API may be under way, reads at most three quarters of them, and a
+    /// quarter as many of the pages; the next one is refused at once
+    #[arg(long, env, default_value_t = crate::REQUESTS_MAX, value_name = "N")]
+    pub requests_max: usize,
 }
 
 impl TrustArgs {

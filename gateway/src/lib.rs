@@ -39,11 +39,16 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// How the pages behave.
     pub pages: PageOptions,
+    /// How many requests of the API may be under way at once; the pages get a quarter of that.
+    pub requests_max: usize,
     /// How it stops.
     pub drain: Drain,
     /// Where it says that it is ready.
     pub readiness: Readiness,
 }
+
+/// How many requests of the API may be under way unless told otherwise.
+pub const REQUESTS_MAX: usize = 4096;
 
 /// How long a request of the simulator's API may take: the simulator gives up after 300 ms.
 pub const API_BUDGET: Duration = Duration::from_millis(250);
@@ -89,13 +94,13 @@ pub async fn serve(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Config { credentials, trusted_proxies, pages, drain, readiness } = config;
+    let Config { credentials, trusted_proxies, pages, requests_max, drain, readiness } = config;
     let (pages, live) = (pages.into(), Live::new(shutdown.clone()));
     let app = App(Arc::new(Inner { backend, credentials, trusted_proxies, pages, live }));
     readiness.ready();
 
-    let api = server::Server { router: api::router(app.clone()), requests_max: 4096 };
-    let pages = server::Server { router: pages::router(app), requests_max: 1024 };
+    let api = server::Server { router: api::router(app.clone()), requests_max };
+    let pages = server::Server { router: pages::router(app), requests_max: requests_max.div_ceil(4) };
     let stop = server::Stop { shutdown, drain, readiness };
     tokio::try_join!(api.serve(listeners.api, &stop), pages.serve(listeners.pages, &stop))?;
     Ok(())

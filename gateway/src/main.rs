@@ -72,6 +72,7 @@ async fn run(cli: &Cli, telemetry: &Telemetry, stop: CancellationToken) -> anyho
         credentials: cli.trust.credentials()?,
         trusted_proxies: cli.trust.trusted_proxies.clone(),
         pages: cli.pages.options()?,
+        requests_max: cli.trust.requests_max,
         drain: cli.drain.into(),
         readiness,
     };

@@ -117,7 +117,8 @@ async fn rest_after(error: &io::Error) {
     }
 }
 
-/// Lets only so many requests in at once.
+/// Lets only so many requests in at once, and of those that read only three quarters: under overload
+/// a write still finds a place, because nobody asks for what was never written.
 struct Gate {
     router: Router,
     requests: AtomicUsize,
@@ -129,8 +130,10 @@ impl Gate {
         &self,
         request: http::Request<hyper::body::Incoming>,
     ) -> http::Response<axum::body::Body> {
+        let reads = request.method().is_safe();
+        let most = if reads { self.requests_max.div_ceil(4) * 3 } else { self.requests_max };
         let _place = Place(&self.requests);
-        if self.requests.fetch_add(1, Ordering::Relaxed) >= self.requests_max {
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= most.min(self.requests_max) {
             metrics::counter!("minitwit_shed_requests_total").increment(1);
             let busy = "too many requests are under way, try again";
             return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy).into_response();

@@ -83,6 +83,8 @@ fn config(databases: Databases) -> Config {
         gateway: GatewayConfig {
             credentials: Credentials::parse(&"simulator:super_safe!".into()).unwrap(),
             trusted_proxies: Vec::new(),
+            pages: minitwit_gateway::pages::PageOptions::default(),
+            requests_max: minitwit_gateway::REQUESTS_MAX,
             drain: Drain::AT_ONCE,
             readiness: Readiness::default(),
         },

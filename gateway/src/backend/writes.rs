@@ -5,7 +5,7 @@ use chassis::{
     deadline::Deadline,
     item::{self, Written},
     pool::Pool,
-    stamp::Clock,
+    stamp::{self, Clock},
 };
 use minitwit_proto::{
     common::v1::Superseded,
@@ -22,9 +22,14 @@ use super::{
     batcher,
 };
 
+/// A write older than this is not sent again under a new stamp: longer than any caller waits for one,
+/// and more than clocks that are kept differ.
+const AGE_MAX_MILLIS: u64 = 1_000;
+
 /// Writes a state until it stands. A greater stamp that was stored before ours came from a clock
 /// ahead of ours, so the clock moves past it and the write, still alive, is sent again; a write
-/// whose caller has gone is not, and so can undo nothing when it is delivered late.
+/// whose caller has gone is not, and so can undo nothing when it is delivered late. Nor is one that
+/// an edge named long ago: this process was frozen, and the edge has repeated it elsewhere.
 pub(super) async fn outlast<F>(
     clock: &Clock,
     key: Uuid,
@@ -33,13 +38,16 @@ pub(super) async fn outlast<F>(
 where
     F: Future<Output = Result<Written, Status>>,
 {
-    let mut stamp = key;
+    let mut current = key;
     loop {
-        match write(stamp).await? {
+        match write(current).await? {
             Written::Applied => return Ok(()),
             Written::Superseded(stored) => {
+                if stamp::unix_millis().saturating_sub(stamp::millis(key)) > AGE_MAX_MILLIS {
+                    return Err(Status::unavailable("overtaken by a later write"));
+                }
                 clock.observe(stored);
-                stamp = clock.stamp();
+                current = clock.stamp();
             }
         }
     }
