@@ -1,0 +1,167 @@
+//! The processes of a simulated world, on the server that every service has.
+
+use std::{
+    io,
+    net::Ipv4Addr,
+    pin::Pin,
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use chassis::{
+    admin::Readiness,
+    grpc::{ServerOptions, serve_incoming},
+    shutdown::Drain,
+};
+use futures_util::stream;
+use minitwit_proto::follower::v1::{
+    CheckFollowsRequest, CheckFollowsResponse, CountFollowsRequest, CountFollowsResponse,
+    ListFollowsRequest, ListFollowsResponse, SetFollowsRequest, SetFollowsResponse,
+    follower_service_server::{FollowerService, FollowerServiceServer, SERVICE_NAME},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, service::Routes, transport::server::Connected};
+use turmoil::net::{TcpListener, TcpStream};
+
+use super::World;
+
+/// Where everybody listens.
+pub(super) const PORT: u16 = 5012;
+
+/// How long a call takes when all is well.
+const WORK: Duration = Duration::from_millis(3);
+
+/// A process that stops as quickly as the simulation's short life wants it to.
+const DRAIN: Drain = Drain {
+    lame_duck: Duration::from_millis(1_500),
+    hard_stop: Duration::from_secs(3),
+};
+
+/// A replica of the service that is called.
+pub(super) async fn replica(world: Arc<World>, number: usize) -> turmoil::Result {
+    let stop = CancellationToken::new();
+    world.stops.lock().unwrap_or_else(PoisonError::into_inner)[number] = stop.clone();
+    serve(SERVICE_NAME, Follower { world: None }, stop).await
+}
+
+/// A process of another service, which speaks the same protocol all the same.
+pub(super) async fn stranger(world: Arc<World>) -> turmoil::Result {
+    let follower = Follower { world: Some(world) };
+    serve(
+        "minitwit.message.v1.MessageService",
+        follower,
+        CancellationToken::new(),
+    )
+    .await
+}
+
+async fn serve(name: &'static str, follower: Follower, stop: CancellationToken) -> turmoil::Result {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
+    let incoming = stream::unfold(listener, |listener| async move {
+        let accepted = listener
+            .accept()
+            .await
+            .map(|(stream, _)| Connection(stream));
+        Some((accepted, listener))
+    });
+    let options = ServerOptions {
+        names: vec![name],
+        reflection: false,
+        drain: DRAIN,
+        readiness: Readiness::default(),
+    };
+    let routes = Routes::new(FollowerServiceServer::new(follower));
+    // Boxed, because a stream that is unfolded cannot be moved.
+    serve_incoming(routes, options, Box::pin(incoming), stop).await?;
+    Ok(())
+}
+
+/// A service that does nothing and takes its time.
+struct Follower {
+    /// Set where no call must ever arrive.
+    world: Option<Arc<World>>,
+}
+
+impl Follower {
+    async fn work(&self) {
+        if let Some(world) = &self.world {
+            world.strayed.fetch_add(1, Relaxed);
+        }
+        sleep(WORK).await;
+    }
+}
+
+#[tonic::async_trait]
+impl FollowerService for Follower {
+    async fn set_follows(
+        &self,
+        _: Request<SetFollowsRequest>,
+    ) -> Result<Response<SetFollowsResponse>, Status> {
+        self.work().await;
+        Ok(Response::new(SetFollowsResponse::default()))
+    }
+
+    async fn list_follows(
+        &self,
+        _: Request<ListFollowsRequest>,
+    ) -> Result<Response<ListFollowsResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn check_follows(
+        &self,
+        _: Request<CheckFollowsRequest>,
+    ) -> Result<Response<CheckFollowsResponse>, Status> {
+        self.work().await;
+        Ok(Response::new(CheckFollowsResponse::default()))
+    }
+
+    async fn count_follows(
+        &self,
+        _: Request<CountFollowsRequest>,
+    ) -> Result<Response<CountFollowsResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+}
+
+/// A simulated connection as tonic's server takes it.
+struct Connection(TcpStream);
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
