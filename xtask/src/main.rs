@@ -5,6 +5,7 @@
 )]
 
 mod cargo;
+mod chaos;
 mod setup;
 mod simulation;
 mod steps;
@@ -29,12 +30,14 @@ enum Task {
     ///
     /// Quick enough for a pre-commit hook; needs nothing but the Rust toolchain.
     Check,
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Check => Ok(test::check()),
+        Task::Chaos(options) => chaos::run(&options).map(|_| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

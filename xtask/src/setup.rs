@@ -26,11 +26,18 @@ struct Need {
 }
 
 /// Add here what a new step needs.
-const NEEDS: &[Need] = &[Need {
-    package: "postgresql",
-    purpose: "tests: the stores keep their promises on both databases",
-    probe: minitwit_postgres::is_installed,
-}];
+const NEEDS: &[Need] = &[
+    Need {
+        package: "postgresql",
+        purpose: "tests: the stores keep their promises on both databases",
+        probe: minitwit_postgres::is_installed,
+    },
+    Need {
+        package: "haproxy",
+        purpose: "chaos: an edge that repeats requests when a gateway dies",
+        probe: || find_program("haproxy").is_some(),
+    },
+];
 
 /// How packages can be installed here.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use minitwit_postgres::{Cluster, ClusterOptions};
 
 use crate::{
     cargo::{Tool, cargo, find_program, workspace},
-    setup, simulation,
+    chaos, setup, simulation,
     steps::{self, Outcome, Report},
 };
 
@@ -50,8 +50,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             steps::run(cargo(["test", "--doc"]).args(EVERYTHING))
         });
         report.step("simulator run", simulation::run);
+        report.step("chaos", chaos::short);
     } else {
-        for title in ["tests", "doc tests", "simulator run"] {
+        for title in ["tests", "doc tests", "simulator run", "chaos"] {
             report.skip(title, "the build failed");
         }
     }

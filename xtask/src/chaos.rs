@@ -1,0 +1,66 @@
+//! `cargo xtask chaos`: what happens to the replicas of the suite, and what its users see of it.
+
+use std::{path::Path, process::Command};
+
+use crate::{
+    cargo::{cargo, workspace},
+    steps::{self, Outcome},
+};
+
+/// Kill, freeze, stop, slow down, cut off and overload replicas of the suite under load.
+///
+/// The suite runs as many processes on loopback addresses, built with optimisation. The last lines are
+/// a table of what was promised and what held. The long form takes about a quarter of an hour.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// At most three minutes: the same faults, but fewer of each
+    #[arg(long)]
+    short: bool,
+    /// Only these scenarios
+    #[arg(long, value_name = "NAMES")]
+    only: Option<String>,
+    /// Where chance begins, to do the same again [default: any]
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// The programs of the suite, and the one that ill-treats them.
+const PACKAGES: [&str; 5] = [
+    "minitwit-user",
+    "minitwit-follower",
+    "minitwit-message",
+    "minitwit-gateway",
+    "minitwit-chaos",
+];
+
+/// Builds the programs and runs what was asked for.
+pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let mut build = cargo(["build", "--release", "--locked"]);
+    for package in PACKAGES {
+        build.args(["--package", package]);
+    }
+    steps::run(&mut build)?;
+    let folder = target_folder()?.join("release");
+    let mut command = Command::new(folder.join("minitwit-chaos"));
+    command.args(options.short.then_some("--short"));
+    if let Some(only) = &options.only {
+        command.args(["--only", only]);
+    }
+    if let Some(seed) = options.seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    steps::run(&mut command)
+}
+
+/// Runs the short form with the programs that are there, beside this one.
+pub(crate) fn short() -> anyhow::Result<Outcome> {
+    let program = std::env::current_exe()?.with_file_name("minitwit-chaos");
+    steps::run(Command::new(program).arg("--short"))
+}
+
+/// Where cargo puts what it builds: two folders above this program.
+fn target_folder() -> anyhow::Result<std::path::PathBuf> {
+    let program = std::env::current_exe()?;
+    let folder = program.ancestors().nth(2).map(Path::to_owned);
+    Ok(folder.unwrap_or_else(|| workspace().join("target")))
+}
