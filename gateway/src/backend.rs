@@ -25,6 +25,7 @@ pub mod follows;
 pub(crate) mod keep;
 pub mod latest;
 pub(crate) mod reads;
+mod sessions;
 pub mod timelines;
 pub mod writes;
 

@@ -28,6 +28,7 @@ pub(crate) mod message;
 pub(crate) mod people;
 mod person;
 mod post;
+mod settings;
 mod timeline;
 mod visitor;
 
@@ -81,6 +82,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/logout", get(account::logout))
         .route("/add_message", post(post::add_message))
         .route("/static/{file}", get(assets::show))
+        .route("/-/account", get(settings::show))
+        .route("/-/account/password", post(settings::change_password))
+        .route("/-/account/sessions", post(settings::end_sessions))
         .route("/-/avatar/{seed}", get(avatar::show))
         .route("/-/live", get(live::watch))
         .route("/-/message/{id}", get(post::show))

@@ -142,6 +142,10 @@ impl Accounts {
         }
     }
 
+    pub(super) fn client(&self) -> UserServiceClient<Pool> {
+        self.client.clone()
+    }
+
     /// Checks a sign-in; the user service counts those that fail.
     pub(crate) async fn verify(
         &self,
@@ -158,7 +162,7 @@ impl Accounts {
         }
     }
 
-    fn remembered(&self, user: User) -> Result<Arc<Account>, Status> {
+    pub(super) fn remembered(&self, user: User) -> Result<Arc<Account>, Status> {
         let account = Arc::new(account(user)?);
         self.memory.remember(&account);
         Ok(account)

@@ -53,6 +53,7 @@ struct TimelinePage<'a> {
 
 /// Whose timeline a page is.
 struct Person {
+    name: String,
     path: String,
     avatar: String,
     messages: Option<i64>,
@@ -190,12 +191,11 @@ pub(super) async fn of_user(
         ),
     );
     let messages = messages?;
-    let title = format!("{}'s Timeline", account.username);
     let path = person.path.clone();
     Ok(visitor.page(&TimelinePage {
         feed: Some(format!("{path}/atom")),
         person: Some(person),
-        ..TimelinePage::of(visitor.layout(""), &title, &path, &before, &messages)
+        ..TimelinePage::of(visitor.layout(""), "", &path, &before, &messages)
     }))
 }
 
@@ -219,6 +219,7 @@ async fn person(app: &App, account: &Account, me: Option<&SignedIn>, deadline: D
         standing,
     );
     Person {
+        name: account.username.clone(),
         path: escape::user_path(&account.username),
         avatar: app.0.pages.avatars.address(&account.avatar_hash),
         messages: messages.ok(),

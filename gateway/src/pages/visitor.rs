@@ -52,6 +52,7 @@ enum Change {
 pub(crate) struct SignedIn {
     pub(crate) id: Uuid,
     pub(crate) username: String,
+    /// The generation of the account's sessions that this one is of.
     pub(crate) epoch: i64,
     /// Whether the user service says so, too; else it is away, and the cookie's word is good for
     /// reading alone.

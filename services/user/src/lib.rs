@@ -26,6 +26,7 @@ pub mod latest;
 pub mod password;
 mod registration;
 pub mod service;
+mod session;
 mod sign_in;
 pub mod store;
 pub mod throttle;

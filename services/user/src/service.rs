@@ -10,14 +10,15 @@ use chassis::{
 };
 use futures_util::future::join_all;
 use minitwit_proto::user::v1::{
-    self as proto, lookup_user_result, register_user_result, user_ref,
-    user_service_server::UserService, verify_password_result,
+    self as proto, change_password_result, end_sessions_result, lookup_user_result,
+    register_user_result, user_ref, user_service_server::UserService, verify_password_result,
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
     hasher::Hasher,
     registration::{NamesUnderWay, Registrar, Registration},
+    session::PasswordChange,
     sign_in::{Check, Doorkeeper},
     store::{User, UserStore},
     throttle::AttemptStore,
@@ -145,6 +146,59 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
             results: results.collect(),
         }))
     }
+
+    async fn change_passwords(
+        &self,
+        request: Request<proto::ChangePasswordsRequest>,
+    ) -> Result<Response<proto::ChangePasswordsResponse>, Status> {
+        use change_password_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let changes = request.into_inner().changes.into_iter().map(change);
+        let changed = answer_each(changes, async |valid| {
+            let each = valid
+                .into_iter()
+                .map(|valid| self.doorkeeper.change_password(valid, deadline));
+            Ok(join_all(each).await)
+        })
+        .await?;
+        let results = changed.into_iter().map(|changed| match changed {
+            Ok(user) => Outcome::User(user_to_wire(&user)),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::ChangePasswordResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::ChangePasswordsResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn end_sessions(
+        &self,
+        request: Request<proto::EndSessionsRequest>,
+    ) -> Result<Response<proto::EndSessionsResponse>, Status> {
+        use end_sessions_result::Outcome;
+        let ends = request.into_inner().ends.into_iter();
+        let ends =
+            ends.map(|end| Ok((item::id("account_id", &end.account_id)?, end.session_epoch)));
+        let ended = answer_each(ends, async |valid| {
+            let each = valid
+                .into_iter()
+                .map(|(id, epoch)| self.doorkeeper.end_sessions(id, epoch));
+            Ok(join_all(each).await)
+        })
+        .await?;
+        let results = ended.into_iter().map(|ended| match ended {
+            Ok(user) => Outcome::User(user_to_wire(&user)),
+            Err(status) => Outcome::Error(item::error(&status)),
+        });
+        let results = results.map(|outcome| proto::EndSessionsResult {
+            outcome: Some(outcome),
+        });
+        Ok(Response::new(proto::EndSessionsResponse {
+            results: results.collect(),
+        }))
+    }
 }
 
 fn registration(user: proto::NewUser) -> Result<Registration, Status> {
@@ -180,6 +234,18 @@ fn check(check: proto::PasswordCheck) -> Result<Check, Status> {
         username: check.username,
         password: check.password.into(),
         address: check.client_address,
+    })
+}
+
+fn change(change: proto::PasswordChange) -> Result<PasswordChange, Status> {
+    let old = change
+        .check
+        .ok_or_else(|| Status::invalid_argument("the old password is missing"))?;
+    validate::password(&change.new_password)?;
+    Ok(PasswordChange {
+        check: check(old)?,
+        new: change.new_password.into(),
+        epoch: change.session_epoch,
     })
 }
 

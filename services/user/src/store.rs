@@ -104,6 +104,15 @@ pub trait UserStore: Send + Sync + 'static {
         old: &PasswordHash,
         new: &PasswordHash,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Ends every session of an account, and replaces the hash of its password if a new one is
+    /// given, unless the epoch of its sessions is no longer `epoch`: then `false`.
+    fn end_sessions(
+        &self,
+        id: Uuid,
+        epoch: i64,
+        new: Option<&PasswordHash>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// Accounts in an SQL database.
@@ -115,12 +124,13 @@ pub struct SqlUserStore {
     find_by_id: Statement,
     find_credentials: Statement,
     replace_hash: Statement,
+    end_sessions: Statement,
 }
 
 impl SqlUserStore {
     /// A store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
-        use Kind::{Id, Text};
+        use Kind::{Id, Int, Text};
         const USER: &str =
             "ord, account.id, account.username, account.avatar_hash, account.session_epoch";
         let find = |summary, columns: &str, key: &str, kind| {
@@ -161,6 +171,16 @@ impl SqlUserStore {
                  WHERE account.id = input.wanted AND account.pw_hash = input.old
                  RETURNING account.id",
                 &[("wanted", Id), ("old", Text), ("new", Text)],
+            ),
+            end_sessions: Statement::new(
+                Access::Write,
+                "UPDATE account epoch",
+                "UPDATE account SET session_epoch = account.session_epoch + 1,
+                     pw_hash = CASE input.new WHEN '' THEN account.pw_hash ELSE input.new END
+                 FROM {input}
+                 WHERE account.id = input.wanted AND account.session_epoch = input.epoch
+                 RETURNING account.id",
+                &[("wanted", Id), ("epoch", Int), ("new", Text)],
             ),
         }
     }
@@ -270,6 +290,22 @@ impl UserStore for SqlUserStore {
         let input = vec![Column::Id(vec![id]), text(old), text(new)];
         let replaced: Vec<(Uuid,)> = self.replace_hash.fetch(&self.db, input).await?;
         Ok(!replaced.is_empty())
+    }
+
+    async fn end_sessions(
+        &self,
+        id: Uuid,
+        epoch: i64,
+        new: Option<&PasswordHash>,
+    ) -> Result<bool, StoreError> {
+        let new = new.map_or_else(String::new, |hash| hash.as_str().to_owned());
+        let input = vec![
+            Column::Id(vec![id]),
+            Column::Int(vec![epoch]),
+            Column::Text(vec![new]),
+        ];
+        let ended: Vec<(Uuid,)> = self.end_sessions.fetch(&self.db, input).await?;
+        Ok(!ended.is_empty())
     }
 }
 

@@ -120,4 +120,13 @@ impl UserStore for Away {
     ) -> Result<bool, StoreError> {
         Self::away()
     }
+
+    async fn end_sessions(
+        &self,
+        _: Uuid,
+        _: i64,
+        _: Option<&PasswordHash>,
+    ) -> Result<bool, StoreError> {
+        Self::away()
+    }
 }

@@ -22,6 +22,7 @@ contract!(
     a_batch_may_be_large,
     a_credential_is_what_was_stored,
     a_hash_is_replaced_only_while_it_is_the_old_one,
+    sessions_end_once_an_epoch,
 );
 
 async fn an_account_is_found_by_name_and_by_id(db: Db) {
@@ -213,6 +214,27 @@ async fn a_hash_is_replaced_only_while_it_is_the_old_one(db: Db) {
     let found = store.find_credentials(vec!["alice".to_owned()]).await;
     let found = found.unwrap().remove(0).unwrap();
     assert_eq!(found.pw_hash, hash("second"));
+}
+
+async fn sessions_end_once_an_epoch(db: Db) {
+    let store = SqlUserStore::new(db);
+    let alice = stored(&store, account("alice")).await;
+    let new = hash("second");
+    let credential = async || {
+        let found = store.find_credentials(vec!["alice".to_owned()]).await;
+        found.unwrap().remove(0).unwrap()
+    };
+
+    assert!(store.end_sessions(alice.id, 0, None).await.unwrap());
+    assert!(!store.end_sessions(alice.id, 0, Some(&new)).await.unwrap());
+    let found = credential().await;
+    assert_eq!((found.user.session_epoch, found.pw_hash), (1, hash("first")));
+
+    assert!(store.end_sessions(alice.id, 1, Some(&new)).await.unwrap());
+    let found = credential().await;
+    assert_eq!((found.user.session_epoch, found.pw_hash), (2, new));
+    let nobody = Uuid::now_v7();
+    assert!(!store.end_sessions(nobody, 0, None).await.unwrap());
 }
 
 fn account(username: &str) -> NewAccount {
