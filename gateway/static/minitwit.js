@@ -52,18 +52,17 @@
   if (timeline && fresh && "EventSource" in window) {
     const title = document.title;
     const newest = timeline.dataset.newest;
-    const page = timeline.querySelectorAll(".messages > li").length;
     let events = null;
     const tell = (ids) => {
       // Ids are made of the time, so the greater one is the newer one.
       const unseen = ids.filter((id) => id > newest).length;
       if (unseen === 0) return;
-      const more = unseen === ids.length && unseen > Math.max(page, 1) ? "+" : "";
-      const words = `${more ? `${unseen}+` : unseen} new message${unseen === 1 ? "" : "s"}`;
-      if (fresh.hidden || fresh.textContent !== words) {
+      const count = unseen > 30 ? "30+" : String(unseen);
+      const words = `${count} new message${unseen === 1 ? "" : "s"}`;
+      if (fresh.textContent !== words) {
         fresh.textContent = words;
         fresh.hidden = false;
-        document.title = `(${more ? `${unseen}+` : unseen}) ${title}`;
+        document.title = `(${count}) ${title}`;
       }
     };
     const open = () => {

@@ -1,6 +1,9 @@
 //! The suite on free ports, and a client that sees what a client of it sees.
 
-#![expect(dead_code, reason = "each test binary uses its own part of the harness")]
+#![expect(
+    dead_code,
+    reason = "each test binary uses its own part of the harness"
+)]
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -10,11 +13,17 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use minitwit::{Config, Databases, ServiceListen, Suite};
-use minitwit_gateway::{Config as GatewayConfig, credentials::Credentials};
+use minitwit_gateway::{
+    Config as GatewayConfig, Listeners, REQUESTS_MAX, args::ServiceAddressArgs, backend::Backend,
+    credentials::Credentials, pages::PageOptions, session::CookieKeys,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+
+pub mod chromium;
+pub mod person;
 
 /// The credentials of the course's simulator, as it sends them.
 pub const SIMULATOR: &str = "Basic c2ltdWxhdG9yOnN1cGVyX3NhZmUh";
@@ -62,14 +71,53 @@ impl Running {
         self.ended.await.unwrap().unwrap();
     }
 
+    /// The pages of another gateway before the same services, for as long as the test runs.
+    pub async fn another_gateway(&self) -> SocketAddr {
+        self.gateway_before(self.services.follower).await
+    }
+
+    /// The pages of a gateway for which the follower service is away.
+    pub async fn gateway_without_follower(&self) -> SocketAddr {
+        let nobody = minitwit::free_port().await.unwrap().local_addr().unwrap();
+        self.gateway_before(nobody).await
+    }
+
+    async fn gateway_before(&self, follower: SocketAddr) -> SocketAddr {
+        let listeners = Listeners {
+            pages: minitwit::free_port().await.unwrap(),
+            api: minitwit::free_port().await.unwrap(),
+        };
+        let pages = listeners.pages.local_addr().unwrap();
+        let addresses = ServiceAddressArgs {
+            user_service: vec![self.services.user.to_string()],
+            follower_service: vec![follower.to_string()],
+            message_service: vec![self.services.message.to_string()],
+        };
+        let backend = Backend::new(addresses.pools(), 1 << 20);
+        let stop = self.stop.child_token();
+        tokio::spawn(minitwit_gateway::serve(
+            gateway_config(),
+            backend,
+            listeners,
+            stop,
+        ));
+        pages
+    }
+
     /// A client of the API with the simulator's credentials.
     pub fn simulator(&self) -> Client {
-        Client { address: self.api, authorization: Some(SIMULATOR.to_owned()) }
+        Client {
+            address: self.api,
+            authorization: Some(SIMULATOR.to_owned()),
+        }
     }
 
     /// A client of the API without credentials.
     pub fn stranger(&self) -> Client {
-        Client { address: self.api, authorization: None }
+        Client {
+            address: self.api,
+            authorization: None,
+        }
     }
 }
 
@@ -78,18 +126,30 @@ fn config(databases: Databases) -> Config {
     Config {
         listen_pages: any,
         listen_api: any,
-        listen_services: ServiceListen { user: any, follower: any, message: any },
-        databases,
-        gateway: GatewayConfig {
-            credentials: Credentials::parse(&"simulator:super_safe!".into()).unwrap(),
-            trusted_proxies: Vec::new(),
-            pages: minitwit_gateway::pages::PageOptions::default(),
-            requests_max: minitwit_gateway::REQUESTS_MAX,
-            drain: Drain::AT_ONCE,
-            readiness: Readiness::default(),
+        listen_services: ServiceListen {
+            user: any,
+            follower: any,
+            message: any,
         },
+        databases,
+        gateway: gateway_config(),
         rendered_bytes_max: 1 << 20,
         reflection: false,
+    }
+}
+
+fn gateway_config() -> GatewayConfig {
+    let cookie_keys = "a key that only the tests know and that is long enough";
+    GatewayConfig {
+        credentials: Credentials::parse(&"simulator:super_safe!".into()).unwrap(),
+        trusted_proxies: Vec::new(),
+        pages: PageOptions {
+            cookie_keys: CookieKeys::parse(&cookie_keys.into()).unwrap(),
+            ..PageOptions::default()
+        },
+        requests_max: REQUESTS_MAX,
+        drain: Drain::AT_ONCE,
+        readiness: Readiness::default(),
     }
 }
 
@@ -117,17 +177,32 @@ impl Answer {
     /// Asserts the status, with the body in the message when it is another.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(
+            self.status,
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
         self
     }
 
     /// Asserts that this is a refusal as the API words them: a 4xx with status and message.
     #[track_caller]
     pub fn is_refusal(self) -> Self {
-        assert!(self.status.is_client_error(), "{}: {:?}", self.status, self.body);
+        assert!(
+            self.status.is_client_error(),
+            "{}: {:?}",
+            self.status,
+            self.body
+        );
         let json = self.json();
         assert_eq!(json["status"], self.status.as_u16(), "{json}");
-        assert!(json["error_msg"].as_str().is_some_and(|message| !message.is_empty()), "{json}");
+        assert!(
+            json["error_msg"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{json}"
+        );
         self
     }
 }
@@ -159,13 +234,18 @@ impl Client {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Answer {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         let response = sender.send_request(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
     }
 
     /// Registers a user whose other fields do not matter.
@@ -184,7 +264,9 @@ impl Client {
     }
 
     pub async fn latest(&self) -> i64 {
-        self.get("/latest").await.is(200).json()["latest"].as_i64().unwrap()
+        self.get("/latest").await.is(200).json()["latest"]
+            .as_i64()
+            .unwrap()
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, IsTerminal, Write},
     os::unix::fs::MetadataExt,
+    path::Path,
     process::Command,
 };
 
@@ -13,6 +14,8 @@ use crate::{
     cargo::{find_program, workspace},
     steps,
 };
+
+mod axe;
 
 /// A program that steps need and that no Rust package brings.
 #[derive(Debug)]
@@ -37,6 +40,16 @@ const NEEDS: &[Need] = &[
         purpose: "chaos: an edge that repeats requests when a gateway dies",
         probe: || find_program("haproxy").is_some(),
     },
+    Need {
+        package: "chromium",
+        purpose: "tests: the pages in a real browser",
+        probe: || Path::new("/usr/bin/chromium").exists(),
+    },
+    Need {
+        package: "npm",
+        purpose: "tests: it brings axe-core, which looks for barriers on the pages",
+        probe: || find_program("npm").is_some(),
+    },
 ];
 
 /// How packages can be installed here.
@@ -54,6 +67,7 @@ enum Way {
 pub(crate) fn install_missing() -> anyhow::Result<()> {
     let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.probe)()).collect();
     if missing.is_empty() {
+        axe::install_missing();
         return Ok(());
     }
     println!("These Debian packages are missing:");
@@ -74,7 +88,10 @@ pub(crate) fn install_missing() -> anyhow::Result<()> {
     };
     match missing.iter().find(|need| !(need.probe)()) {
         Some(need) => bail!("{} is installed, and still not to be found", need.package),
-        None => Ok(()),
+        None => {
+            axe::install_missing();
+            Ok(())
+        }
     }
 }
 

@@ -1,0 +1,235 @@
+//! The pages in a real browser: what a person does, sees, and is spared.
+
+#![expect(clippy::unwrap_used, reason = "the harness is of the tests")]
+
+use std::path::Path;
+
+use harness::{
+    Running,
+    chromium::{Chromium, Window},
+};
+use serde_json::{Value, json};
+
+mod harness;
+
+async fn sign_up(window: &Window<'_>, pages: &str, username: &str) {
+    window.goto(&format!("{pages}/register")).await;
+    window.fill("#username", username).await;
+    window.fill("#email", "someone@example.org").await;
+    window.fill("#password", "default").await;
+    window.fill("#password2", "default").await;
+    window.click("input[type=submit]").await;
+    window
+        .says("You were successfully registered and can login now")
+        .await;
+    window.fill("#username", username).await;
+    window.fill("#password", "default").await;
+    window.click("input[type=submit]").await;
+    window.says("You were logged in").await;
+}
+
+async fn share(window: &Window<'_>, text: &str) {
+    window.fill(".twitbox input[name=text]", text).await;
+    window.click(".twitbox input[type=submit]").await;
+    window.says("Your message was recorded").await;
+}
+
+async fn script_off(window: &Window<'_>) {
+    window
+        .call(
+            "Emulation.setScriptExecutionDisabled",
+            json!({ "value": true }),
+        )
+        .await;
+}
+
+/// Everything a person does, with JavaScript or without.
+async fn a_day_of_two_people(javascript: bool) {
+    let suite = Running::new().await;
+    let pages = format!("http://{}", suite.pages);
+    let browser = Chromium::start().await;
+    let (ada, bob) = (browser.window().await, browser.window().await);
+    if !javascript {
+        script_off(&ada).await;
+        script_off(&bob).await;
+    }
+    sign_up(&ada, &pages, "Ada Lindqvist").await;
+    sign_up(&bob, &pages, "bob").await;
+    share(&ada, "<script>alert(1)</script> & \"so on\"").await;
+    ada.says("<script>alert(1)</script> & \"so on\"").await;
+
+    bob.goto(&format!("{pages}/public")).await;
+    bob.click(".messages strong a").await;
+    bob.says("You are not yet following this user.").await;
+    bob.click("a.follow").await;
+    bob.says("You are now following \"Ada Lindqvist\"").await;
+    bob.click(".navigation a").await;
+    bob.says("alert(1)").await;
+    bob.goto(&format!("{pages}/Ada%20Lindqvist")).await;
+    bob.click("a.unfollow").await;
+    bob.says("You are no longer following \"Ada Lindqvist\"")
+        .await;
+
+    let simulator = suite.simulator();
+    for number in 0..40 {
+        let body = json!({ "content": format!("number {number}.") });
+        simulator.post("/msgs/bob", &body).await.is(204);
+    }
+    bob.goto(&format!("{pages}/public")).await;
+    bob.click(".pager [rel=next]").await;
+    bob.says("number 9.").await;
+    bob.says("alert(1)").await;
+    bob.eval("history.back()").await;
+    bob.until("document.body.innerText.includes('number 39.')")
+        .await;
+
+    ada.click("a.out").await;
+    ada.says("You were logged out").await;
+    ada.goto(&format!("{pages}/add_message")).await;
+    let strangers: Vec<String> = browser.requests.lock().unwrap().clone();
+    let strangers: Vec<&String> = strangers
+        .iter()
+        .filter(|url| !url.starts_with(&pages) && url.starts_with("http"))
+        .collect();
+    assert!(
+        strangers.is_empty(),
+        "requests left for other hosts: {strangers:?}"
+    );
+}
+
+#[tokio::test]
+async fn people_sign_up_share_follow_and_leave() {
+    a_day_of_two_people(true).await;
+}
+
+#[tokio::test]
+async fn people_do_the_same_without_javascript() {
+    a_day_of_two_people(false).await;
+}
+
+#[tokio::test]
+async fn what_is_new_is_told_without_moving_what_is_read() {
+    let suite = Running::new().await;
+    let pages = format!("http://{}", suite.pages);
+    let simulator = suite.simulator();
+    simulator.register("bob").await.is(204);
+    let post = async |text: &str| {
+        simulator
+            .post("/msgs/bob", &json!({ "content": text }))
+            .await
+            .is(204);
+    };
+    post("seen already").await;
+    let browser = Chromium::start().await;
+    let reader = browser.window().await;
+    reader.goto(&format!("{pages}/public")).await;
+    reader
+        .until("document.querySelector('time').textContent === 'now'")
+        .await;
+    let top = "document.querySelector('.messages').getBoundingClientRect().top";
+    let before = reader.eval(top).await;
+
+    post("one").await;
+    reader
+        .until("document.querySelector('.fresh').innerText === '1 new message'")
+        .await;
+    post("two").await;
+    reader
+        .until("document.querySelector('.fresh').innerText === '2 new messages'")
+        .await;
+    assert_eq!(reader.eval(top).await, before);
+    assert_eq!(
+        reader
+            .eval("document.querySelectorAll('.messages > li').length")
+            .await,
+        1
+    );
+    reader.click(".fresh").await;
+    reader.says("two").await;
+    assert_eq!(
+        reader.eval("document.querySelector('.fresh').hidden").await,
+        true
+    );
+}
+
+#[tokio::test]
+async fn a_message_s_room_is_counted_down() {
+    let suite = Running::new().await;
+    let browser = Chromium::start().await;
+    let window = browser.window().await;
+    sign_up(&window, &format!("http://{}", suite.pages), "ada").await;
+    window.says("500 characters left").await;
+    window
+        .fill(".twitbox input[name=text]", &"x".repeat(499))
+        .await;
+    window.says("1 character left").await;
+}
+
+/// What axe-core calls serious or critical, each with the element.
+async fn barriers(window: &Window<'_>, axe: &str) -> Vec<Value> {
+    window.eval(&format!("{axe}; 0")).await;
+    let run = "axe.run().then(result => result.violations
+        .filter(one => ['serious', 'critical'].includes(one.impact))
+        .map(one => [one.id, one.nodes.map(node => node.html + node.failureSummary).join()]))";
+    window.eval(run).await.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn no_page_puts_a_barrier_before_anybody() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/axe-core/node_modules/axe-core/axe.min.js");
+    let axe = std::fs::read_to_string(&path).unwrap_or_else(|_| {
+        panic!(
+            "axe-core is missing: npm install --prefix target/axe-core axe-core@4.14.1 \
+             brings {}, and so does `cargo xtask test`",
+            path.display()
+        )
+    });
+    let suite = Running::new().await;
+    let pages = format!("http://{}", suite.pages);
+    let browser = Chromium::start().await;
+    let (anonymous, ada) = (browser.window().await, browser.window().await);
+    sign_up(&ada, &pages, "ada").await;
+    for _ in 0..31 {
+        let body = json!({ "content": "see https://example.org/ and مرحبا" });
+        suite.simulator().post("/msgs/ada", &body).await.is(204);
+    }
+    sign_up(&anonymous, &pages, "bob").await;
+    anonymous.goto(&format!("{pages}/ada/follow")).await;
+    anonymous.click("a.out").await;
+
+    for scheme in ["light", "dark"] {
+        for window in [&anonymous, &ada] {
+            let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+            window
+                .call(
+                    "Emulation.setEmulatedMedia",
+                    json!({ "features": features }),
+                )
+                .await;
+            for path in [
+                "/",
+                "/public",
+                "/ada",
+                "/bob",
+                "/ada/followers",
+                "/login",
+                "/register",
+                "/nobody",
+                "/-/account",
+            ] {
+                window.goto(&format!("{pages}{path}")).await;
+                let found = barriers(window, &axe).await;
+                assert!(found.is_empty(), "{scheme} {path}: {found:#?}");
+            }
+        }
+        let ground = "getComputedStyle(document.body).backgroundColor";
+        let ground = ada.eval(ground).await;
+        let expected = if scheme == "dark" {
+            "rgb(20, 21, 23)"
+        } else {
+            "rgb(247, 245, 241)"
+        };
+        assert_eq!(ground, expected);
+    }
+}
