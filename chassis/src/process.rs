@@ -106,13 +106,8 @@ impl ServiceProcess {
     where
         F: Future<Output = anyhow::Result<()>>,
     {
-        let command = Cli::command()
-            .name(self.binary)
-            .about(self.about)
-            .mut_arg("listen", |arg| arg.default_value(self.listen))
-            .mut_arg("listen_admin", |arg| arg.default_value(self.listen_admin));
-        let cli =
-            Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+        let cli = Cli::from_arg_matches(&self.command().get_matches())
+            .unwrap_or_else(|error| error.exit());
         let args = cli.args;
         match cli.command.unwrap_or_default() {
             Command::Serve => run(self.name, &args.process, async |telemetry, stop| {
@@ -126,6 +121,17 @@ impl ServiceProcess {
             }),
             Command::Health => probe(args.listen_admin),
         }
+    }
+
+    /// The command line, with this service's own defaults.
+    fn command(&self) -> clap::Command {
+        // An option without a default of its own type is required until it is told otherwise.
+        let default = |arg: clap::Arg, address| arg.required(false).default_value(address);
+        Cli::command()
+            .name(self.binary)
+            .about(self.about)
+            .mut_arg("listen", |arg| default(arg, self.listen))
+            .mut_arg("listen_admin", |arg| default(arg, self.listen_admin))
     }
 
     async fn serve<F>(
@@ -231,5 +237,31 @@ fn default_worker_threads() -> usize {
     match available_parallelism().map_or(1, NonZero::get) {
         0..=4 => 1,
         more => more / 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: ServiceProcess = ServiceProcess {
+        name: "test",
+        binary: "minitwit-test",
+        about: "A service that is never run",
+        listen: "127.0.0.1:1",
+        listen_admin: "127.0.0.1:2",
+        migrations: || unreachable!("it is never run"),
+    };
+
+    #[test]
+    fn a_service_knows_where_it_listens() {
+        let matches = SERVICE
+            .command()
+            .try_get_matches_from(["minitwit-test", "migrate"])
+            .unwrap();
+        let cli = Cli::from_arg_matches(&matches).unwrap();
+
+        assert_eq!(cli.args.listen.to_string(), SERVICE.listen);
+        assert_eq!(cli.args.listen_admin.to_string(), SERVICE.listen_admin);
     }
 }
