@@ -1,15 +1,21 @@
-//! The project's own commands: `cargo xtask test` is what CI runs.
+//! The project's own commands: `cargo xtask test` is what CI runs, `bench` what the README shows.
 #![expect(
     clippy::print_stdout,
     reason = "a command-line tool talks to its terminal"
 )]
 
+mod bench;
 mod cargo;
 mod chaos;
+mod consistency;
+mod http;
 mod ops;
+mod process;
+mod psql;
 mod setup;
 mod simulation;
 mod steps;
+mod suite;
 mod test;
 
 use std::process::ExitCode;
@@ -32,6 +38,8 @@ enum Task {
     /// Quick enough for a pre-commit hook; needs nothing but the Rust toolchain.
     Check,
     Chaos(chaos::Options),
+    Bench(bench::Options),
+    Consistency(consistency::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +47,8 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Check => Ok(test::check()),
         Task::Chaos(options) => chaos::run(&options).map(|_| ExitCode::SUCCESS),
+        Task::Bench(options) => bench::run(&options),
+        Task::Consistency(options) => consistency::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -1,0 +1,201 @@
+//! One of many who write through one gateway and read through the other.
+
+use std::{net::SocketAddr, sync::PoisonError};
+
+use serde_json::Value;
+
+use crate::http::{Answer, Client};
+
+use super::Tally;
+
+/// Enough for all that the others may have posted in between.
+const MESSAGES: u64 = 200;
+
+/// A worker with a user of its own.
+#[derive(Debug)]
+pub(crate) struct Worker<'a> {
+    number: u64,
+    workers: u64,
+    /// Where this turn writes, and where it reads.
+    gateways: [Client; 2],
+    tally: &'a Tally,
+    turn: u64,
+}
+
+/// What a pair of a write and a read has shown.
+enum Shown {
+    Written,
+    /// It is not there; the answer that should show it.
+    Missing(String),
+}
+
+/// A request that has no answer to judge by.
+type Failure = String;
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(
+        number: u64,
+        workers: u64,
+        gateways: [SocketAddr; 2],
+        tally: &'a Tally,
+    ) -> Self {
+        Self {
+            number,
+            workers,
+            gateways: gateways.map(Client::new),
+            tally,
+            turn: 0,
+        }
+    }
+
+    /// Takes pairs until there are enough.
+    pub(crate) fn work(&mut self) {
+        if self.tally.goes_on() {
+            let shown = {
+                let turn = self.tally.registration.lock();
+                let _turn = turn.unwrap_or_else(PoisonError::into_inner);
+                self.register()
+            };
+            self.count("the account", shown);
+        }
+        self.tally.registered.wait();
+        while self.tally.goes_on() {
+            let (what, shown) = self.pair();
+            self.count(what, shown);
+        }
+    }
+
+    fn count(&mut self, what: &str, shown: Result<Shown, Failure>) {
+        match shown {
+            Ok(Shown::Written) => self.tally.hold(),
+            Ok(Shown::Missing(answer)) => {
+                let (user, turn) = (user(self.number), self.turn);
+                self.tally.violate(&format!(
+                    "{what} of {user}, turn {turn}, not as in: {answer}"
+                ));
+            }
+            Err(failure) => self.tally.fail(&format!("{what}: {failure}")),
+        }
+        // The other way round next time.
+        self.gateways.swap(0, 1);
+        self.turn += 1;
+    }
+
+    fn pair(&mut self) -> (&'static str, Result<Shown, Failure>) {
+        // `latest` is the site's, so only one may move it.
+        if self.number == 0 {
+            return ("latest", self.move_latest());
+        }
+        match self.turn % 4 {
+            0 => ("the message in all", self.post("/msgs")),
+            1 => (
+                "the message in the author's",
+                self.post(&format!("/msgs/{}", user(self.number))),
+            ),
+            2 => ("the follow", self.follow("follow", true)),
+            _ => ("the unfollow", self.follow("unfollow", false)),
+        }
+    }
+
+    /// An account that was asked for before it was there.
+    fn register(&mut self) -> Result<Shown, Failure> {
+        let name = user(self.number);
+        let path = format!("/msgs/{name}");
+        let early = self.read(&path)?;
+        if early.status != 404 {
+            return Err(format!("{path} before the registration: {}", early.status));
+        }
+        let body =
+            format!(r#"{{"username":"{name}","email":"{name}@example.org","pwd":"secret"}}"#);
+        self.write("/register", &body)?;
+        let late = self.read(&path)?;
+        match late.status {
+            404 => Ok(judge(false, &late)),
+            _ => success(&path, late).map(|_| Shown::Written),
+        }
+    }
+
+    fn post(&mut self, path: &str) -> Result<Shown, Failure> {
+        let content = format!("turn {} of {}", self.turn, user(self.number));
+        let body = format!(r#"{{"content":"{content}"}}"#);
+        self.write(&format!("/msgs/{}", user(self.number)), &body)?;
+        let answer = self.list(&format!("{path}?no={MESSAGES}"))?;
+        let messages = parse(&answer)?;
+        let is_ours = |message: &Value| message["content"] == *content;
+        let is_there = messages
+            .as_array()
+            .is_some_and(|list| list.iter().any(is_ours));
+        Ok(judge(is_there, &answer))
+    }
+
+    /// Follows a neighbour, or takes that back in the turn after.
+    fn follow(&mut self, verb: &str, expected: bool) -> Result<Shown, Failure> {
+        let neighbour = user((self.number + 1 + self.turn / 4) % self.workers);
+        let path = format!("/fllws/{}", user(self.number));
+        self.write(&path, &format!(r#"{{"{verb}":"{neighbour}"}}"#))?;
+        let answer = self.list(&format!("{path}?no=1000"))?;
+        let names = parse(&answer)?;
+        let is_there = names["follows"]
+            .as_array()
+            .is_some_and(|list| list.contains(&neighbour.into()));
+        Ok(judge(is_there == expected, &answer))
+    }
+
+    fn move_latest(&mut self) -> Result<Shown, Failure> {
+        let turn = self.turn;
+        // Reads move it as well as writes do.
+        if turn.is_multiple_of(2) {
+            let path = format!("/msgs/{}?latest={turn}", user(self.number));
+            self.write(&path, r#"{"content":"on we go"}"#)?;
+        } else {
+            let path = format!("/msgs/{}?no=1&latest={turn}", user(self.number));
+            let moved = self.gateways[0]
+                .get(&path)
+                .map_err(|error| error.to_string())?;
+            success(&path, moved)?;
+        }
+        let answer = self.list("/latest")?;
+        Ok(judge(parse(&answer)?["latest"] == turn, &answer))
+    }
+
+    /// Writes through this turn's first gateway; returns when it is acknowledged.
+    fn write(&mut self, path: &str, body: &str) -> Result<(), Failure> {
+        let answer = self.gateways[0].post(path, body);
+        success(path, answer.map_err(|error| error.to_string())?).map(drop)
+    }
+
+    /// Reads through the other one.
+    fn read(&mut self, path: &str) -> Result<Answer, Failure> {
+        self.gateways[1]
+            .get(path)
+            .map_err(|error| error.to_string())
+    }
+
+    fn list(&mut self, path: &str) -> Result<Answer, Failure> {
+        let answer = self.read(path)?;
+        success(path, answer)
+    }
+}
+
+fn user(number: u64) -> String {
+    format!("worker{number}")
+}
+
+fn success(path: &str, answer: Answer) -> Result<Answer, Failure> {
+    match answer.status {
+        200..300 => Ok(answer),
+        status => Err(format!("{path}: {status} {}", answer.body)),
+    }
+}
+
+fn parse(answer: &Answer) -> Result<Value, Failure> {
+    serde_json::from_str(&answer.body).map_err(|error| error.to_string())
+}
+
+fn judge(is_there: bool, answer: &Answer) -> Shown {
+    if is_there {
+        Shown::Written
+    } else {
+        Shown::Missing(format!("{} {}", answer.status, answer.body))
+    }
+}
