@@ -88,7 +88,7 @@ impl Stack {
     /// Names each configuration file by its content: the Swarm's configurations cannot change, so
     /// another content is another configuration, and the services that use it are updated.
     fn name_configs(&mut self, stack: &str) -> anyhow::Result<()> {
-        let Some(configs) = self.0["configs"].as_object_mut() else {
+        let Some(configs) = section_mut(&mut self.0, "configs") else {
             return Ok(());
         };
         for (key, config) in configs {
@@ -146,18 +146,23 @@ impl Stack {
     /// looks up each secret that it finds.
     fn part(&self, phase: Phase) -> String {
         let mut part = self.0.clone();
-        if let Some(services) = part["services"].as_object_mut() {
+        if let Some(services) = section_mut(&mut part, "services") {
             services.retain(|name, service| Phase::of(name, service) == phase);
         }
         for section in ["configs", "secrets"] {
             let used = used(&part["services"], section);
-            if let Some(all) = part[section].as_object_mut() {
+            if let Some(all) = section_mut(&mut part, section) {
                 all.retain(|name, _| used.contains(name));
             }
         }
         // The variables have been replaced once: what looks like one now is meant as it stands.
         part.to_string().replace('$', "$$")
     }
+}
+
+/// A section of the file, if it is there: indexing would put an empty one in.
+fn section_mut<'a>(file: &'a mut Value, section: &str) -> Option<&'a mut Map<String, Value>> {
+    file.get_mut(section)?.as_object_mut()
 }
 
 /// Which of the file's configurations or secrets the services name.
@@ -238,6 +243,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_client_writes_keeps_its_types() {
+        let text = "version: \"3.9\"\nservices:\n  a:\n    environment:\n      ON: \"true\"\n    \
+                    configs:\n    - source: b\n      mode: 365\n    healthcheck:\n      interval: 1s\n";
+        let read: Value = serde_saphyr::from_str(text).unwrap();
+        assert_eq!(read["version"], "3.9");
+        assert_eq!(read["services"]["a"]["environment"]["ON"], "true");
+        assert_eq!(read["services"]["a"]["configs"][0]["mode"], 365);
+    }
+
+    #[test]
     fn each_service_has_its_phase() {
         assert_eq!(stack().services(Phase::Database), ["database"]);
         assert_eq!(stack().services(Phase::Migration), ["migrate-user"]);
@@ -250,6 +265,10 @@ mod tests {
         let secrets: Vec<&String> = part["secrets"].as_object().unwrap().keys().collect();
         assert_eq!(secrets, ["owner"]);
         assert_eq!(part["version"], "3.9");
+        assert!(
+            part.get("configs").is_none(),
+            "the client refuses a section of nothing"
+        );
     }
 
     #[test]

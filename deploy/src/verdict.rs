@@ -197,8 +197,11 @@ impl Judge {
         } else if self.is_calm(now, GIVEN_UP_AFTER) {
             return Verdict::Failed(format!("failed {failed} times"));
         }
-        let attempt = failed + 1;
-        Verdict::Pending(format!("running, attempt {attempt}"))
+        Verdict::Pending(match (active, failed) {
+            (0, failed) => format!("failed {failed} times so far"),
+            (_, 0) => "running".to_owned(),
+            (_, failed) => format!("running, after {failed} failures"),
+        })
     }
 
     fn is_calm(&mut self, now: Duration, patience: Duration) -> bool {
