@@ -270,6 +270,8 @@ fn migrate(binaries: &Path, role: Role, url: &str) -> anyhow::Result<()> {
         .arg("migrate")
         .env_clear()
         .env("DATABASE_URL", url)
+        .env("LISTEN", "127.0.0.1:0")
+        .env("LISTEN_ADMIN", "127.0.0.1:0")
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;
     if !output.status.success() {

@@ -15,5 +15,4 @@ pub mod proxy;
 pub mod replica;
 pub mod row;
 pub mod scenario;
-pub mod simulation;
 pub mod trial;

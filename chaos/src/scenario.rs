@@ -7,7 +7,6 @@ mod freeze;
 mod key;
 mod overload;
 mod restart;
-mod simulated;
 mod slow;
 mod stranger;
 
@@ -35,10 +34,6 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "steady",
         run: |context| Box::pin(steady(context)),
-    },
-    Scenario {
-        name: "simulated",
-        run: |context| Box::pin(simulated::worlds(context)),
     },
     Scenario {
         name: "key",

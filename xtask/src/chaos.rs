@@ -49,6 +49,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     if let Some(seed) = options.seed {
         command.args(["--seed", &seed.to_string()]);
     }
+    steps::run(&mut command)?;
+    if options.only.is_some() {
+        return Ok(Outcome::Passed);
+    }
+    simulate(if options.short { 50 } else { 1_000 }, options.seed)
+}
+
+/// Plays so many simulated worlds; the short form is one of the tests.
+fn simulate(worlds: u32, seed: Option<u64>) -> anyhow::Result<Outcome> {
+    let test = ["test", "--release", "--locked", "--package", "minitwit-chaos"];
+    let mut command = cargo(test);
+    command.args(["--test", "simulation", "--", "--nocapture"]);
+    command.env("MINITWIT_SIMULATED_WORLDS", worlds.to_string());
+    if let Some(seed) = seed {
+        command.env("MINITWIT_SIMULATED_SEED", seed.to_string());
+    }
     steps::run(&mut command)
 }
 

@@ -249,26 +249,32 @@ async fn acknowledged(requests: JoinSet<anyhow::Result<http::Answer>>) -> usize 
 }
 
 async fn contents(gateway: SocketAddr, author: &str) -> anyhow::Result<Vec<String>> {
-    let answer = http::get(gateway, &format!("/msgs/{author}?no=1000"), PATIENCE).await?;
-    let json = answer.json();
-    let messages = json
-        .as_array()
-        .with_context(|| format!("no list: {}", answer.status))?;
+    let json = read(gateway, &format!("/msgs/{author}?no=1000")).await?;
+    let messages = json.as_array().context("messages are a list")?;
     let content = |message: &serde_json::Value| message["content"].as_str().map(str::to_owned);
     Ok(messages.iter().filter_map(content).collect())
 }
 
 async fn followees(gateway: SocketAddr) -> anyhow::Result<usize> {
-    let path = format!(
-        "/fllws/{}?no=1000",
-        names().next().context("there are people")?
-    );
-    let answer = http::get(gateway, &path, PATIENCE).await?;
-    let json = answer.json();
-    let list = json["follows"].as_array();
-    Ok(list
-        .with_context(|| format!("no list: {}", answer.status))?
+    let name = names().next().context("there are people")?;
+    let json = read(gateway, &format!("/fllws/{name}?no=1000")).await?;
+    Ok(json["follows"]
+        .as_array()
+        .context("follows are a list")?
         .len())
+}
+
+/// Reads until there is an answer: what is judged is the state, not the time.
+async fn read(gateway: SocketAddr, path: &str) -> anyhow::Result<serde_json::Value> {
+    let mut last = None;
+    for _ in 0..40 {
+        match http::get(gateway, path, PATIENCE).await {
+            Ok(answer) if answer.status == 200 => return Ok(answer.json()),
+            other => last = Some(other.map(|answer| answer.status)),
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    anyhow::bail!("{path} cannot be read: {last:?}")
 }
 
 fn names() -> impl Iterator<Item = String> {

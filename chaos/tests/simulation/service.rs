@@ -28,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, service::Routes, transport::server::Connected};
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::World;
+use crate::world::World;
 
 /// Where everybody listens.
-pub(super) const PORT: u16 = 5012;
+pub(crate) const PORT: u16 = 5012;
 
 /// How long a call takes when all is well.
 const WORK: Duration = Duration::from_millis(3);
@@ -43,14 +43,14 @@ const DRAIN: Drain = Drain {
 };
 
 /// A replica of the service that is called.
-pub(super) async fn replica(world: Arc<World>, number: usize) -> turmoil::Result {
+pub(crate) async fn replica(world: Arc<World>, number: usize) -> turmoil::Result {
     let stop = CancellationToken::new();
     world.stops.lock().unwrap_or_else(PoisonError::into_inner)[number] = stop.clone();
     serve(SERVICE_NAME, Follower { world: None }, stop).await
 }
 
 /// A process of another service, which speaks the same protocol all the same.
-pub(super) async fn stranger(world: Arc<World>) -> turmoil::Result {
+pub(crate) async fn stranger(world: Arc<World>) -> turmoil::Result {
     let follower = Follower { world: Some(world) };
     serve(
         "minitwit.message.v1.MessageService",

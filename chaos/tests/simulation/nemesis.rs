@@ -5,10 +5,10 @@ use std::{fmt, sync::PoisonError, time::Duration};
 use rand::{RngExt, rngs::StdRng};
 use turmoil::Sim;
 
-use super::{CALLER, REPLICAS, World};
+use crate::world::{CALLER, REPLICAS, World};
 
 /// Nothing happens before the first connections are made.
-pub(super) const WARM_UP: Duration = Duration::from_secs(2);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Nothing begins after this; the calls end soon after.
 const ENDS: Duration = Duration::from_secs(9);
@@ -47,14 +47,14 @@ struct Event {
 
 /// All that will happen, in order.
 #[derive(Debug)]
-pub(super) struct Nemesis {
+pub(crate) struct Nemesis {
     events: Vec<Event>,
     next: usize,
 }
 
 impl Nemesis {
     /// Draws what will happen; the first replica may be spared.
-    pub(super) fn new(chance: &mut StdRng, spare_first: bool) -> Self {
+    pub(crate) fn new(chance: &mut StdRng, spare_first: bool) -> Self {
         let mut events = Vec::new();
         for replica in usize::from(spare_first)..REPLICAS.len() {
             let mut at = WARM_UP + Duration::from_millis(chance.random_range(0..2_000));
@@ -83,7 +83,7 @@ impl Nemesis {
     }
 
     /// Does what is due.
-    pub(super) fn act(&mut self, simulation: &mut Sim<'_>, world: &World) {
+    pub(crate) fn act(&mut self, simulation: &mut Sim<'_>, world: &World) {
         while let Some(event) = self.events.get(self.next) {
             if event.at > simulation.elapsed() {
                 return;

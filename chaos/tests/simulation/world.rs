@@ -4,9 +4,6 @@
 //! The invariants: every call has its answer within its deadline; no replica of another service ever
 //! sees a call; and while one replica is well, every call succeeds, whatever happens to the others.
 
-mod nemesis;
-mod service;
-
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -31,16 +28,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
-use nemesis::Nemesis;
+use crate::{
+    nemesis::{self, Nemesis},
+    service,
+};
 
 /// The replicas of the service; the first is spared in worlds where one is.
-const REPLICAS: [&str; 3] = ["replica-0", "replica-1", "replica-2"];
+pub(crate) const REPLICAS: [&str; 3] = ["replica-0", "replica-1", "replica-2"];
 
 /// A process of some other service at an address that the name also stands for.
 const STRANGER: &str = "stranger";
 
 /// Who calls.
-const CALLER: &str = "gateway";
+pub(crate) const CALLER: &str = "gateway";
 
 /// The budget of the simulator's API.
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -54,21 +54,21 @@ const PAUSE: Duration = Duration::from_millis(25);
 
 /// What happened in a world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Calls answered well.
-    pub answered: u64,
+    pub(crate) answered: u64,
     /// Calls that failed while no replica was known to be well.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Everything that was seen, boiled down: two runs of a seed have the same.
-    pub fingerprint: u64,
+    pub(crate) fingerprint: u64,
 }
 
 /// What the hosts of a world share.
 #[derive(Debug, Default)]
-struct World {
+pub(crate) struct World {
     /// Tells each replica's present life to stop in order.
-    stops: Mutex<[CancellationToken; REPLICAS.len()]>,
-    strayed: AtomicUsize,
+    pub(crate) stops: Mutex<[CancellationToken; REPLICAS.len()]>,
+    pub(crate) strayed: AtomicUsize,
     answered: AtomicU64,
     failed: AtomicU64,
     fingerprint: AtomicU64,
@@ -97,7 +97,7 @@ impl World {
 /// # Errors
 ///
 /// An invariant does not hold; the message says which, and when.
-pub fn play(seed: u64) -> anyhow::Result<Outcome> {
+pub(crate) fn play(seed: u64) -> anyhow::Result<Outcome> {
     let mut chance = StdRng::seed_from_u64(seed);
     let one_is_spared = chance.random_bool(0.75);
     let world = Arc::new(World::default());
