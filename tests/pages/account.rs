@@ -1,0 +1,211 @@
+//! Signing up, in and out, and who is kept from it.
+
+use http::header;
+
+use crate::{
+    between,
+    harness::{Running, person::Person},
+    has,
+};
+
+#[tokio::test]
+async fn registering_says_what_is_wrong_in_the_old_order() {
+    let suite = Running::new().await;
+    let mut person = Person::new(suite.pages);
+    let mut register = async |username: &str, email: &str, password: &str, again: &str| {
+        let fields = [
+            ("username", username),
+            ("email", email),
+            ("password", password),
+            ("password2", again),
+        ];
+        person.submit("/register", &fields).await
+    };
+
+    let fine = register("foo", "foo@x.org", "default", "default").await;
+    has(
+        &fine,
+        &[
+            "You were successfully registered and can login now",
+            "<title>Sign In | MiniTwit",
+        ],
+    );
+    for (fields, error) in [
+        (["", "broken", "", "x"], "You have to enter a username"),
+        (
+            ["meh", "broken", "", "x"],
+            "You have to enter a valid email address",
+        ),
+        (
+            ["meh", "meh@x.org", "", "x"],
+            "You have to enter a password",
+        ),
+        (
+            ["foo", "meh@x.org", "a", "b"],
+            "The two passwords do not match",
+        ),
+        (
+            ["foo", "meh@x.org", "a", "a"],
+            "The username is already taken",
+        ),
+    ] {
+        let page = register(fields[0], fields[1], fields[2], fields[3]).await;
+        has(
+            &page,
+            &[
+                &format!("<strong>Error:</strong> {error}"),
+                "<h2>Sign Up</h2>",
+            ],
+        );
+    }
+    let kept = register("\"><b>", "'broken", "a", "a").await;
+    has(
+        &kept,
+        &["value=\"&#34;&gt;&lt;b&gt;\"", "value=\"&#39;broken\""],
+    );
+    let inputs: Vec<&str> = between(&kept, "<input ", ">");
+    let order = [
+        "name=\"username\"",
+        "name=\"email\"",
+        "name=\"password\"",
+        "name=\"password2\"",
+    ];
+    for (input, name) in inputs.iter().zip(order) {
+        has(input, &[name]);
+    }
+    has(inputs[4], &["type=\"submit\"", "value=\"Sign Up\""]);
+    assert_eq!(inputs.len(), 5);
+}
+
+#[tokio::test]
+async fn signing_in_and_out_leads_where_it_always_did() {
+    let suite = Running::new().await;
+    let mut person = Person::new(suite.pages);
+    person.register("foo").await;
+
+    has(
+        &person.sign_in("foo", "wrong").await,
+        &["Invalid password", "value=\"foo\""],
+    );
+    has(
+        &person.sign_in("bar", "default").await,
+        &["Invalid username"],
+    );
+    let home = person.sign_in("foo", "default").await;
+    has(
+        &home,
+        &[
+            "<li>You were logged in</li>",
+            "<title>My Timeline | MiniTwit</title>",
+            "<h1>MiniTwit</h1>",
+            "sign out [foo]",
+            "What's on your mind foo?",
+            "There's no message so far.",
+        ],
+    );
+    assert!(
+        !person.visit("/").await.contains("You were logged in"),
+        "told once"
+    );
+    for path in ["/login", "/register"] {
+        assert_eq!(
+            person.get(path).await.is(302).headers[header::LOCATION],
+            "/"
+        );
+    }
+    let public = person.visit("/logout").await;
+    has(
+        &public,
+        &[
+            "You were logged out",
+            "<title>Public Timeline | MiniTwit</title>",
+            "sign in",
+        ],
+    );
+    assert_eq!(
+        person.get("/").await.is(302).headers[header::LOCATION],
+        "/public"
+    );
+}
+
+#[tokio::test]
+async fn sessions_end_everywhere_with_the_password() {
+    let suite = Running::new().await;
+    let mut here = Person::signed_in(suite.pages, "foo").await;
+    let mut there = Person::new(suite.another_gateway().await);
+    there.sign_in("foo", "default").await;
+    // One and the same session on another gateway.
+    let mut moved = Person {
+        address: there.address,
+        ..here.clone()
+    };
+    has(&moved.visit("/").await, &["sign out [foo]"]);
+
+    let change = async |person: &mut Person, old: &str, new: &str| {
+        let fields = [("password", old), ("new", new), ("new2", new)];
+        person.submit("/-/account/password", &fields).await
+    };
+    has(
+        &change(&mut here, "wrong", "better").await,
+        &["Invalid password"],
+    );
+    has(
+        &change(&mut here, "default", "").await,
+        &["You have to enter a password"],
+    );
+    has(
+        &change(&mut here, "default", "better").await,
+        &["Your password was changed", "[foo]"],
+    );
+    there.get("/-/account").await.is(401);
+    has(
+        &there.sign_in("foo", "better").await,
+        &["You were logged in"],
+    );
+
+    has(
+        &here.submit("/-/account/sessions", &[]).await,
+        &["You were logged out everywhere"],
+    );
+    there.get("/-/account").await.is(401);
+    there.post("/add_message", &[("text", "no")]).await.is(401);
+
+    let mut forged = Person::signed_in(suite.pages, "bar").await;
+    for session in forged.cookies.values_mut() {
+        session.replace_range(..4, "AAAA");
+    }
+    forged.get("/-/account").await.is(401);
+}
+
+#[tokio::test]
+async fn guessing_a_password_is_held_off() {
+    let suite = Running::new().await;
+    let mut guesser = Person::new(suite.pages);
+    guesser.register("foo").await;
+    for _ in 0..10 {
+        has(
+            &guesser.sign_in("foo", "guess").await,
+            &["Invalid password"],
+        );
+    }
+    let held = guesser
+        .post("/login", &[("username", "foo"), ("password", "default")])
+        .await;
+    let held = held.is(429);
+    assert!(
+        held.headers[header::RETRY_AFTER]
+            .to_str()
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+            > 60
+    );
+    let page = String::from_utf8(held.body.to_vec()).unwrap();
+    has(
+        &page,
+        &[
+            "Too many failed sign-ins, try again in 15 minutes",
+            "class=\"navigation\"",
+        ],
+    );
+}

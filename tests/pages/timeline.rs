@@ -1,0 +1,280 @@
+//! Messages, those who write them, and those who follow.
+
+use std::collections::HashSet;
+
+use http::header;
+
+use crate::{
+    between,
+    harness::{Running, person::Person},
+    has,
+};
+
+#[tokio::test]
+async fn a_message_is_shown_as_it_was_written() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+    has(
+        &foo.share("test message 1").await,
+        &["Your message was recorded"],
+    );
+    foo.share("<test message 2>").await;
+    foo.share("مرحبا \"'& <script>alert(1)</script>").await;
+    foo.share("see https://example.org/?a=1&b=2.").await;
+    foo.post("/add_message", &[("text", "")]).await.is(302);
+    foo.post("/add_message", &[]).await.is(400);
+    foo.post("/add_message", &[("text", &"x".repeat(10_001))])
+        .await
+        .is(400);
+
+    let mut anonymous = Person::new(suite.pages);
+    anonymous
+        .post("/add_message", &[("text", "no")])
+        .await
+        .is(401);
+    let public = anonymous.visit("/public").await;
+    has(
+        &public,
+        &[
+            "<strong><a href=\"/foo\">foo</a></strong> test message 1 <small>— ",
+            "&lt;test message 2&gt;",
+            "مرحبا &#34;&#39;&amp; &lt;script&gt;alert(1)&lt;/script&gt;",
+            "<a href=\"https://example.org/?a=1&amp;b=2\" rel=\"nofollow ugc noopener\">",
+        ],
+    );
+    assert_eq!(public.matches("<li>").count(), 4);
+    assert!(!public.contains("twitbox"));
+
+    let link = between(&public, "href=\"/-/message/", "\"")[0];
+    let single = anonymous.visit(&format!("/-/message/{link}")).await;
+    has(
+        &single,
+        &["Message by foo", "see <a href=\"https://example.org"],
+    );
+    assert_eq!(single.matches("<li>").count(), 1);
+    anonymous.get("/-/message/nonsense").await.is(404);
+    anonymous
+        .get("/-/message/00000000-0000-7000-8000-000000000000")
+        .await
+        .is(404);
+}
+
+#[tokio::test]
+async fn following_changes_one_s_own_timeline_alone() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+    foo.share("the message by foo").await;
+    let mut bar = Person::signed_in(suite.pages, "bar").await;
+    bar.share("the message by bar").await;
+
+    has(
+        &bar.visit("/public").await,
+        &["the message by foo", "the message by bar"],
+    );
+    assert!(!bar.visit("/").await.contains("the message by foo"));
+    has(
+        &bar.visit("/foo").await,
+        &["You are not yet following this user.", "class=\"follow\""],
+    );
+    let followed = bar.visit("/foo/follow").await;
+    has(
+        &followed,
+        &[
+            "You are now following &#34;foo&#34;",
+            "<title>foo's Timeline | MiniTwit</title>",
+            "You are currently following this user.",
+            "<b>1</b> follower<",
+        ],
+    );
+    has(
+        &bar.visit("/").await,
+        &["the message by foo", "the message by bar"],
+    );
+    has(
+        &bar.visit("/bar").await,
+        &["This is you!", "<b>1</b> following"],
+    );
+    has(
+        &bar.visit("/foo/followers").await,
+        &["<a href=\"/bar\">bar</a>"],
+    );
+    has(
+        &bar.visit("/bar/following").await,
+        &["<a href=\"/foo\">foo</a>"],
+    );
+    let unfollowed = bar.visit("/foo/unfollow").await;
+    has(&unfollowed, &["You are no longer following &#34;foo&#34;"]);
+    assert!(!bar.visit("/").await.contains("the message by foo"));
+
+    let mut anonymous = Person::new(suite.pages);
+    for path in [
+        "/foo/follow",
+        "/foo/unfollow",
+        "/nobody/follow",
+        "/-/account",
+    ] {
+        anonymous.get(path).await.is(401);
+    }
+    assert!(!anonymous.visit("/foo").await.contains("followstatus"));
+    bar.get("/nobody/follow").await.is(404);
+    bar.get("/nobody").await.is(404);
+}
+
+#[tokio::test]
+async fn any_name_has_its_pages() {
+    let suite = Running::new().await;
+    let mut reader = Person::signed_in(suite.pages, "reader").await;
+    let names = [
+        "public",
+        "login",
+        "-",
+        "static",
+        ".",
+        "..",
+        "a/b",
+        "100%",
+        "Roger Histand",
+        "😀",
+        "<b>&\"'",
+        "?#;=",
+        "favicon.ico",
+        "register",
+        "نور",
+    ];
+    for name in names {
+        Person::signed_in(suite.pages, name)
+            .await
+            .share("hello")
+            .await;
+    }
+    let public = reader.visit("/public").await;
+    let links = between(&public, "<strong><a href=\"", "\"");
+    assert_eq!(links.len(), names.len());
+    for (link, name) in links.into_iter().rev().zip(names) {
+        let escaped = name
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        let escaped = escaped.replace('"', "&#34;").replace('\'', "&#39;");
+        has(
+            &reader.visit(link).await,
+            &[&format!("<h2>{escaped}'s Timeline</h2>"), "hello"],
+        );
+        let followed = reader.visit(&format!("{link}/follow")).await;
+        has(
+            &followed,
+            &[&format!("You are now following &#34;{escaped}&#34;")],
+        );
+        has(&reader.visit(&format!("{link}/atom")).await, &["<feed"]);
+    }
+    for path in [
+        "/%FF",
+        "/%00",
+        "/a%2",
+        "/-/user/x",
+        "/-/nothing",
+        "/a/b/c",
+        "/static/x",
+    ] {
+        let answer = reader.get(path).await;
+        assert!(
+            [400, 404].contains(&answer.status.as_u16()),
+            "{path}: {}",
+            answer.status
+        );
+    }
+}
+
+#[tokio::test]
+async fn paging_shows_each_message_once_while_others_post() {
+    const MESSAGES: usize = 1000;
+    let suite = Running::new().await;
+    let mut busy = Person::signed_in(suite.pages, "busy").await;
+    for number in 0..MESSAGES {
+        let text = format!("number {number}.");
+        busy.post("/add_message", &[("text", &text)]).await.is(302);
+    }
+    for first in ["/public", "/busy"] {
+        let mut seen = HashSet::new();
+        let mut person = Person::new(suite.pages);
+        let mut next = Some(first.to_owned());
+        while let Some(path) = next {
+            let page = person.visit(&path).await;
+            let numbers = between(&page, " number ", ".");
+            assert!(
+                numbers
+                    .iter()
+                    .all(|number| seen.insert((*number).to_owned())),
+                "{path}"
+            );
+            let older = between(&page, "rel=\"next\" href=\"", "\"");
+            let listed = page.matches("<small>").count();
+            assert!(listed == 30 || older.is_empty(), "{path} lists {listed}");
+            next = older.first().map(|path| (*path).to_owned());
+            busy.post("/add_message", &[("text", "more")]).await.is(302);
+        }
+        assert_eq!(seen.len(), MESSAGES, "{first}");
+    }
+}
+
+#[tokio::test]
+async fn feeds_tell_the_newest_messages_to_programs() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+    foo.share("<one> & \u{1} two").await;
+
+    for path in ["/-/public.atom", "/foo/atom"] {
+        let answer = foo.get(path).await.is(200);
+        assert_eq!(
+            answer.headers[header::CONTENT_TYPE],
+            "application/atom+xml; charset=utf-8"
+        );
+        let feed = str::from_utf8(&answer.body).unwrap();
+        has(
+            feed,
+            &[
+                "&lt;one&gt; &amp; \u{FFFD} two",
+                "<author><name>foo</name>",
+                &format!("href=\"http://{}/-/message/", suite.pages),
+            ],
+        );
+        let tag = answer.headers[header::ETAG].to_str().unwrap();
+        foo.clone()
+            .with("if-none-match", tag)
+            .get(path)
+            .await
+            .is(304);
+    }
+    foo.get("/nobody/atom").await.is(404);
+}
+
+#[tokio::test]
+async fn without_the_follower_service_what_can_be_shown_is_shown() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+    foo.share("mine").await;
+    Person::signed_in(suite.pages, "bar")
+        .await
+        .share("theirs")
+        .await;
+    foo.visit("/bar/follow").await;
+
+    foo.address = suite.gateway_without_follower().await;
+    let home = foo.visit("/").await;
+    has(&home, &["class=\"notice\"", "mine", "sign out [foo]"]);
+    assert!(!home.contains("theirs"));
+    has(&foo.visit("/public").await, &["mine", "theirs"]);
+    has(
+        &foo.visit("/bar").await,
+        &["theirs", "cannot be told right now", "<b>1</b> message"],
+    );
+    foo.post("/add_message", &[("text", "still here")])
+        .await
+        .is(302);
+    let away = foo.get("/bar/follow").await.is(503);
+    assert!(away.headers.contains_key(header::RETRY_AFTER));
+    has(
+        str::from_utf8(&away.body).unwrap(),
+        &["sign out [foo]", "Back in a moment"],
+    );
+}
