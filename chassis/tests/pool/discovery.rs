@@ -11,10 +11,8 @@ use chassis::pool::{BoxFuture, Pool, PoolConfig, ReplicaState, Resolve};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use super::support::{
-    SERVICE, Server, config, connected, count, free_address, load, state_of, until, write,
+    AMPLE, SERVICE, Server, config, connected, count, free_address, load, state_of, until, write,
 };
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A name server that says what it is told to, or nothing.
 #[derive(Clone, Debug, Default)]
@@ -72,14 +70,14 @@ async fn names_add_replicas_and_health_removes_them() {
         pool.snapshot().iter().any(|replica| !replica.listed)
     })
     .await;
-    load(&pool, 4, 100, SECOND).await.assert_no_failure();
+    load(&pool, 4, 100, AMPLE).await.assert_no_failure();
     assert!(two.state.calls() > 0);
     assert_eq!(state_of(&pool, b), Some(ReplicaState::Ready));
 
     two.kill();
     until("it is forgotten", || state_of(&pool, b).is_none()).await;
     assert_eq!(state_of(&pool, c), None);
-    load(&pool, 4, 100, SECOND).await.assert_no_failure();
+    load(&pool, 4, 100, AMPLE).await.assert_no_failure();
     assert!(one.state.calls() > 100);
 }
 
@@ -112,7 +110,7 @@ async fn another_service_never_gets_a_call() {
         count(&pool, ReplicaState::Foreign) == 1
     })
     .await;
-    load(&pool, 8, 500, SECOND).await.assert_no_failure();
+    load(&pool, 8, 500, AMPLE).await.assert_no_failure();
     assert_eq!((one.state.calls(), foreign.state.calls()), (500, 0));
 }
 
@@ -129,7 +127,7 @@ async fn an_address_may_change_hands() {
     foreign.kill();
     let _ours = Server::on(address, SERVICE);
     until("it is used", || count(&pool, ReplicaState::Ready) == 1).await;
-    write(&pool, SECOND).await.unwrap();
+    write(&pool, AMPLE).await.unwrap();
     assert_eq!(foreign.state.calls(), 0);
 }
 

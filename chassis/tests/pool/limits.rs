@@ -14,10 +14,8 @@ use minitwit_proto::follower::v1::{
 use tonic::Code;
 
 use super::support::{
-    Mood, Server, config, connected, count, free_address, load, read, until, write,
+    AMPLE, Mood, Server, config, connected, count, free_address, load, read, until, write,
 };
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A pool whose counters can be read.
 async fn metered(config: PoolConfig, ready: usize) -> (Pool, PrometheusHandle) {
@@ -41,20 +39,20 @@ fn value(handle: &PrometheusHandle, series: &str) -> usize {
 async fn an_attempt_is_told_its_own_time() {
     let (one, two) = (Server::start(), Server::start());
     let pool = connected(config([one.target(), two.target()]), 2).await;
-    write(&pool, SECOND).await.unwrap();
+    write(&pool, AMPLE).await.unwrap();
     let of_two = [&one, &two]
         .map(|server| server.state.timeouts.lock().unwrap().clone())
         .concat();
     assert_eq!(of_two.len(), 1);
     assert!(
-        of_two[0] <= SECOND * 4 / 10 && of_two[0] > SECOND * 3 / 10,
+        of_two[0] <= AMPLE * 4 / 10 && of_two[0] > AMPLE * 3 / 10,
         "{of_two:?}"
     );
 
     let alone = connected(config([one.target()]), 1).await;
-    write(&alone, SECOND).await.unwrap();
+    write(&alone, AMPLE).await.unwrap();
     let of_one = *one.state.timeouts.lock().unwrap().last().unwrap();
-    assert!(of_one <= SECOND && of_one > SECOND * 9 / 10, "{of_one:?}");
+    assert!(of_one <= AMPLE && of_one > AMPLE * 9 / 10, "{of_one:?}");
 }
 
 #[tokio::test]
@@ -73,7 +71,7 @@ async fn without_replicas_a_call_fails_cleanly_before_its_deadline() {
     let address = free_address();
     let pool = Pool::connect(config([address.to_string()]));
     let began = Instant::now();
-    let status = write(&pool, Duration::from_millis(500)).await.unwrap_err();
+    let status = write(&pool, Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(
         status
@@ -84,13 +82,13 @@ async fn without_replicas_a_call_fails_cleanly_before_its_deadline() {
         status.message().contains(&address.to_string()),
         "{status:?}"
     );
-    assert!(began.elapsed() < Duration::from_millis(500));
+    assert!(began.elapsed() < Duration::from_secs(2));
 
     let waiting = tokio::spawn({
         let pool = pool.clone();
         async move {
             // Each wait is bounded by a second; the server may take longer to come up here.
-            while write(&pool, 5 * SECOND).await.is_err() {}
+            while write(&pool, AMPLE).await.is_err() {}
         }
     });
     let _server = Server::on(address, super::support::SERVICE);
@@ -102,7 +100,7 @@ async fn only_so_many_wait_for_a_replica() {
     let mut config = config([free_address().to_string()]);
     config.waiters_max = 4;
     let pool = Pool::connect(config);
-    let tally = load(&pool, 10, 10, SECOND).await;
+    let tally = load(&pool, 10, 10, Duration::from_secs(1)).await;
     let told = |words| {
         tally
             .failures
@@ -122,7 +120,7 @@ async fn the_budget_bounds_the_retries() {
     config.retries_burst = 5.0;
     let (pool, metrics) = metered(config, 2).await;
     let began = Instant::now();
-    let tally = load(&pool, 4, 1000, SECOND).await;
+    let tally = load(&pool, 4, 1000, AMPLE).await;
     assert_eq!(tally.failures.len(), 1000);
     let retries = one.state.calls() + two.state.calls() - 1000;
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
@@ -147,17 +145,18 @@ async fn late_reads_are_hedged_but_at_most_one_in_twenty() {
     config.hedge_delay_min = Duration::from_millis(20);
     let (pool, metrics) = metered(config, 2).await;
     for _ in 0..200 {
-        read(&pool, SECOND).await.unwrap();
+        read(&pool, AMPLE).await.unwrap();
     }
-    let mood = Mood::Late(3, Duration::from_millis(80));
+    let mood = Mood::Late(3, Duration::from_millis(200));
     one.state.feel(mood);
     two.state.feel(mood);
-    for _ in 0..200 {
-        read(&pool, SECOND).await.unwrap();
+    for _ in 0..60 {
+        read(&pool, AMPLE).await.unwrap();
     }
+    // 20 are late. The first 200 calls saved up the permits for ten, the others for three more.
     let hedges = value(&metrics, "minitwit_pool_hedges_total");
-    assert_eq!(one.state.calls() + two.state.calls(), 400 + hedges);
-    assert!((5..=20).contains(&hedges), "{hedges} hedges");
+    assert_eq!(one.state.calls() + two.state.calls(), 260 + hedges);
+    assert!((5..=13).contains(&hedges), "{hedges} hedges");
 }
 
 #[tokio::test]
@@ -167,17 +166,17 @@ async fn a_hedge_beats_a_late_replica_and_cancels_it() {
     config.hedge_delay_min = Duration::from_millis(20);
     let pool = connected(config, 2).await;
     for _ in 0..300 {
-        read(&pool, 4 * SECOND).await.unwrap();
+        read(&pool, 2 * AMPLE).await.unwrap();
     }
     two.state.feel(Mood::Hang);
     let began = Instant::now();
     let before = two.state.calls();
     while two.state.calls() == before {
-        read(&pool, 4 * SECOND).await.unwrap();
+        read(&pool, 2 * AMPLE).await.unwrap();
     }
     assert!(
-        began.elapsed() < SECOND,
-        "an attempt may take 1.6 s, a hedge is quicker"
+        began.elapsed() < AMPLE / 2,
+        "an attempt may take 8 s, a hedge is quicker"
     );
     until("the loser is cancelled", || {
         two.state.cancelled.load(SeqCst) == 1

@@ -4,7 +4,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
     time::{Duration, Instant},
@@ -24,6 +24,9 @@ use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub(crate) const SERVICE: &str = "minitwit.follower.v1.FollowerService";
+
+/// Time enough for any call that does not hang, however busy the machine.
+pub(crate) const AMPLE: Duration = Duration::from_secs(10);
 
 /// What a server does with a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -233,12 +236,13 @@ fn bind(address: SocketAddr) -> TcpListener {
 }
 
 /// An address where nobody listens, below the range from which the kernel takes the ports of
-/// clients: no connection can meet itself there.
+/// clients: no connection can meet itself there. Test processes begin far from one another.
 pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 10_000).unwrap();
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let start = usize::try_from(std::process::id()).unwrap() * 97;
     loop {
         let port = 20_000 + (start + NEXT.fetch_add(1, SeqCst)) % 12_000;
+        let port = u16::try_from(port).unwrap();
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
             return listener.local_addr().unwrap();
         }
@@ -249,6 +253,7 @@ pub(crate) fn config<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> P
     PoolConfig {
         backoff_max: Duration::from_millis(100),
         probe_interval: Duration::from_millis(200),
+        probe_timeout: AMPLE,
         ..PoolConfig::new(SERVICE, targets)
     }
 }
