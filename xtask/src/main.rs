@@ -37,6 +37,8 @@ enum Task {
     ///
     /// Quick enough for a pre-commit hook; needs nothing but the Rust toolchain.
     Check,
+    /// Check what is deployed: stack, edge, alerts, dashboards, scripts. Compiles nothing to run.
+    Ops,
     Chaos(chaos::Options),
     Bench(bench::Options),
     Consistency(consistency::Options),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Check => Ok(test::check()),
+        Task::Ops => Ok(ops::run()),
         Task::Chaos(options) => chaos::run(&options).map(|_| ExitCode::SUCCESS),
         Task::Bench(options) => bench::run(&options),
         Task::Consistency(options) => consistency::run(&options),

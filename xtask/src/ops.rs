@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -21,6 +21,13 @@ const STACKS: [&[&str]; 2] = [
     &["stack.yml"],
     &["stack.yml", "ops/stack.observability.yml"],
 ];
+
+/// Runs the checks alone.
+pub(crate) fn run() -> ExitCode {
+    let mut report = Report::default();
+    check(&mut report);
+    report.finish()
+}
 
 /// Runs every check.
 pub(crate) fn check(report: &mut Report) {
