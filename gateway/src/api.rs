@@ -40,6 +40,12 @@ async fn wrong_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "the resource does not take this method")
 }
 
+/// What is answered when too much is under way.
+pub(crate) fn busy() -> Response {
+    let busy = "too many requests are under way, try again";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy).into_response()
+}
+
 /// What a handler answers with.
 pub(crate) type Answer = Result<Response, ApiError>;
 

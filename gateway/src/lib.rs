@@ -99,8 +99,12 @@ pub async fn serve(
     let app = App(Arc::new(Inner { backend, credentials, trusted_proxies, pages, live }));
     readiness.ready();
 
-    let api = server::Server { router: api::router(app.clone()), requests_max };
-    let pages = server::Server { router: pages::router(app), requests_max: requests_max.div_ceil(4) };
+    let api = server::Server { router: api::router(app.clone()), requests_max, busy: api::busy };
+    let pages = server::Server {
+        router: pages::router(app),
+        requests_max: requests_max.div_ceil(4),
+        busy: pages::busy,
+    };
     let stop = server::Stop { shutdown, drain, readiness };
     tokio::try_join!(api.serve(listeners.api, &stop), pages.serve(listeners.pages, &stop))?;
     Ok(())

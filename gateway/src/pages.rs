@@ -103,6 +103,11 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What is answered when too much is under way.
+pub(crate) fn busy() -> Response {
+    PageError::new(StatusCode::SERVICE_UNAVAILABLE).render(None)
+}
+
 fn of_people(path: &str) -> Router<App> {
     Router::new()
         .route(path, get(timeline::of_user))

@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, response::IntoResponse as _};
+use axum::{Router, response::Response};
 use chassis::{admin::Readiness, shutdown::Drain};
-use http::StatusCode;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -20,16 +19,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{error::ApiError, origin::Peer};
+use crate::origin::Peer;
 
 /// How long a client may take to send the head of a request; also how long an idle connection is
 /// kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Server {
     pub(crate) router: Router,
     /// How many requests may be under way; the next one is refused at once.
     pub(crate) requests_max: usize,
+    /// What one that is refused is answered.
+    pub(crate) busy: fn() -> Response,
 }
 
 /// When and how a server stops.
@@ -48,6 +49,7 @@ impl Server {
             router: self.router,
             requests: AtomicUsize::new(0),
             requests_max: self.requests_max,
+            busy: self.busy,
         });
         let mut hard_stop = None;
         let lame_duck = async {
@@ -123,6 +125,7 @@ struct Gate {
     router: Router,
     requests: AtomicUsize,
     requests_max: usize,
+    busy: fn() -> Response,
 }
 
 impl Gate {
@@ -135,8 +138,7 @@ impl Gate {
         let _place = Place(&self.requests);
         if self.requests.fetch_add(1, Ordering::Relaxed) >= most.min(self.requests_max) {
             metrics::counter!("minitwit_shed_requests_total").increment(1);
-            let busy = "too many requests are under way, try again";
-            return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy).into_response();
+            return (self.busy)();
         }
         match self.router.clone().oneshot(request.map(axum::body::Body::new)).await {
             Ok(response) => response,

@@ -125,12 +125,9 @@ pub(super) async fn register(
     }
     app.0.backend.counters.register.increment(1);
     let form = Form::read(body, visitor.deadline).await?;
-    let error = match try_register(&app, &visitor, &form).await? {
-        None => {
-            visitor.flash("You were successfully registered and can login now");
-            return Ok(visitor.redirect("/login"));
-        }
-        Some(error) => error,
+    let Some(error) = try_register(&app, &visitor, &form).await? else {
+        visitor.flash("You were successfully registered and can login now");
+        return Ok(visitor.redirect("/login"));
     };
     Ok(visitor.page(&RegisterPage {
         layout: visitor.layout("/register"),

@@ -28,7 +28,8 @@ struct Feed<'a> {
     title: &'a str,
     /// Where the same messages are as a page.
     page: &'a str,
-    feed: &'a str,
+    /// Where the feed itself is.
+    path: &'a str,
     updated: String,
     entries: &'a str,
 }
@@ -40,12 +41,12 @@ pub(crate) fn render(entries: &[Entry]) -> Bytes {
         let (id, time) = (entry.id, escape::machine_time(entry.id));
         let name = text(&entry.author.username);
         let path = escape::user_path(&entry.author.username);
-        let _ = write!(
+        let _ = writeln!(
             xml,
             "<entry><id>urn:uuid:{id}</id><title>{title}</title><published>{time}</published>\
              <updated>{time}</updated><author><name>{name}</name><uri>{path}</uri></author>\
              <link rel=\"alternate\" type=\"text/html\" href=\"/-/message/{id}\"/>\
-             <content type=\"text\">{content}</content></entry>\n",
+             <content type=\"text\">{content}</content></entry>",
             title = text(&title(&entry.text)),
             content = text(&entry.text),
         );
@@ -82,7 +83,7 @@ pub(super) async fn public(
     let what = What {
         title: "Public Timeline",
         page: "/public",
-        feed: "/-/public.atom",
+        path: "/-/public.atom",
     };
     answer(&app, origin, &headers, Scope::Everybody, what).await
 }
@@ -101,7 +102,7 @@ pub(super) async fn of_user(
     let what = What {
         title: &title,
         page: &page,
-        feed: &feed,
+        path: &feed,
     };
     answer(&app, origin, &headers, Scope::Author(account.id), what).await
 }
@@ -109,7 +110,8 @@ pub(super) async fn of_user(
 struct What<'a> {
     title: &'a str,
     page: &'a str,
-    feed: &'a str,
+    /// Where the feed itself is.
+    path: &'a str,
 }
 
 async fn answer(
@@ -151,7 +153,7 @@ async fn answer(
         base: &base,
         title: what.title,
         page: what.page,
-        feed: what.feed,
+        path: what.path,
         updated: escape::machine_time(rendered.first.unwrap_or_default()),
         entries: &entries,
     };

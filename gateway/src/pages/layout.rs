@@ -1,7 +1,5 @@
 //! What all pages have in common.
 
-use super::assets;
-
 /// What the frame of a page shows.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout<'a> {
@@ -14,10 +12,6 @@ pub(crate) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    pub(super) fn version(&self) -> &'static str {
-        &assets::VERSION
-    }
-
     /// What marks the link to the page itself.
     pub(super) fn current(&self, path: &str) -> &'static str {
         if self.here == path {
