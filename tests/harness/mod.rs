@@ -2,8 +2,10 @@
 
 #![expect(
     dead_code,
+    unreachable_pub,
     reason = "each test binary uses its own part of the harness"
 )]
+#![expect(clippy::unwrap_used, reason = "what a test stands on may fail it")]
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -73,25 +75,39 @@ impl Running {
 
     /// The pages of another gateway before the same services, for as long as the test runs.
     pub async fn another_gateway(&self) -> SocketAddr {
-        self.gateway_before(self.services.follower).await
+        self.gateway_before(self.services).await
     }
 
     /// The pages of a gateway for which the follower service is away.
     pub async fn gateway_without_follower(&self) -> SocketAddr {
-        let nobody = minitwit::free_port().await.unwrap().local_addr().unwrap();
-        self.gateway_before(nobody).await
+        let follower = nobody().await;
+        self.gateway_before(ServiceListen {
+            follower,
+            ..self.services
+        })
+        .await
     }
 
-    async fn gateway_before(&self, follower: SocketAddr) -> SocketAddr {
+    /// The pages of a gateway for which the user service is away.
+    pub async fn gateway_without_user(&self) -> SocketAddr {
+        let user = nobody().await;
+        self.gateway_before(ServiceListen {
+            user,
+            ..self.services
+        })
+        .await
+    }
+
+    async fn gateway_before(&self, services: ServiceListen) -> SocketAddr {
         let listeners = Listeners {
             pages: minitwit::free_port().await.unwrap(),
             api: minitwit::free_port().await.unwrap(),
         };
         let pages = listeners.pages.local_addr().unwrap();
         let addresses = ServiceAddressArgs {
-            user_service: vec![self.services.user.to_string()],
-            follower_service: vec![follower.to_string()],
-            message_service: vec![self.services.message.to_string()],
+            user_service: vec![services.user.to_string()],
+            follower_service: vec![services.follower.to_string()],
+            message_service: vec![services.message.to_string()],
         };
         let backend = Backend::new(addresses.pools(), 1 << 20);
         let stop = self.stop.child_token();
@@ -136,6 +152,11 @@ fn config(databases: Databases) -> Config {
         rendered_bytes_max: 1 << 20,
         reflection: false,
     }
+}
+
+/// An address at which nobody listens.
+async fn nobody() -> SocketAddr {
+    minitwit::free_port().await.unwrap().local_addr().unwrap()
 }
 
 fn gateway_config() -> GatewayConfig {
@@ -188,7 +209,7 @@ impl Answer {
 
     /// Asserts that this is a refusal as the API words them: a 4xx with status and message.
     #[track_caller]
-    pub fn is_refusal(self) -> Self {
+    pub fn refused(self) -> Self {
         assert!(
             self.status.is_client_error(),
             "{}: {:?}",

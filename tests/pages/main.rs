@@ -6,6 +6,7 @@ mod account;
 mod guard;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod live;
 mod timeline;
 
 /// Asserts that a page contains each of some texts.

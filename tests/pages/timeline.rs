@@ -278,3 +278,22 @@ async fn without_the_follower_service_what_can_be_shown_is_shown() {
         &["sign out [foo]", "Back in a moment"],
     );
 }
+
+#[tokio::test]
+async fn without_the_user_service_a_signed_cookie_is_good_for_reading_alone() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+
+    foo.address = suite.gateway_without_user().await;
+    has(
+        &foo.visit("/").await,
+        &["sign out [foo]", "There's no message so far."],
+    );
+    foo.post("/add_message", &[("text", "no")]).await.is(503);
+    foo.get("/bar").await.is(503);
+    let mut forger = Person::new(foo.address);
+    forger
+        .cookies
+        .insert("session".to_owned(), "AAAA.AAAA".to_owned());
+    forger.get("/-/account").await.is(401);
+}

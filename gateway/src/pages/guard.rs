@@ -143,7 +143,7 @@ pub(crate) fn policy(images: &str) -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn elsewhere(method: Method, headers: &[(&'static str, &'static str)]) -> bool {
+    fn elsewhere(method: &Method, headers: &[(&'static str, &'static str)]) -> bool {
         let pairs = headers.iter().chain(&[("host", "mini.twit:5000")]);
         let headers = pairs.map(|(name, value)| {
             (
@@ -151,26 +151,26 @@ mod tests {
                 HeaderValue::from_static(value),
             )
         });
-        is_elsewhere(&headers.collect(), &method, false)
+        is_elsewhere(&headers.collect(), method, false)
     }
 
     #[test]
     fn a_browser_that_comes_from_another_site_says_so() {
-        let post = |headers| elsewhere(Method::POST, headers);
+        let post = |headers| elsewhere(&Method::POST, headers);
         assert!(post(&[("sec-fetch-site", "cross-site")]));
         assert!(post(&[("sec-fetch-site", "same-site")]));
         assert!(post(&[("origin", "http://evil.example")]));
         assert!(post(&[("origin", "http://mini.twit:5001")]));
         assert!(post(&[("origin", "null")]));
         assert!(elsewhere(
-            Method::GET,
+            &Method::GET,
             &[("referer", "http://evil.example/mini.twit:5000")]
         ));
     }
 
     #[test]
     fn our_own_pages_and_those_who_say_nothing_pass() {
-        let post = |headers| elsewhere(Method::POST, headers);
+        let post = |headers| elsewhere(&Method::POST, headers);
         assert!(!post(&[]));
         assert!(!post(&[
             ("sec-fetch-site", "same-origin"),
@@ -180,7 +180,7 @@ mod tests {
         assert!(!post(&[("origin", "http://MINI.twit:5000")]));
         assert!(!post(&[("origin", "https://mini.twit:5000")]));
         assert!(!elsewhere(
-            Method::GET,
+            &Method::GET,
             &[("referer", "http://mini.twit:5000/x")]
         ));
     }

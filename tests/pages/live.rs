@@ -1,0 +1,69 @@
+//! What is told of the public timeline while one looks at it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::harness::{Running, person::Person};
+
+/// The next event; `None` at the end.
+async fn next(events: &mut Incoming) -> Option<String> {
+    let frame = tokio::time::timeout(Duration::from_secs(10), events.frame());
+    let data = frame
+        .await
+        .expect("an event within 10 s")?
+        .unwrap()
+        .into_data()
+        .unwrap();
+    Some(String::from_utf8(data.to_vec()).unwrap())
+}
+
+async fn watch(suite: &Running) -> Incoming {
+    let stream = TcpStream::connect(suite.pages).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(async move {
+        connection.await.unwrap();
+    });
+    let request = Request::get("/-/live").header(header::HOST, "localhost");
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
+    answer.into_body()
+}
+
+#[tokio::test]
+async fn watchers_hear_of_messages_and_are_let_go_when_the_gateway_stops() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+    let (mut one, mut other) = (watch(&suite).await, watch(&suite).await);
+    for events in [&mut one, &mut other] {
+        assert!(next(events).await.unwrap().starts_with("retry: "));
+        assert_eq!(next(events).await.unwrap(), "data: \n\n");
+    }
+
+    foo.share("news").await;
+    let public = foo.visit("/public").await;
+    let newest = crate::between(&public, "data-newest=\"", "\"")[0];
+    for events in [&mut one, &mut other] {
+        assert_eq!(next(events).await.unwrap(), format!("data: {newest}\n\n"));
+    }
+
+    let began = tokio::time::Instant::now();
+    let stopped = tokio::spawn(suite.stop());
+    for events in [&mut one, &mut other] {
+        assert!(next(events).await.unwrap().starts_with("retry: "));
+        assert_eq!(next(events).await, None);
+    }
+    stopped.await.unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "nobody waited for the watchers"
+    );
+}
