@@ -8,6 +8,7 @@ use chassis::{
     shutdown::Drain,
 };
 use clap::{Args, Parser, Subcommand};
+use minitwit_deploy::DeployArgs;
 use minitwit_gateway::{
     Config as GatewayConfig,
     args::{ListenArgs, PageArgs, TrustArgs},
@@ -38,6 +39,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Send the course's simulator, or a crowd, at a running suite, and verify what it did
     Simulate(Box<SimulateArgs>),
+    /// Bring a stack to a Docker Swarm, follow it until it has converged, and say what became of it
+    Deploy(Box<DeployArgs>),
     /// Flag messages: they are gone from every page and answer with the next request
     Flag(FlagArgs),
     /// Take flags back: the messages are listed again
@@ -66,7 +69,13 @@ pub struct ServeArgs {
     #[arg(long, env, default_value = "127.0.0.1:5013", value_name = "ADDRESS")]
     pub listen_message: SocketAddr,
     /// The folder of the SQLite files
-    #[arg(long, env, default_value = "data", value_name = "FOLDER", help_heading = "Databases")]
+    #[arg(
+        long,
+        env,
+        default_value = "data",
+        value_name = "FOLDER",
+        help_heading = "Databases"
+    )]
     pub data_dir: PathBuf,
     /// Its databases.
     #[command(flatten)]
@@ -157,7 +166,11 @@ impl ServeArgs {
         )?;
         if let (Some(user), Some(follower), Some(message)) = (&user, &follower, &message) {
             let (user, follower, message) = (user.clone(), follower.clone(), message.clone());
-            return Ok(Databases { user, follower, message });
+            return Ok(Databases {
+                user,
+                follower,
+                message,
+            });
         }
         let files = Databases::in_folder(&self.data_dir)?;
         Ok(Databases {

@@ -22,7 +22,13 @@ pub struct FlagArgs {
     #[arg(required = true, value_name = "ID")]
     pub ids: Vec<Uuid>,
     /// Where the message service is: host:port, several separated by commas
-    #[arg(long, env, default_value = "127.0.0.1:5013", value_delimiter = ',', value_name = "LIST")]
+    #[arg(
+        long,
+        env,
+        default_value = "127.0.0.1:5013",
+        value_delimiter = ',',
+        value_name = "LIST"
+    )]
     pub message_service: Vec<String>,
     /// Who flags, for the record
     #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
@@ -53,17 +59,27 @@ pub async fn run(args: &FlagArgs, flagged: bool, tell: impl Fn(&str)) -> anyhow:
             stamp: stamp.as_bytes().to_vec().into(),
             moderator: args.moderator.clone(),
         });
-        let request = SetFlagsRequest { updates: updates.collect() };
+        let request = SetFlagsRequest {
+            updates: updates.collect(),
+        };
         let response = client
             .set_flags(Deadline::after(PATIENCE).request(request))
             .await
-            .with_context(|| format!("asking the message service at {}", args.message_service.join(",")))?
+            .with_context(|| {
+                format!(
+                    "asking the message service at {}",
+                    args.message_service.join(",")
+                )
+            })?
             .into_inner();
         let mut again = Vec::new();
         for (id, result) in waiting.into_iter().zip(response.results) {
             match result.outcome {
                 Some(Outcome::Applied(_)) => {
-                    tell(&format!("{id} {}", if flagged { "flagged" } else { "unflagged" }));
+                    tell(&format!(
+                        "{id} {}",
+                        if flagged { "flagged" } else { "unflagged" }
+                    ));
                 }
                 Some(Outcome::Superseded(superseded)) => {
                     clock.observe(Uuid::from_slice(&superseded.stored_stamp)?);
@@ -79,7 +95,10 @@ pub async fn run(args: &FlagArgs, flagged: bool, tell: impl Fn(&str)) -> anyhow:
         waiting = again;
     }
     if failed > 0 {
-        bail!("{failed} of {} messages could not be changed", args.ids.len());
+        bail!(
+            "{failed} of {} messages could not be changed",
+            args.ids.len()
+        );
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ use chassis::{
     process::{ServiceConfig, bind},
     shutdown::Drain,
 };
-use minitwit_gateway::{Config as GatewayConfig, Listeners, args::ServiceAddressArgs, backend::Backend};
+use minitwit_gateway::{
+    Config as GatewayConfig, Listeners, args::ServiceAddressArgs, backend::Backend,
+};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -71,10 +73,17 @@ impl Databases {
         let file = |name: &str| {
             let path = folder.join(name).display().to_string();
             // The path is part of a URL.
-            let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+            let path = path
+                .replace('%', "%25")
+                .replace('?', "%3F")
+                .replace('#', "%23");
             SecretString::from(format!("sqlite:{path}"))
         };
-        Ok(Self { user: file("user.db"), follower: file("follower.db"), message: file("message.db") })
+        Ok(Self {
+            user: file("user.db"),
+            follower: file("follower.db"),
+            message: file("message.db"),
+        })
     }
 }
 
@@ -101,8 +110,10 @@ impl Suite {
     ///
     /// A port is taken, or a database cannot be opened.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let listeners =
-            Listeners { pages: bind(config.listen_pages).await?, api: bind(config.listen_api).await? };
+        let listeners = Listeners {
+            pages: bind(config.listen_pages).await?,
+            api: bind(config.listen_api).await?,
+        };
         let (pages, api) = (listeners.pages.local_addr()?, listeners.api.local_addr()?);
         let user = bind(config.listen_services.user).await?;
         let follower = bind(config.listen_services.follower).await?;
@@ -120,7 +131,11 @@ impl Suite {
             drain: Drain::AT_ONCE,
             readiness: Readiness::default(),
         };
-        let Databases { user: users, follower: follows, message: messages } = &config.databases;
+        let Databases {
+            user: users,
+            follower: follows,
+            message: messages,
+        } = &config.databases;
         tokio::try_join!(
             migrate("user", users, minitwit_user::migrations()),
             migrate("follower", follows, minitwit_follower::migrations()),
@@ -128,8 +143,16 @@ impl Suite {
         )?;
         let mut running = JoinSet::new();
         running.spawn(minitwit_user::serve(service(users), user, stop.clone()));
-        running.spawn(minitwit_follower::serve(service(follows), follower, stop.clone()));
-        running.spawn(minitwit_message::serve(service(messages), message, stop.clone()));
+        running.spawn(minitwit_follower::serve(
+            service(follows),
+            follower,
+            stop.clone(),
+        ));
+        running.spawn(minitwit_message::serve(
+            service(messages),
+            message,
+            stop.clone(),
+        ));
 
         let addresses = ServiceAddressArgs {
             user_service: vec![services.user.to_string()],
@@ -138,7 +161,16 @@ impl Suite {
         };
         let backend = Backend::new(addresses.pools(), config.rendered_bytes_max);
         let gateway = config.gateway;
-        Ok(Self { pages, api, services, gateway, backend, listeners, running, stop_services: stop })
+        Ok(Self {
+            pages,
+            api,
+            services,
+            gateway,
+            backend,
+            listeners,
+            running,
+            stop_services: stop,
+        })
     }
 
     /// Serves until `shutdown`; the gateway drains before the services stop.
@@ -147,8 +179,7 @@ impl Suite {
     ///
     /// A service or the gateway ended by itself.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let gateway =
-            minitwit_gateway::serve(self.gateway, self.backend, self.listeners, shutdown);
+        let gateway = minitwit_gateway::serve(self.gateway, self.backend, self.listeners, shutdown);
         tokio::select! {
             drained = gateway => drained?,
             Some(ended) = self.running.join_next() => {

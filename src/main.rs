@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use chassis::{
     admin::{self, Readiness},
     args::{LogFormat, ProcessArgs, TelemetryArgs},
@@ -21,26 +22,41 @@ fn main() -> ExitCode {
     match cli.command {
         None => serve(&cli.serve),
         Some(Command::Serve(args)) => serve(&args),
-        Some(Command::Simulate(args)) => simulate(*args),
-        Some(Command::Flag(args)) => {
-            process::run("flag", &tool(), async |_, _| flag::run(&args, true, print).await)
-        }
-        Some(Command::Unflag(args)) => {
-            process::run("unflag", &tool(), async |_, _| flag::run(&args, false, print).await)
-        }
+        Some(Command::Simulate(args)) => run_tool(async {
+            minitwit_simulator::run(*args)
+                .await
+                .map(minitwit_simulator::Outcome::code)
+        }),
+        Some(Command::Deploy(args)) => run_tool(minitwit_deploy::run(*args)),
+        Some(Command::Flag(args)) => process::run("flag", &tool(), async |_, _| {
+            flag::run(&args, true, print).await
+        }),
+        Some(Command::Unflag(args)) => process::run("unflag", &tool(), async |_, _| {
+            flag::run(&args, false, print).await
+        }),
         Some(Command::Health { listen_admin }) => process::probe(listen_admin),
     }
 }
 
 fn serve(args: &ServeArgs) -> ExitCode {
-    process::run("minitwit", &args.process, async |telemetry, stop| run(args, telemetry, stop).await)
+    process::run("minitwit", &args.process, async |telemetry, stop| {
+        run(args, telemetry, stop).await
+    })
 }
 
-async fn run(args: &ServeArgs, telemetry: &Telemetry, stop: CancellationToken) -> anyhow::Result<()> {
+async fn run(
+    args: &ServeArgs,
+    telemetry: &Telemetry,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let admin = bind(args.listen.listen_admin).await?;
     let admin_address = admin.local_addr()?;
-    tokio::spawn(admin::serve(admin, telemetry.metrics.clone(), readiness.clone()));
+    tokio::spawn(admin::serve(
+        admin,
+        telemetry.metrics.clone(),
+        readiness.clone(),
+    ));
     let suite = Suite::start(args.config(readiness)?).await?;
     print(&format!(
         "MiniTwit is up; Ctrl-C stops it.\n  pages    http://{}\n  API      http://{}\n  metrics  http://{}/metrics",
@@ -49,13 +65,15 @@ async fn run(args: &ServeArgs, telemetry: &Telemetry, stop: CancellationToken) -
     suite.run(stop).await
 }
 
-fn simulate(args: minitwit_simulator::SimulateArgs) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error.into()),
-    };
-    match runtime.block_on(minitwit_simulator::run(args)) {
-        Ok(outcome) => ExitCode::from(outcome.code()),
+/// Runs a tool that has its own words for what came of it, and its own exit codes.
+fn run_tool<T: Into<u8>>(tool: impl Future<Output = anyhow::Result<T>>) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")
+        .and_then(|runtime| runtime.block_on(tool));
+    match outcome {
+        Ok(code) => ExitCode::from(code.into()),
         Err(error) => fail(&error),
     }
 }

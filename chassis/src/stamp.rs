@@ -1,4 +1,4 @@
-//! The keys of writes: UUIDv7s from a clock that never goes back.
+//! The keys of writes: version 7 UUIDs from a clock that never goes back.
 //!
 //! One key, three uses: the id of what is created, the proof that a repeated write is the same
 //! write, and the stamp by which the last write of a state wins. The clock is a hybrid logical one:

@@ -14,10 +14,13 @@ use axum::{
 use http::Method;
 use metrics::{Counter, Histogram};
 
+/// Method, route and status.
+type Measured = (Method, Box<str>, u16);
+
 thread_local! {
     /// Handles by what they measure: looking one up in the registry costs more than the request's
     /// whole routing.
-    static DURATIONS: RefCell<HashMap<(Method, Box<str>, u16), Histogram>> = RefCell::default();
+    static DURATIONS: RefCell<HashMap<Measured, Histogram>> = RefCell::default();
 }
 
 /// Measures each request under its route's template, never under what a client made up.
@@ -29,21 +32,28 @@ pub(crate) async fn measure(request: Request, next: Next) -> Response {
         None => return next.run(request).await,
     };
     let response = next.run(request).await;
-    record(method, route.as_str(), response.status().as_u16(), began.elapsed());
+    record(
+        method,
+        route.as_str(),
+        response.status().as_u16(),
+        began.elapsed(),
+    );
     response
 }
 
 fn record(method: Method, route: &str, status: u16, took: Duration) {
     DURATIONS.with_borrow_mut(|durations| {
         let key = (method, Box::from(route), status);
-        let histogram = durations.entry(key).or_insert_with_key(|(method, route, status)| {
-            metrics::histogram!(
-                "http_server_request_duration_seconds",
-                "http_request_method" => method.to_string(),
-                "http_route" => route.to_string(),
-                "http_response_status_code" => status.to_string(),
-            )
-        });
+        let histogram = durations
+            .entry(key)
+            .or_insert_with_key(|(method, route, status)| {
+                metrics::histogram!(
+                    "http_server_request_duration_seconds",
+                    "http_request_method" => method.to_string(),
+                    "http_route" => route.to_string(),
+                    "http_response_status_code" => status.to_string(),
+                )
+            });
         histogram.record(took.as_secs_f64());
     });
 }

@@ -63,7 +63,9 @@ impl Server {
             () = lame_duck => {}
         }
         drop(listener);
-        let Some(hard_stop) = hard_stop else { return Ok(()) };
+        let Some(hard_stop) = hard_stop else {
+            return Ok(());
+        };
         tokio::select! {
             () = connections.shutdown() => {}
             () = hard_stop => {
@@ -76,8 +78,14 @@ impl Server {
 
 async fn accept(listener: &TcpListener, gate: &Arc<Gate>, connections: &GracefulShutdown) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -96,8 +104,9 @@ fn connect(
     stream: TcpStream,
     peer: Peer,
     gate: Arc<Gate>,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>
-+ Send
+) -> impl hyper_util::server::graceful::GracefulConnection<
+    Error = Box<dyn std::error::Error + Send + Sync>,
+> + Send
 + 'static {
     // Without this a small answer may wait 40 ms for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
@@ -108,12 +117,17 @@ fn connect(
         let gate = Arc::clone(&gate);
         async move { Ok::<_, std::convert::Infallible>(gate.answer(request).await) }
     });
-    builder.serve_connection(TokioIo::new(stream), service).into_owned()
+    builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned()
 }
 
 /// Out of file descriptors: the next attempt would fail as well, and at full speed.
 async fn rest_after(error: &io::Error) {
-    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
         tracing::error!(%error, "cannot accept connections");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -134,13 +148,22 @@ impl Gate {
         request: http::Request<hyper::body::Incoming>,
     ) -> http::Response<axum::body::Body> {
         let reads = request.method().is_safe();
-        let most = if reads { self.requests_max.div_ceil(4) * 3 } else { self.requests_max };
+        let most = if reads {
+            self.requests_max.div_ceil(4) * 3
+        } else {
+            self.requests_max
+        };
         let _place = Place(&self.requests);
         if self.requests.fetch_add(1, Ordering::Relaxed) >= most.min(self.requests_max) {
             metrics::counter!("minitwit_shed_requests_total").increment(1);
             return (self.busy)();
         }
-        match self.router.clone().oneshot(request.map(axum::body::Body::new)).await {
+        match self
+            .router
+            .clone()
+            .oneshot(request.map(axum::body::Body::new))
+            .await
+        {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -58,7 +58,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
 
 /// Plays so many simulated worlds; the short form is one of the tests.
 fn simulate(worlds: u32, seed: Option<u64>) -> anyhow::Result<Outcome> {
-    let test = ["test", "--release", "--locked", "--package", "minitwit-chaos"];
+    let test = [
+        "test",
+        "--release",
+        "--locked",
+        "--package",
+        "minitwit-chaos",
+    ];
     let mut command = cargo(test);
     command.args(["--test", "simulation", "--", "--nocapture"]);
     command.env("MINITWIT_SIMULATED_WORLDS", worlds.to_string());

@@ -86,13 +86,11 @@ pub(crate) fn install_missing() -> anyhow::Result<()> {
             bail!("install them and start again:\n\n  {}\n", advice(&packages))
         }
     };
-    match missing.iter().find(|need| !(need.probe)()) {
-        Some(need) => bail!("{} is installed, and still not to be found", need.package),
-        None => {
-            axe::install_missing();
-            Ok(())
-        }
+    if let Some(need) = missing.iter().find(|need| !(need.probe)()) {
+        bail!("{} is installed, and still not to be found", need.package);
     }
+    axe::install_missing();
+    Ok(())
 }
 
 fn way() -> Way {

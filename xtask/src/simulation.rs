@@ -14,26 +14,27 @@ use minitwit_postgres::free_port;
 
 use crate::steps::{self, Outcome};
 
-/// The root binary cannot simulate yet.
-const IS_READY: bool = false;
-
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Starts the suite on SQLite, lets a crowd loose on it, verifies what it left, stops it.
 pub(crate) fn run() -> anyhow::Result<Outcome> {
-    if !IS_READY {
-        return Ok(Outcome::Skipped(
-            "`minitwit simulate` is not there yet".to_owned(),
-        ));
-    }
     // This very program was built into the same folder.
     let binary = env::current_exe()?.with_file_name("minitwit");
     let folder = tempfile::tempdir().context("cannot create a folder for the suite")?;
     let mut suite = Suite::start(&binary, folder.path())?;
     let api = format!("http://{}", suite.api);
-    let crowd = ["--actions", "2000", "--concurrency", "8", "--seed", "1"];
+    let crowd = [
+        "--actions",
+        "2000",
+        "--concurrency",
+        "8",
+        "--seed",
+        "1",
+        "--timeout",
+        "2s",
+    ];
     let simulated = steps::run(Command::new(&binary).args(["simulate", &api]).args(crowd));
     let stopped = suite.stop();
     if simulated.is_err() || stopped.is_err() {
@@ -58,6 +59,9 @@ impl Suite {
             .env("LISTEN_PAGES", address()?.to_string())
             .env("LISTEN_API", api.to_string())
             .env("LISTEN_ADMIN", address()?.to_string())
+            .env("LISTEN_USER", address()?.to_string())
+            .env("LISTEN_FOLLOWER", address()?.to_string())
+            .env("LISTEN_MESSAGE", address()?.to_string())
             .env("DATA_DIR", folder.join("data"))
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -62,17 +62,27 @@ struct Memory {
 
 impl Memory {
     fn remember(&self, account: &Arc<Account>) {
-        self.by_name.insert(account.username.clone(), Arc::clone(account));
+        self.by_name
+            .insert(account.username.clone(), Arc::clone(account));
         self.by_id.insert(account.id, Arc::clone(account));
     }
 }
 
 impl Accounts {
     pub(super) fn new(client: UserServiceClient<Pool>) -> Self {
-        let memory =
-            Memory { by_name: Cache::new(ACCOUNTS_MAX), by_id: Cache::new(ACCOUNTS_MAX) };
-        let lookup = Lookup { client: client.clone(), memory: memory.clone() };
-        Self { client, lookups: batcher("gateway.lookup_users", lookup), memory }
+        let memory = Memory {
+            by_name: Cache::new(ACCOUNTS_MAX),
+            by_id: Cache::new(ACCOUNTS_MAX),
+        };
+        let lookup = Lookup {
+            client: client.clone(),
+            memory: memory.clone(),
+        };
+        Self {
+            client,
+            lookups: batcher("gateway.lookup_users", lookup),
+            memory,
+        }
     }
 
     /// Finds an account by its name; what it says beside name and id may be out of date.
@@ -111,10 +121,15 @@ impl Accounts {
     ) -> Result<Vec<Option<Arc<Account>>>, Status> {
         let mut accounts: Vec<Option<Arc<Account>>> =
             ids.iter().map(|id| self.memory.by_id.get(id)).collect();
-        let missing: Vec<usize> = (0..ids.len()).filter(|&place| accounts[place].is_none()).collect();
+        let missing: Vec<usize> = (0..ids.len())
+            .filter(|&place| accounts[place].is_none())
+            .collect();
         if !missing.is_empty() {
             let asked = missing.iter().map(|&place| Who::Id(ids[place])).collect();
-            let lookup = Lookup { client: self.client.clone(), memory: self.memory.clone() };
+            let lookup = Lookup {
+                client: self.client.clone(),
+                memory: self.memory.clone(),
+            };
             for (place, found) in missing.into_iter().zip(lookup.run(asked, deadline).await?) {
                 accounts[place] = match found {
                     Ok(account) => Some(account),
@@ -134,8 +149,18 @@ impl Accounts {
     ) -> Result<Arc<Account>, Status> {
         use register_user_result::Outcome;
         let request = deadline.request(RegisterUsersRequest { users: vec![new] });
-        let response = self.client.clone().register_users(request).await?.into_inner();
-        match response.results.into_iter().next().and_then(|result| result.outcome) {
+        let response = self
+            .client
+            .clone()
+            .register_users(request)
+            .await?
+            .into_inner();
+        match response
+            .results
+            .into_iter()
+            .next()
+            .and_then(|result| result.outcome)
+        {
             Some(Outcome::User(user)) => self.remembered(user),
             Some(Outcome::Error(error)) => Err(item::status(error)),
             None => Err(incomplete()),
@@ -153,9 +178,21 @@ impl Accounts {
         deadline: Deadline,
     ) -> Result<Arc<Account>, Status> {
         use verify_password_result::Outcome;
-        let request = deadline.request(VerifyPasswordsRequest { checks: vec![check] });
-        let response = self.client.clone().verify_passwords(request).await?.into_inner();
-        match response.results.into_iter().next().and_then(|result| result.outcome) {
+        let request = deadline.request(VerifyPasswordsRequest {
+            checks: vec![check],
+        });
+        let response = self
+            .client
+            .clone()
+            .verify_passwords(request)
+            .await?
+            .into_inner();
+        match response
+            .results
+            .into_iter()
+            .next()
+            .and_then(|result| result.outcome)
+        {
             Some(Outcome::User(user)) => self.remembered(user),
             Some(Outcome::Error(error)) => Err(item::status(error)),
             None => Err(incomplete()),
@@ -195,7 +232,12 @@ impl Work for Lookup {
             .map(|r#ref| UserRef { r#ref: Some(r#ref) })
             .collect();
         let request = deadline.request(LookupUsersRequest { users });
-        let response = self.client.clone().lookup_users(request).await?.into_inner();
+        let response = self
+            .client
+            .clone()
+            .lookup_users(request)
+            .await?
+            .into_inner();
         let answers: Vec<_> = response
             .results
             .into_iter()

@@ -50,14 +50,24 @@ pub(crate) enum Form {
 impl FollowsKey {
     /// Whom an account follows.
     pub(crate) fn followees(account: Uuid, limit: u32, form: Form) -> Self {
-        Self { account, direction: Direction::Followees, limit, after: None, form }
+        Self {
+            account,
+            direction: Direction::Followees,
+            limit,
+            after: None,
+            form,
+        }
     }
 
     /// How many of `limit` accounts are shown: a page asks for one more than it shows, to learn
     /// whether there are more.
     fn shown(&self) -> usize {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        if let Form::Html(_) = self.form { limit.saturating_sub(1) } else { limit }
+        if let Form::Html(_) = self.form {
+            limit.saturating_sub(1)
+        } else {
+            limit
+        }
     }
 }
 
@@ -83,8 +93,11 @@ impl Follows {
         clock: Arc<Clock>,
         rendered_bytes_max: u64,
     ) -> Self {
-        let list =
-            List { client: client.clone(), accounts, kept: Keep::new(rendered_bytes_max, |_| 0) };
+        let list = List {
+            client: client.clone(),
+            accounts,
+            kept: Keep::new(rendered_bytes_max, |_| 0),
+        };
         Self {
             lists: batcher("gateway.list_follows", list),
             writes: batcher("gateway.set_follows", Set { client }),
@@ -108,7 +121,10 @@ impl Follows {
         key: Uuid,
         deadline: Deadline,
     ) -> Result<(), Status> {
-        outlast(&self.clock, key, |stamp| self.writes.call((edge, stamp), deadline)).await
+        outlast(&self.clock, key, |stamp| {
+            self.writes.call((edge, stamp), deadline)
+        })
+        .await
     }
 }
 
@@ -137,8 +153,15 @@ impl Work for List {
             after_id: key.after.map(wire).unwrap_or_default(),
             known_version: kept.as_ref().map(|kept| kept.version),
         });
-        let request = deadline.request(ListFollowsRequest { queries: queries.collect() });
-        let response = self.client.clone().list_follows(request).await?.into_inner();
+        let request = deadline.request(ListFollowsRequest {
+            queries: queries.collect(),
+        });
+        let response = self
+            .client
+            .clone()
+            .list_follows(request)
+            .await?
+            .into_inner();
 
         let mut answers = Vec::with_capacity(keys.len());
         for ((key, kept), result) in keys.into_iter().zip(kept).zip(response.results) {
@@ -212,14 +235,19 @@ impl Work for Set {
             following: edge.following,
             stamp: wire(stamp),
         });
-        let request = deadline.request(SetFollowsRequest { updates: updates.collect() });
-        let response = self.client.clone().set_follows(request).await?.into_inner();
-        let results = response.results.into_iter().map(|result| match result.outcome {
-            Some(Outcome::Applied(_)) => Ok(Written::Applied),
-            Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
-            None => Err(incomplete()),
+        let request = deadline.request(SetFollowsRequest {
+            updates: updates.collect(),
         });
+        let response = self.client.clone().set_follows(request).await?.into_inner();
+        let results = response
+            .results
+            .into_iter()
+            .map(|result| match result.outcome {
+                Some(Outcome::Applied(_)) => Ok(Written::Applied),
+                Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
+                Some(Outcome::Error(error)) => Err(item::status(error)),
+                None => Err(incomplete()),
+            });
         Ok(results.collect())
     }
 }

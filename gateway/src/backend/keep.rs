@@ -38,7 +38,12 @@ impl<K: Hash + Eq + Send + Sync + 'static> Keep<K> {
             let bytes = rendered.body.len() + key_bytes(key) + OVERHEAD_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().max_capacity(bytes_max).weigher(weigh).build())
+        Self(
+            Cache::builder()
+                .max_capacity(bytes_max)
+                .weigher(weigh)
+                .build(),
+        )
     }
 
     pub(super) fn get(&self, key: &K) -> Option<Arc<Rendered>> {

@@ -56,7 +56,12 @@ struct Inner {
 impl Latest {
     pub(super) fn new(client: ApiClientServiceClient<Pool>, clock: Arc<Clock>) -> Self {
         let inner = Arc::new(Inner {
-            reads: batcher("gateway.get_latest", Get { client: client.clone() }),
+            reads: batcher(
+                "gateway.get_latest",
+                Get {
+                    client: client.clone(),
+                },
+            ),
             writes: batcher("gateway.set_latest", Set { client }),
             clock,
             held: Mutex::default(),
@@ -76,13 +81,24 @@ impl Latest {
 
     /// Stores a client's `latest`, or holds it to be stored later; never fails.
     pub(crate) async fn set(&self, client: &str, latest: i64, key: Uuid, deadline: Deadline) {
-        #[expect(clippy::cast_precision_loss, reason = "ids of actions are far below 2^52")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "ids of actions are far below 2^52"
+        )]
         self.0.value.set(latest as f64);
         let deadline = deadline.at_most(PATIENCE);
-        let write = Value { client: client.to_owned(), latest };
+        let write = Value {
+            client: client.to_owned(),
+            latest,
+        };
         if let Err(status) = self.0.write(&write, key, deadline).await {
             self.0.deferred.increment(1);
-            tracing::warn!(client, latest, reason = status.message(), "latest is stored later");
+            tracing::warn!(
+                client,
+                latest,
+                reason = status.message(),
+                "latest is stored later"
+            );
             self.0.hold(write, key);
         }
     }
@@ -117,23 +133,34 @@ impl Inner {
     async fn store_what_is_held(&self) {
         // Bounded, so that the task notices when nobody is left.
         let _ = tokio::time::timeout(Duration::from_secs(5), self.something_held.notified()).await;
-        let held: Vec<(String, (Uuid, i64))> =
-            self.held().iter().map(|(client, newest)| (client.clone(), *newest)).collect();
+        let held: Vec<(String, (Uuid, i64))> = self
+            .held()
+            .iter()
+            .map(|(client, newest)| (client.clone(), *newest))
+            .collect();
         for (client, (stamp, latest)) in held {
-            let value = Value { client: client.clone(), latest };
-            match self.writes.call((value, stamp), Deadline::after(LATER)).await {
-                Ok(_) => {
-                    let mut held = self.held();
-                    if held.get(&client).is_some_and(|(newest, _)| *newest == stamp) {
-                        held.remove(&client);
-                    }
-                    tracing::info!(client, latest, "the latest held back is stored");
-                }
-                Err(_) => {
-                    tokio::time::sleep(LATER / 5).await;
-                    self.something_held.notify_one();
-                }
+            let value = Value {
+                client: client.clone(),
+                latest,
+            };
+            if self
+                .writes
+                .call((value, stamp), Deadline::after(LATER))
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(LATER / 5).await;
+                self.something_held.notify_one();
+                continue;
             }
+            let mut held = self.held();
+            if held
+                .get(&client)
+                .is_some_and(|(newest, _)| *newest == stamp)
+            {
+                held.remove(&client);
+            }
+            tracing::info!(client, latest, "the latest held back is stored");
         }
     }
 }
@@ -165,18 +192,29 @@ impl Work for Set {
             latest: value.latest,
             stamp: wire(*stamp),
         });
-        let request = deadline.request(SetLatestRequest { updates: updates.collect() });
-        let response = self.client.clone().set_latest(request).await?.into_inner();
-        let results = response.results.into_iter().map(|result| match result.outcome {
-            Some(Outcome::Applied(_)) => Ok(Written::Applied),
-            Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
-            None => Err(incomplete()),
+        let request = deadline.request(SetLatestRequest {
+            updates: updates.collect(),
         });
-        let results: HashMap<&str, Result<Written, Status>> =
-            last.iter().map(|(value, _)| value.client.as_str()).zip(results).collect();
+        let response = self.client.clone().set_latest(request).await?.into_inner();
+        let results = response
+            .results
+            .into_iter()
+            .map(|result| match result.outcome {
+                Some(Outcome::Applied(_)) => Ok(Written::Applied),
+                Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
+                Some(Outcome::Error(error)) => Err(item::status(error)),
+                None => Err(incomplete()),
+            });
+        let results: HashMap<&str, Result<Written, Status>> = last
+            .iter()
+            .map(|(value, _)| value.client.as_str())
+            .zip(results)
+            .collect();
         let own = |(value, _): &(Value, Uuid)| {
-            results.get(value.client.as_str()).cloned().unwrap_or_else(|| Err(incomplete()))
+            results
+                .get(value.client.as_str())
+                .cloned()
+                .unwrap_or_else(|| Err(incomplete()))
         };
         Ok(values.iter().map(own).collect())
     }

@@ -35,7 +35,11 @@ pub(crate) enum Scope {
 
 impl Scope {
     fn bytes(&self) -> usize {
-        if let Self::Authors(ids) = self { ids.len() } else { 0 }
+        if let Self::Authors(ids) = self {
+            ids.len()
+        } else {
+            0
+        }
     }
 }
 
@@ -75,7 +79,11 @@ impl Format {
     /// whether there are more.
     fn shown(self, limit: u32) -> usize {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if let Self::Html(_) = self { limit.saturating_sub(1) } else { limit }
+        if let Self::Html(_) = self {
+            limit.saturating_sub(1)
+        } else {
+            limit
+        }
     }
 
     fn render(self, entries: &[Entry]) -> Bytes {
@@ -133,14 +141,27 @@ impl Work for List {
         let (keys, positions) = share(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
         let kept: Vec<Option<Arc<Rendered>>> = keys.iter().map(|key| self.kept.get(key)).collect();
-        let queries = keys.iter().zip(&kept).map(|(key, kept)| query(key, kept.as_deref()));
-        let request = deadline.request(ListTimelinesRequest { queries: queries.collect() });
-        let response = self.client.clone().list_timelines(request).await?.into_inner();
-
-        let timelines = response.results.iter().filter_map(|result| match &result.outcome {
-            Some(list_timeline_result::Outcome::Timeline(timeline)) => Some(timeline),
-            _ => None,
+        let queries = keys
+            .iter()
+            .zip(&kept)
+            .map(|(key, kept)| query(key, kept.as_deref()));
+        let request = deadline.request(ListTimelinesRequest {
+            queries: queries.collect(),
         });
+        let response = self
+            .client
+            .clone()
+            .list_timelines(request)
+            .await?
+            .into_inner();
+
+        let timelines = response
+            .results
+            .iter()
+            .filter_map(|result| match &result.outcome {
+                Some(list_timeline_result::Outcome::Timeline(timeline)) => Some(timeline),
+                _ => None,
+            });
         let authors = self.authors(timelines, deadline).await?;
         let mut answers = Vec::with_capacity(keys.len());
         for ((key, kept), result) in keys.into_iter().zip(kept).zip(response.results) {
@@ -170,7 +191,9 @@ impl List {
         ids.dedup();
         let accounts = self.accounts.of_ids(&ids, deadline).await?;
         let known = ids.into_iter().zip(accounts);
-        Ok(known.filter_map(|(id, account)| Some((id, account?))).collect())
+        Ok(known
+            .filter_map(|(id, account)| Some((id, account?)))
+            .collect())
     }
 
     fn render(
@@ -185,7 +208,11 @@ impl List {
             // A message whose account is gone is about to go as well.
             if let Some(author) = authors.get(&author) {
                 let id = item::id("id", &message.id)?;
-                entries.push(Entry { id, author: Arc::clone(author), text: message.text });
+                entries.push(Entry {
+                    id,
+                    author: Arc::clone(author),
+                    text: message.text,
+                });
             }
         }
         let shown = key.format.shown(key.limit);

@@ -10,8 +10,8 @@ use chassis::{
 use minitwit_proto::{
     common::v1::Superseded,
     message::v1::{
-        CreateMessagesRequest, FlagUpdate, NewMessage, SetFlagsRequest, create_message_result,
-        message_service_client::MessageServiceClient, set_flag_result,
+        CreateMessagesRequest, NewMessage, create_message_result,
+        message_service_client::MessageServiceClient,
     },
 };
 use tonic::Status;
@@ -61,13 +61,13 @@ pub(super) fn superseded_by(superseded: &Superseded) -> Result<Written, Status> 
 /// The writes of the message service.
 pub(crate) struct Messages {
     posts: Batcher<Post>,
-    client: MessageServiceClient<Pool>,
 }
 
 impl Messages {
     pub(super) fn new(client: MessageServiceClient<Pool>) -> Self {
-        let post = Post { client: client.clone() };
-        Self { posts: batcher("gateway.create_messages", post), client }
+        Self {
+            posts: batcher("gateway.create_messages", Post { client }),
+        }
     }
 
     /// Stores a message; its key is its id, and its time the time of publication.
@@ -78,35 +78,12 @@ impl Messages {
         key: Uuid,
         deadline: Deadline,
     ) -> Result<(), Status> {
-        let message = NewMessage { id: wire(key), author_id: wire(author), text };
+        let message = NewMessage {
+            id: wire(key),
+            author_id: wire(author),
+            text,
+        };
         self.posts.call(message, deadline).await
-    }
-
-    /// Flags messages, or takes flags back; one result a message.
-    pub(crate) async fn flag(
-        &self,
-        ids: &[Uuid],
-        flagged: bool,
-        moderator: &str,
-        stamp: Uuid,
-        deadline: Deadline,
-    ) -> Result<Vec<Result<Written, Status>>, Status> {
-        use set_flag_result::Outcome;
-        let updates = ids.iter().map(|id| FlagUpdate {
-            message_id: wire(*id),
-            flagged,
-            stamp: wire(stamp),
-            moderator: moderator.to_owned(),
-        });
-        let request = deadline.request(SetFlagsRequest { updates: updates.collect() });
-        let response = self.client.clone().set_flags(request).await?.into_inner();
-        let results = response.results.into_iter().map(|result| match result.outcome {
-            Some(Outcome::Applied(_)) => Ok(Written::Applied),
-            Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
-            None => Err(incomplete()),
-        });
-        Ok(results.collect())
     }
 }
 
@@ -125,12 +102,20 @@ impl Work for Post {
     ) -> Result<Vec<Result<(), Status>>, Status> {
         use create_message_result::Outcome;
         let request = deadline.request(CreateMessagesRequest { messages });
-        let response = self.client.clone().create_messages(request).await?.into_inner();
-        let results = response.results.into_iter().map(|result| match result.outcome {
-            Some(Outcome::Applied(_)) => Ok(()),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
-            None => Err(incomplete()),
-        });
+        let response = self
+            .client
+            .clone()
+            .create_messages(request)
+            .await?
+            .into_inner();
+        let results = response
+            .results
+            .into_iter()
+            .map(|result| match result.outcome {
+                Some(Outcome::Applied(_)) => Ok(()),
+                Some(Outcome::Error(error)) => Err(item::status(error)),
+                None => Err(incomplete()),
+            });
         Ok(results.collect())
     }
 }
