@@ -47,7 +47,7 @@ async fn script_off(window: &Window<'_>) {
 async fn a_day_of_two_people(javascript: bool) {
     let suite = Running::new().await;
     let pages = format!("http://{}", suite.pages);
-    let browser = Chromium::start().await;
+    let browser = Chromium::start();
     let (ada, bob) = (browser.window().await, browser.window().await);
     if !javascript {
         script_off(&ada).await;
@@ -120,7 +120,7 @@ async fn what_is_new_is_told_without_moving_what_is_read() {
             .is(204);
     };
     post("seen already").await;
-    let browser = Chromium::start().await;
+    let browser = Chromium::start();
     let reader = browser.window().await;
     reader.goto(&format!("{pages}/public")).await;
     reader
@@ -155,7 +155,7 @@ async fn what_is_new_is_told_without_moving_what_is_read() {
 #[tokio::test]
 async fn a_message_s_room_is_counted_down() {
     let suite = Running::new().await;
-    let browser = Chromium::start().await;
+    let browser = Chromium::start();
     let window = browser.window().await;
     sign_up(&window, &format!("http://{}", suite.pages), "ada").await;
     window.says("500 characters left").await;
@@ -187,7 +187,7 @@ async fn no_page_puts_a_barrier_before_anybody() {
     });
     let suite = Running::new().await;
     let pages = format!("http://{}", suite.pages);
-    let browser = Chromium::start().await;
+    let browser = Chromium::start();
     let (anonymous, ada) = (browser.window().await, browser.window().await);
     sign_up(&ada, &pages, "ada").await;
     for _ in 0..31 {

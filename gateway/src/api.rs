@@ -22,7 +22,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/latest", get(latest::show))
         .route("/register", post(register::register))
         .route("/msgs", get(messages::list_all))
-        .route("/msgs/{username}", get(messages::list_of_user).post(messages::post))
+        .route(
+            "/msgs/{username}",
+            get(messages::list_of_user).post(messages::post),
+        )
         .route("/fllws/{username}", get(follows::list).post(follows::set))
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
@@ -37,7 +40,10 @@ async fn unknown() -> ApiError {
 }
 
 async fn wrong_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "the resource does not take this method")
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "the resource does not take this method",
+    )
 }
 
 /// What is answered when too much is under way.

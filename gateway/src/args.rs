@@ -42,13 +42,31 @@ pub struct ListenArgs {
 #[derive(Args, Clone, Debug)]
 pub struct ServiceAddressArgs {
     /// Where the user service is: host:port, several separated by commas
-    #[arg(long, env, default_value = "127.0.0.1:5011", value_delimiter = ',', value_name = "LIST")]
+    #[arg(
+        long,
+        env,
+        default_value = "127.0.0.1:5011",
+        value_delimiter = ',',
+        value_name = "LIST"
+    )]
     pub user_service: Vec<String>,
     /// Where the follower service is
-    #[arg(long, env, default_value = "127.0.0.1:5012", value_delimiter = ',', value_name = "LIST")]
+    #[arg(
+        long,
+        env,
+        default_value = "127.0.0.1:5012",
+        value_delimiter = ',',
+        value_name = "LIST"
+    )]
     pub follower_service: Vec<String>,
     /// Where the message service is
-    #[arg(long, env, default_value = "127.0.0.1:5013", value_delimiter = ',', value_name = "LIST")]
+    #[arg(
+        long,
+        env,
+        default_value = "127.0.0.1:5013",
+        value_delimiter = ',',
+        value_name = "LIST"
+    )]
     pub message_service: Vec<String>,
 }
 
@@ -60,7 +78,10 @@ impl ServiceAddressArgs {
         };
         Pools {
             user: pool(user_service_server::SERVICE_NAME, &self.user_service),
-            follower: pool(follower_service_server::SERVICE_NAME, &self.follower_service),
+            follower: pool(
+                follower_service_server::SERVICE_NAME,
+                &self.follower_service,
+            ),
             message: pool(message_service_server::SERVICE_NAME, &self.message_service),
         }
     }
@@ -134,7 +155,10 @@ impl PageArgs {
             tracing::warn!("no COOKIE_KEYS: a restart signs everybody out, and replicas disagree");
             CookieKeys::default()
         };
-        Ok(PageOptions { cookie_keys, avatars: self.avatars })
+        Ok(PageOptions {
+            cookie_keys,
+            avatars: self.avatars,
+        })
     }
 }
 

@@ -19,7 +19,10 @@ struct Client {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_list().entries(self.0.iter().map(|client| &client.name)).finish()
+        formatter
+            .debug_list()
+            .entries(self.0.iter().map(|client| &client.name))
+            .finish()
     }
 }
 
@@ -38,7 +41,10 @@ impl Credentials {
                 continue;
             }
             let Some((name, _)) = entry.split_once(':') else {
-                bail!("SIMULATOR_CREDENTIALS: entry {} has no colon", clients.len() + 1);
+                bail!(
+                    "SIMULATOR_CREDENTIALS: entry {} has no colon",
+                    clients.len() + 1
+                );
             };
             ensure!(
                 (1..=255).contains(&name.len()),
@@ -47,9 +53,15 @@ impl Credentials {
                 name.len()
             );
             let token = BASE64_STANDARD.encode(entry);
-            clients.push(Client { name: name.to_owned(), token });
+            clients.push(Client {
+                name: name.to_owned(),
+                token,
+            });
         }
-        ensure!(!clients.is_empty(), "SIMULATOR_CREDENTIALS is empty: nobody could use the API");
+        ensure!(
+            !clients.is_empty(),
+            "SIMULATOR_CREDENTIALS is empty: nobody could use the API"
+        );
         Ok(Self(clients))
     }
 
@@ -60,7 +72,10 @@ impl Credentials {
             return None;
         }
         let token = token.trim().as_bytes();
-        let known = self.0.iter().find(|client| bool::from(client.token.as_bytes().ct_eq(token)));
+        let known = self
+            .0
+            .iter()
+            .find(|client| bool::from(client.token.as_bytes().ct_eq(token)));
         known.map(|client| client.name.as_str())
     }
 }
@@ -71,27 +86,45 @@ mod tests {
 
     fn client(list: &str, header: &'static str) -> Option<String> {
         let credentials = Credentials::parse(&list.into()).unwrap();
-        credentials.client(&HeaderValue::from_static(header)).map(str::to_owned)
+        credentials
+            .client(&HeaderValue::from_static(header))
+            .map(str::to_owned)
     }
 
     #[test]
     fn the_course_s_simulator_is_known_by_its_header() {
         let header = "Basic c2ltdWxhdG9yOnN1cGVyX3NhZmUh";
-        assert_eq!(client("simulator:super_safe!", header).as_deref(), Some("simulator"));
-        assert_eq!(client("other:pw,simulator:super_safe!", header).as_deref(), Some("simulator"));
+        assert_eq!(
+            client("simulator:super_safe!", header).as_deref(),
+            Some("simulator")
+        );
+        assert_eq!(
+            client("other:pw,simulator:super_safe!", header).as_deref(),
+            Some("simulator")
+        );
         assert_eq!(client("simulator:other", header), None);
     }
 
     #[test]
     fn other_schemes_and_nonsense_are_nobody() {
-        for header in ["", "Basic", "Bearer c2ltdWxhdG9yOnN1cGVyX3NhZmUh", "Basic !!"] {
+        for header in [
+            "",
+            "Basic",
+            "Bearer c2ltdWxhdG9yOnN1cGVyX3NhZmUh",
+            "Basic !!",
+        ] {
             assert_eq!(client("simulator:super_safe!", header), None, "{header:?}");
         }
     }
 
     #[test]
     fn a_mistake_is_told_without_the_secret() {
-        let error = Credentials::parse(&"hunter2".into()).unwrap_err().to_string();
-        assert!(error.contains("no colon") && !error.contains("hunter2"), "{error}");
+        let error = Credentials::parse(&"hunter2".into())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("no colon") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }

@@ -39,7 +39,10 @@ struct Body<'a> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -47,7 +50,10 @@ impl ApiError {
     }
 
     pub(crate) fn unauthorized() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "You are not authorized to use this resource!")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "You are not authorized to use this resource!",
+        )
     }
 }
 
@@ -76,10 +82,15 @@ impl From<Status> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Body { status: self.status.as_u16(), error_msg: &self.message };
+        let body = Body {
+            status: self.status.as_u16(),
+            error_msg: &self.message,
+        };
         let mut response = (self.status, axum::Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

@@ -94,18 +94,42 @@ pub async fn serve(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Config { credentials, trusted_proxies, pages, requests_max, drain, readiness } = config;
+    let Config {
+        credentials,
+        trusted_proxies,
+        pages,
+        requests_max,
+        drain,
+        readiness,
+    } = config;
     let (pages, live) = (pages.into(), Live::new(shutdown.clone()));
-    let app = App(Arc::new(Inner { backend, credentials, trusted_proxies, pages, live }));
+    let app = App(Arc::new(Inner {
+        backend,
+        credentials,
+        trusted_proxies,
+        pages,
+        live,
+    }));
     readiness.ready();
 
-    let api = server::Server { router: api::router(app.clone()), requests_max, busy: api::busy };
+    let api = server::Server {
+        router: api::router(app.clone()),
+        requests_max,
+        busy: api::busy,
+    };
     let pages = server::Server {
         router: pages::router(app),
         requests_max: requests_max.div_ceil(4),
         busy: pages::busy,
     };
-    let stop = server::Stop { shutdown, drain, readiness };
-    tokio::try_join!(api.serve(listeners.api, &stop), pages.serve(listeners.pages, &stop))?;
+    let stop = server::Stop {
+        shutdown,
+        drain,
+        readiness,
+    };
+    tokio::try_join!(
+        api.serve(listeners.api, &stop),
+        pages.serve(listeners.pages, &stop)
+    )?;
     Ok(())
 }

@@ -49,9 +49,9 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or_default() {
-        Command::Serve => {
-            process::run("gateway", &cli.process, async |telemetry, stop| run(&cli, telemetry, stop).await)
-        }
+        Command::Serve => process::run("gateway", &cli.process, async |telemetry, stop| {
+            run(&cli, telemetry, stop).await
+        }),
         Command::Health => process::probe(cli.listen.listen_admin),
     }
 }
@@ -63,7 +63,11 @@ async fn run(cli: &Cli, telemetry: &Telemetry, stop: CancellationToken) -> anyho
     };
     let readiness = Readiness::default();
     let admin = bind(cli.listen.listen_admin).await?;
-    tokio::spawn(admin::serve(admin, telemetry.metrics.clone(), readiness.clone()));
+    tokio::spawn(admin::serve(
+        admin,
+        telemetry.metrics.clone(),
+        readiness.clone(),
+    ));
     tracing::info!(
         pages = %cli.listen.listen_pages, api = %cli.listen.listen_api,
         admin = %cli.listen.listen_admin, "listening"

@@ -38,11 +38,23 @@ impl FromRequestParts<App> for Origin {
         let peer = parts.extensions.get::<Peer>().copied();
         let proxied = Self::is_proxied(peer, app);
         let (peer, trusted) = (peer.map(|peer| peer.0.ip()), &app.0.trusted_proxies);
-        let key = if proxied { named_key(&parts.headers) } else { None };
-        let client = if proxied { client_address(&parts.headers, trusted).or(peer) } else { peer };
+        let key = if proxied {
+            named_key(&parts.headers)
+        } else {
+            None
+        };
+        let client = if proxied {
+            client_address(&parts.headers, trusted).or(peer)
+        } else {
+            peer
+        };
         let scheme = parts.headers.get(X_FORWARDED_PROTO).filter(|_| proxied);
         let secure = scheme.is_some_and(|scheme| scheme.as_bytes() == b"https");
-        Ok(Self { client, key: key.unwrap_or_else(|| app.0.backend.clock.stamp()), secure })
+        Ok(Self {
+            client,
+            key: key.unwrap_or_else(|| app.0.backend.clock.stamp()),
+            secure,
+        })
     }
 }
 
@@ -60,10 +72,19 @@ fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
 
 /// The last address of `X-Forwarded-For` that no trusted proxy has.
 fn client_address(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
-    let lines = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let addresses: Vec<IpAddr> =
-        lines.flat_map(|line| line.split(',')).filter_map(|part| part.trim().parse().ok()).collect();
-    addresses.iter().rev().find(|address| !is_trusted(trusted, **address)).copied()
+    let lines = headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let addresses: Vec<IpAddr> = lines
+        .flat_map(|line| line.split(','))
+        .filter_map(|part| part.trim().parse().ok())
+        .collect();
+    addresses
+        .iter()
+        .rev()
+        .find(|address| !is_trusted(trusted, **address))
+        .copied()
 }
 
 fn named_key(headers: &HeaderMap) -> Option<Uuid> {
@@ -96,7 +117,12 @@ mod tests {
 
     #[test]
     fn the_start_of_a_request_is_read_in_the_ways_proxies_write_it() {
-        for text in ["1700000000.123", "t=1700000000123", "1700000000123", "1700000000123456"] {
+        for text in [
+            "1700000000.123",
+            "t=1700000000123",
+            "1700000000123",
+            "1700000000123456",
+        ] {
             assert_eq!(parse_start(text), Some(1_700_000_000_123), "{text}");
         }
         assert_eq!(parse_start("t=1700000000"), Some(1_700_000_000_000));
@@ -107,8 +133,14 @@ mod tests {
     fn a_client_cannot_choose_its_own_address() {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
-        headers.insert(X_FORWARDED_FOR, "6.6.6.6, 1.2.3.4, 10.0.0.7".parse().unwrap());
-        assert_eq!(client_address(&headers, &trusted), Some("1.2.3.4".parse().unwrap()));
+        headers.insert(
+            X_FORWARDED_FOR,
+            "6.6.6.6, 1.2.3.4, 10.0.0.7".parse().unwrap(),
+        );
+        assert_eq!(
+            client_address(&headers, &trusted),
+            Some("1.2.3.4".parse().unwrap())
+        );
     }
 
     #[test]
@@ -118,6 +150,9 @@ mod tests {
         assert_eq!(named_key(&headers), None);
         headers.insert(X_REQUEST_START, "1700000000123".parse().unwrap());
         assert_eq!(named_key(&headers), named_key(&headers.clone()));
-        assert_eq!(chassis::stamp::millis(named_key(&headers).unwrap()), 1_700_000_000_123);
+        assert_eq!(
+            chassis::stamp::millis(named_key(&headers).unwrap()),
+            1_700_000_000_123
+        );
     }
 }

@@ -52,7 +52,7 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    pub async fn start() -> Self {
+    pub fn start() -> Self {
         assert!(
             std::path::Path::new(PROGRAM).exists(),
             "{PROGRAM} is missing: sudo apt-get install --no-install-recommends chromium"

@@ -18,10 +18,15 @@ pub(crate) async fn document() -> impl IntoResponse {
 pub(crate) async fn page() -> impl IntoResponse {
     static PAGE: LazyLock<String> = LazyLock::new(|| {
         let document = serde_json::from_str(DOCUMENT).expect("the document is valid JSON");
-        Page::new(&document).render().expect("strings can be written")
+        Page::new(&document)
+            .render()
+            .expect("strings can be written")
     });
     const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-    ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(PAGE.as_str()))
+    (
+        [(header::CONTENT_SECURITY_POLICY, POLICY)],
+        Html(PAGE.as_str()),
+    )
 }
 
 #[derive(Template)]
@@ -70,10 +75,18 @@ impl<'a> Page<'a> {
             }
         }
         let schemas = entries(&document["components"]["schemas"])
-            .map(|(name, schema)| Schema { name, json: format!("{schema:#}") })
+            .map(|(name, schema)| Schema {
+                name,
+                json: format!("{schema:#}"),
+            })
             .collect();
         let info = &document["info"];
-        Self { title: text(&info["title"]), about: text(&info["description"]), operations, schemas }
+        Self {
+            title: text(&info["title"]),
+            about: text(&info["description"]),
+            operations,
+            schemas,
+        }
     }
 }
 
@@ -105,7 +118,11 @@ impl<'a> Operation<'a> {
 }
 
 fn entries(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    object.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+    object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.as_str(), value))
 }
 
 fn text(value: &Value) -> &str {

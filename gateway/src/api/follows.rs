@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{caller::{Caller, Username}, no_such_user, rendered};
+use super::{
+    caller::{Caller, Username},
+    no_such_user, rendered,
+};
 use crate::{
     App,
     backend::follows::{Edge, FollowsKey, Form},
@@ -24,7 +27,9 @@ struct Followees<'a> {
 
 /// A list of names as the simulator reads it.
 pub(crate) fn render(names: &[&str]) -> Bytes {
-    serde_json::to_vec(&Followees { follows: names }).expect("texts can be written").into()
+    serde_json::to_vec(&Followees { follows: names })
+        .expect("texts can be written")
+        .into()
 }
 
 pub(crate) async fn list(
@@ -56,7 +61,9 @@ impl Change {
     fn wanted(self) -> Result<(String, bool), ApiError> {
         let neither = || ApiError::bad_request("the body has neither \"follow\" nor \"unfollow\"");
         let follow = self.follow.map(|name| (name, true));
-        follow.or_else(|| self.unfollow.map(|name| (name, false))).ok_or_else(neither)
+        follow
+            .or_else(|| self.unfollow.map(|name| (name, false)))
+            .ok_or_else(neither)
     }
 }
 
@@ -72,7 +79,12 @@ pub(crate) async fn set(
             let change: Change = json::read(body, caller.deadline).await?;
             let (target, following) = change.wanted()?;
             let counters = &backend.counters;
-            if following { &counters.follow } else { &counters.unfollow }.increment(1);
+            if following {
+                &counters.follow
+            } else {
+                &counters.unfollow
+            }
+            .increment(1);
 
             let (accounts, deadline) = (&backend.accounts, caller.deadline);
             let (follower, followee) = tokio::try_join!(
@@ -81,7 +93,11 @@ pub(crate) async fn set(
             )?;
             let follower = follower.ok_or_else(|| no_such_user(&username))?.id;
             let followee = followee.ok_or_else(|| no_such_user(&target))?.id;
-            let edge = Edge { follower, followee, following };
+            let edge = Edge {
+                follower,
+                followee,
+                following,
+            };
             backend.follows.set(edge, caller.key, deadline).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         })

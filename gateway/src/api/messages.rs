@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{caller::{Caller, Username}, no_such_user, rendered};
+use super::{
+    caller::{Caller, Username},
+    no_such_user, rendered,
+};
 use crate::{
     App,
     backend::timelines::{Entry, Format, Scope, TimelineKey},
@@ -37,7 +40,9 @@ pub(crate) fn render(entries: &[Entry]) -> Bytes {
             user: &entry.author.username,
         })
         .collect();
-    serde_json::to_vec(&messages).expect("texts and numbers can be written").into()
+    serde_json::to_vec(&messages)
+        .expect("texts and numbers can be written")
+        .into()
 }
 
 pub(crate) async fn list_all(State(app): State<App>, Caller(caller): Caller) -> Response {
@@ -45,7 +50,12 @@ pub(crate) async fn list_all(State(app): State<App>, Caller(caller): Caller) -> 
         .answer(async {
             app.0.backend.counters.get.increment(1);
             let (limit, format) = (caller.no, Format::Json);
-            let key = TimelineKey { scope: Scope::Everybody, limit, before: None, format };
+            let key = TimelineKey {
+                scope: Scope::Everybody,
+                limit,
+                before: None,
+                format,
+            };
             let timeline = app.0.backend.timelines.list(key, caller.deadline).await?;
             Ok(rendered(timeline.body.clone()))
         })
@@ -65,7 +75,12 @@ pub(crate) async fn list_of_user(
                 return Err(no_such_user(&username));
             };
             let (scope, limit, format) = (Scope::Author(author.id), caller.no, Format::Json);
-            let key = TimelineKey { scope, limit, before: None, format };
+            let key = TimelineKey {
+                scope,
+                limit,
+                before: None,
+                format,
+            };
             let timeline = backend.timelines.list(key, caller.deadline).await?;
             Ok(rendered(timeline.body.clone()))
         })
@@ -108,7 +123,10 @@ pub(crate) async fn post(
                 return Err(no_such_user(&username));
             };
             let (key, deadline) = (caller.key, caller.deadline);
-            backend.messages.post(author.id, post.content, key, deadline).await?;
+            backend
+                .messages
+                .post(author.id, post.content, key, deadline)
+                .await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         })
         .await

@@ -49,7 +49,9 @@ pub(crate) fn objection(username: &str, email: &str, password: &str) -> Option<S
     for (what, value, most) in limits {
         if value.len() > most {
             let length = value.len();
-            return Some(format!("The {what} has {length} bytes, at most {most} are taken"));
+            return Some(format!(
+                "The {what} has {length} bytes, at most {most} are taken"
+            ));
         }
         if value.contains('\0') {
             return Some(format!("The {what} contains a NUL character"));
@@ -71,8 +73,17 @@ pub(crate) async fn register(State(app): State<App>, caller: Anyone, body: Body)
                 return Err(ApiError::bad_request(objection));
             }
             let id = bytes::Bytes::copy_from_slice(caller.key.as_bytes());
-            let new = NewUser { id, username, email, password };
-            match backend.accounts.register(new, Deadline::after(SIGN_IN_BUDGET)).await {
+            let new = NewUser {
+                id,
+                username,
+                email,
+                password,
+            };
+            match backend
+                .accounts
+                .register(new, Deadline::after(SIGN_IN_BUDGET))
+                .await
+            {
                 Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
                 Err(status) if status.code() == Code::AlreadyExists => {
                     Err(ApiError::bad_request(TAKEN))

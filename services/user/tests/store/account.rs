@@ -228,7 +228,10 @@ async fn sessions_end_once_an_epoch(db: Db) {
     assert!(store.end_sessions(alice.id, 0, None).await.unwrap());
     assert!(!store.end_sessions(alice.id, 0, Some(&new)).await.unwrap());
     let found = credential().await;
-    assert_eq!((found.user.session_epoch, found.pw_hash), (1, hash("first")));
+    assert_eq!(
+        (found.user.session_epoch, found.pw_hash),
+        (1, hash("first"))
+    );
 
     assert!(store.end_sessions(alice.id, 1, Some(&new)).await.unwrap());
     let found = credential().await;
