@@ -264,22 +264,23 @@ async fn create_databases(cluster: &Cluster) -> anyhow::Result<HashMap<Role, Str
     Ok(databases)
 }
 
+/// Brings a schema up to date, as an orchestrator does: again, if the machine was too busy for it.
 fn migrate(binaries: &Path, role: Role, url: &str) -> anyhow::Result<()> {
     let program: PathBuf = binaries.join(role.program());
-    let output = Command::new(&program)
-        .arg("migrate")
-        .env_clear()
-        .env("DATABASE_URL", url)
-        .env("LISTEN", "127.0.0.1:0")
-        .env("LISTEN_ADMIN", "127.0.0.1:0")
-        .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    if !output.status.success() {
-        bail!(
-            "{} migrate: {}",
-            role.program(),
-            String::from_utf8_lossy(&output.stderr)
-        );
+    let mut last = String::new();
+    for _ in 0..10 {
+        let output = Command::new(&program)
+            .arg("migrate")
+            .env_clear()
+            .env("DATABASE_URL", url)
+            .env("LISTEN", "127.0.0.1:0")
+            .env("LISTEN_ADMIN", "127.0.0.1:0")
+            .output()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        last = String::from_utf8_lossy(&output.stderr).into_owned();
     }
-    Ok(())
+    bail!("{} migrate: {last}", role.program())
 }
