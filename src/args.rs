@@ -1,6 +1,6 @@
 //! The command line of `minitwit`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chassis::{
     admin::Readiness,
@@ -138,6 +138,7 @@ impl ServeArgs {
                 credentials: self.trust.credentials()?,
                 trusted_proxies: self.trust.trusted_proxies.clone(),
                 pages: self.pages.options()?,
+                api_budget: Duration::from_millis(self.trust.api_budget_ms),
                 requests_max: self.trust.requests_max,
                 drain: Drain::AT_ONCE,
                 readiness,

@@ -6,7 +6,7 @@ use std::{fs, net::SocketAddr, path::Path};
 use anyhow::Context as _;
 use chassis::{
     admin::Readiness,
-    db::{Db, Migrations},
+    db::{Db, Migrations, STATEMENT_TIMEOUT},
     process::{ServiceConfig, bind},
     shutdown::Drain,
 };
@@ -127,6 +127,7 @@ impl Suite {
         let stop = CancellationToken::new();
         let service = |url: &SecretString| ServiceConfig {
             database_url: url.clone(),
+            statement_timeout: STATEMENT_TIMEOUT,
             reflection: config.reflection,
             drain: Drain::AT_ONCE,
             readiness: Readiness::default(),
@@ -196,7 +197,8 @@ impl Suite {
 }
 
 async fn migrate(name: &str, url: &SecretString, migrations: Migrations) -> anyhow::Result<()> {
-    let db = Db::open(url).with_context(|| format!("the {name} service's database"))?;
+    let db = Db::open(url, STATEMENT_TIMEOUT)
+        .with_context(|| format!("the {name} service's database"))?;
     let migrated = db.migrate(&migrations).await;
     db.close().await;
     migrated.with_context(|| format!("the {name} service's database"))

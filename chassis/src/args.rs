@@ -122,6 +122,9 @@ pub struct DatabaseArgs {
     /// A file that holds the database's URL
     #[arg(long, env, value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
+    /// How long one statement may take on PostgreSQL before it is cancelled, in milliseconds
+    #[arg(long, env, default_value_t = 220, value_name = "MS")]
+    pub statement_timeout_ms: u64,
 }
 
 impl DatabaseArgs {

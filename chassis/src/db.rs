@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    PgPool, SqlitePool,
+    Connection as _, PgConnection, PgPool, SqlitePool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -20,7 +20,8 @@ use sqlx::{
 
 use crate::store::StoreError;
 
-/// How long one statement of a request may take on the database: within the API's 250 ms.
+/// How long one statement of a request may take on the database unless told otherwise: within the
+/// API's 250 ms.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(220);
 
 /// How many connections a process holds to PostgreSQL.
@@ -58,16 +59,17 @@ pub struct Migrations {
 }
 
 impl Db {
-    /// Opens the database lazily: nothing is reached before the first statement.
+    /// Opens the database lazily: nothing is reached before the first statement. On a server a
+    /// statement is cancelled, and a connection no longer waited for, after `statement_timeout`.
     ///
     /// # Errors
     ///
     /// A URL that is neither `sqlite:` nor `postgres:`, or that cannot be read.
-    pub fn open(url: &SecretString) -> anyhow::Result<Self> {
+    pub fn open(url: &SecretString, statement_timeout: Duration) -> anyhow::Result<Self> {
         let url = url.expose_secret();
         match url.split_once(':') {
             Some(("sqlite", _)) => Self::open_sqlite(url),
-            Some(("postgres" | "postgresql", _)) => Self::open_postgres(url),
+            Some(("postgres" | "postgresql", _)) => Self::open_postgres(url, statement_timeout),
             // The URL itself may hold a password.
             _ => bail!("a database URL begins with `sqlite:` or `postgres:`"),
         }
@@ -96,19 +98,19 @@ impl Db {
         })
     }
 
-    fn open_postgres(url: &str) -> anyhow::Result<Self> {
+    fn open_postgres(url: &str, statement_timeout: Duration) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(url)
             .context("cannot read the PostgreSQL URL")?
             .options([(
                 "statement_timeout",
-                STATEMENT_TIMEOUT.as_millis().to_string(),
+                statement_timeout.as_millis().to_string(),
             )]);
         let suspicion = Suspicion::default();
         let suspect = suspicion.clone();
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .min_connections(1)
-            .acquire_timeout(STATEMENT_TIMEOUT)
+            .acquire_timeout(statement_timeout)
             // A ping before each statement would double the round trips; `Suspicion` replaces
             // the connections that an outage or a fail-over has spoilt.
             .test_before_acquire(false)
@@ -128,7 +130,15 @@ impl Db {
     pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
         match self {
             Self::Sqlite { write, .. } => migrations.sqlite.run(write).await,
-            Self::Postgres { pool, .. } => migrations.postgres.run(pool).await,
+            // A connection of its own: building an index may take longer than any request may.
+            Self::Postgres { pool, .. } => {
+                let options = PgConnectOptions::clone(&pool.connect_options())
+                    .options([("statement_timeout", "0")]);
+                let mut connection = PgConnection::connect_with(&options)
+                    .await
+                    .context("cannot reach the database")?;
+                migrations.postgres.run(&mut connection).await
+            }
         }
         .context("cannot bring the database's schema up to date")
     }

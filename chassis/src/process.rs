@@ -1,6 +1,6 @@
 //! What stands around a service to make it a process.
 
-use std::{num::NonZero, process::ExitCode, thread::available_parallelism};
+use std::{num::NonZero, process::ExitCode, thread::available_parallelism, time::Duration};
 
 use anyhow::Context as _;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{self, Readiness},
     args::{ProcessArgs, ServiceArgs},
-    db::{Db, Migrations},
+    db::{Db, Migrations, STATEMENT_TIMEOUT},
     grpc::ServerOptions,
     shutdown::{self, Drain},
     telemetry::{self, Telemetry},
@@ -22,6 +22,8 @@ use crate::{
 pub struct ServiceConfig {
     /// The database that it owns.
     pub database_url: SecretString,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
     /// Whether it answers gRPC reflection.
     pub reflection: bool,
     /// How it stops.
@@ -42,7 +44,7 @@ impl ServiceConfig {
         migrations: &Migrations,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Option<Db>> {
-        let db = Db::open(&self.database_url)?;
+        let db = Db::open(&self.database_url, self.statement_timeout)?;
         tokio::select! {
             () = db.ready(migrations) => Ok(Some(db)),
             () = shutdown.cancelled() => Ok(None),
@@ -114,7 +116,7 @@ impl ServiceProcess {
                 self.serve(&args, telemetry, stop, serve).await
             }),
             Command::Migrate => run(self.name, &args.process, async |_, _| {
-                let db = Db::open(&args.database.url()?)?;
+                let db = Db::open(&args.database.url()?, STATEMENT_TIMEOUT)?;
                 db.migrate(&(self.migrations)()).await?;
                 tracing::info!("the database's schema is up to date");
                 Ok(())
@@ -155,6 +157,7 @@ impl ServiceProcess {
         ));
         let config = ServiceConfig {
             database_url: args.database.url()?,
+            statement_timeout: Duration::from_millis(args.database.statement_timeout_ms),
             reflection: args.reflection,
             drain: args.drain.into(),
             readiness,

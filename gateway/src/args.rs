@@ -103,6 +103,9 @@ pub struct TrustArgs {
     /// How many bytes of rendered answers are kept to be validated instead of made again
     #[arg(long, env, default_value_t = 64 << 20, value_name = "BYTES")]
     pub rendered_bytes_max: u64,
+    /// How long a request of the API may take before it is answered 504, in milliseconds
+    #[arg(long, env, default_value_t = 250, value_name = "MS")]
+    pub api_budget_ms: u64,
     /// How many requests of the API may be under way, reads at most three quarters of them, and a
     /// quarter as many of the pages; the next one is refused at once
     #[arg(long, env, default_value_t = crate::REQUESTS_MAX, value_name = "N")]

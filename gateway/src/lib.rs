@@ -39,6 +39,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// How the pages behave.
     pub pages: PageOptions,
+    /// How long a request of the simulator's API may take.
+    pub api_budget: Duration,
     /// How many requests of the API may be under way at once; the pages get a quarter of that.
     pub requests_max: usize,
     /// How it stops.
@@ -50,7 +52,8 @@ pub struct Config {
 /// How many requests of the API may be under way unless told otherwise.
 pub const REQUESTS_MAX: usize = 4096;
 
-/// How long a request of the simulator's API may take: the simulator gives up after 300 ms.
+/// How long a request of the simulator's API may take unless told otherwise: the simulator gives up
+/// after 300 ms.
 pub const API_BUDGET: Duration = Duration::from_millis(250);
 
 /// How long a sign-up or a sign-in may take: old password hashes cost up to a second.
@@ -68,6 +71,7 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     backend: Backend,
+    api_budget: Duration,
     credentials: Credentials,
     trusted_proxies: Vec<IpNet>,
     pages: Pages,
@@ -98,6 +102,7 @@ pub async fn serve(
         credentials,
         trusted_proxies,
         pages,
+        api_budget,
         requests_max,
         drain,
         readiness,
@@ -105,6 +110,7 @@ pub async fn serve(
     let (pages, live) = (pages.into(), Live::new(shutdown.clone()));
     let app = App(Arc::new(Inner {
         backend,
+        api_budget,
         credentials,
         trusted_proxies,
         pages,

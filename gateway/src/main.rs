@@ -1,6 +1,6 @@
 //! The gateway as its own process: one per Swarm task.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use chassis::{
     admin::{self, Readiness},
@@ -76,6 +76,7 @@ async fn run(cli: &Cli, telemetry: &Telemetry, stop: CancellationToken) -> anyho
         credentials: cli.trust.credentials()?,
         trusted_proxies: cli.trust.trusted_proxies.clone(),
         pages: cli.pages.options()?,
+        api_budget: Duration::from_millis(cli.trust.api_budget_ms),
         requests_max: cli.trust.requests_max,
         drain: cli.drain.into(),
         readiness,

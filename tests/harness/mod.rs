@@ -168,6 +168,8 @@ fn gateway_config() -> GatewayConfig {
             cookie_keys: CookieKeys::parse(&cookie_keys.into()).unwrap(),
             ..PageOptions::default()
         },
+        // What is asked here is whether an answer is right, on a machine however busy.
+        api_budget: Duration::from_secs(10),
         requests_max: REQUESTS_MAX,
         drain: Drain::AT_ONCE,
         readiness: Readiness::default(),

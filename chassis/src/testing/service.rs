@@ -1,6 +1,6 @@
 //! A service on a port of its own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use sqlx::migrate::{Migration, Migrator};
 use tokio::net::TcpListener;
@@ -15,6 +15,9 @@ use crate::{
     testing::TestDatabase,
 };
 
+/// How long a statement may take in a test that is not about time, on a machine however busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl TestDatabase {
     /// The database, with the schema that `migrations` make.
     ///
@@ -22,7 +25,8 @@ impl TestDatabase {
     ///
     /// A migration fails.
     pub async fn open(&self, migrations: &Migrations) -> Db {
-        let db = Db::open(&self.url.clone().into()).expect("the URL of a test database is valid");
+        let db = Db::open(&self.url.clone().into(), PATIENCE)
+            .expect("the URL of a test database is valid");
         db.migrate(migrations)
             .await
             .unwrap_or_else(|error| panic!("{error:#}"));
@@ -33,6 +37,7 @@ impl TestDatabase {
     pub fn service_config(&self) -> ServiceConfig {
         ServiceConfig {
             database_url: self.url.clone().into(),
+            statement_timeout: PATIENCE,
             reflection: false,
             drain: Drain::AT_ONCE,
             readiness: Readiness::default(),

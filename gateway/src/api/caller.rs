@@ -9,7 +9,7 @@ use chassis::deadline::Deadline;
 use http::header;
 use uuid::Uuid;
 
-use crate::{API_BUDGET, App, api::Answer, error::ApiError, origin::Origin};
+use crate::{App, api::Answer, error::ApiError, origin::Origin};
 
 /// How many entries a list has when the caller does not say.
 const NO_DEFAULT: u32 = 100;
@@ -55,7 +55,7 @@ impl FromRequestParts<App> for Anyone {
             app: app.clone(),
             client,
             key,
-            deadline: Deadline::after(API_BUDGET),
+            deadline: Deadline::after(app.0.api_budget),
             latest: latest.filter(|latest| *latest != -1),
             no: list_length(no),
         })

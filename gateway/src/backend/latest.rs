@@ -32,9 +32,9 @@ use super::{
     writes::{outlast, superseded_by},
 };
 
-/// How long an answer waits for `latest` when the user service does not answer: well within the
-/// API's budget, so that the action's own answer still comes in time.
-const PATIENCE: Duration = Duration::from_millis(180);
+/// The share of a request's time for which its answer waits for `latest` when the user service does
+/// not answer: short of the whole, so that the action's own answer still comes in time.
+const PATIENCE: f64 = 0.72;
 
 /// How long one attempt at storing what is held may take, and the pause after it.
 const LATER: Duration = Duration::from_millis(500);
@@ -86,7 +86,7 @@ impl Latest {
             reason = "ids of actions are far below 2^52"
         )]
         self.0.value.set(latest as f64);
-        let deadline = deadline.at_most(PATIENCE);
+        let deadline = deadline.at_most(deadline.remaining().mul_f64(PATIENCE));
         let write = Value {
             client: client.to_owned(),
             latest,
