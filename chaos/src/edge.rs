@@ -35,11 +35,19 @@ frontend api
     bind {BIND}
     http-request set-header X-Request-Id %[unique-id]
     http-request set-header X-Request-Start t=%[date(0,ms)]
+    use_backend signups if { path /register }
     default_backend gateways
 backend gateways
     balance leastconn
     option httpchk GET /readyz
     default-server check inter 300ms fastinter 100ms fall 1 rise 1
+";
+
+/// Passwords are hashed for a sign-up, which may take longer than the simulator waits.
+const SIGN_UPS: &str = "\
+backend signups
+    balance leastconn
+    timeout server 5s
 ";
 
 /// A running `HAProxy`; killed when dropped.
@@ -54,11 +62,11 @@ impl Edge {
     /// Starts it and waits until it listens.
     pub async fn start<'a>(
         folder: &Path,
-        gateways: impl Iterator<Item = &'a Replica>,
+        gateways: impl Iterator<Item = &'a Replica> + Clone,
     ) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut config = CONFIG.replace("{BIND}", &address.to_string());
-        for gateway in gateways {
+        for gateway in gateways.clone() {
             let (name, at, admin) = (&gateway.name, gateway.address, gateway.admin);
             writeln!(
                 config,
@@ -66,6 +74,11 @@ impl Edge {
                 admin.ip(),
                 admin.port()
             )?;
+        }
+        config.push_str(SIGN_UPS);
+        for gateway in gateways {
+            let (name, at) = (&gateway.name, gateway.address);
+            writeln!(config, "    server {name} {at} track gateways/{name}")?;
         }
         let path = folder.join("haproxy.cfg");
         fs::write(&path, config)?;

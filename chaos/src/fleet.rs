@@ -220,7 +220,7 @@ impl Fleet {
     }
 
     /// Every replica of a role.
-    pub fn all(&self, role: Role) -> impl Iterator<Item = &Replica> {
+    pub fn all(&self, role: Role) -> impl Iterator<Item = &Replica> + Clone {
         self.replicas
             .iter()
             .filter(move |replica| replica.role == role)
