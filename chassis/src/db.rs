@@ -24,6 +24,9 @@ use crate::store::StoreError;
 /// API's 250 ms.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(220);
 
+/// How long a service that starts waits for a connection before it tries again.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How many connections a process holds to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 8;
 
@@ -109,7 +112,8 @@ impl Db {
         let suspect = suspicion.clone();
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
-            .min_connections(1)
+            // Opened in the background: a request should not wait for a connection to be made.
+            .min_connections(POSTGRES_CONNECTIONS / 2)
             .acquire_timeout(statement_timeout)
             // A ping before each statement would double the round trips; `Suspicion` replaces
             // the connections that an outage or a fail-over has spoilt.
@@ -147,7 +151,7 @@ impl Db {
     pub async fn ready(&self, migrations: &Migrations) {
         let mut told = None;
         while let Err(reason) = self.check_schema(migrations).await {
-            let reason = reason.to_string();
+            let reason = format!("{reason:#}");
             if told.as_ref() != Some(&reason) {
                 tracing::warn!(reason, "waiting for the database");
                 told = Some(reason);
@@ -165,12 +169,20 @@ impl Db {
                     .fetch_one(read)
                     .await,
             ),
-            Self::Postgres { pool, .. } => (
-                &migrations.postgres,
-                sqlx::query_scalar::<_, Option<i64>>(APPLIED)
-                    .fetch_one(pool)
-                    .await,
-            ),
+            // A connection of its own: the pool's patience is a request's, and a server that is
+            // slow to accept connections would never be found ready.
+            Self::Postgres { pool, .. } => {
+                let ask = async {
+                    let options = pool.connect_options();
+                    let mut connection = PgConnection::connect_with(&options).await?;
+                    sqlx::query_scalar::<_, Option<i64>>(APPLIED)
+                        .fetch_one(&mut connection)
+                        .await
+                };
+                let answer = tokio::time::timeout(CONNECT_PATIENCE, ask).await;
+                let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+                (&migrations.postgres, answer)
+            }
         };
         let wanted = migrator
             .iter()
