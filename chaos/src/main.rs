@@ -22,7 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// Exit code 0 when every promise and every bar held. Something lost, doubled or undone is a
 /// broken promise whatever the machine; a bar of time that is missed is tried once more, because
-/// another program may have taken the machine's time.
+/// another program may have taken the machine's time. The short form tells of missed bars and does
+/// not fail for them: it is part of the tests, which run programs that are not optimised.
 #[derive(Debug, Parser)]
 #[command(name = "minitwit-chaos")]
 struct Options {
@@ -93,7 +94,8 @@ async fn run_all(options: Options) -> anyhow::Result<bool> {
     for row in &rows {
         println!("{row}");
     }
-    Ok(rows.iter().all(Row::passed))
+    let held = |row: &Row| row.passed() || context.short && row.broken.is_empty();
+    Ok(rows.iter().all(held))
 }
 
 /// Runs a scenario, and once more if only bars of time were missed.
@@ -116,7 +118,7 @@ async fn judged(
             );
         }
         println!("{row}");
-        if row.passed() || !row.broken.is_empty() || tries == 2 {
+        if row.passed() || !row.broken.is_empty() || tries == 2 || context.short {
             return Ok(row);
         }
         println!("once more, because only time was missed");
