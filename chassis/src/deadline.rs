@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tonic::{Request, metadata::MetadataMap};
+use tonic::Request;
 
-/// The header that carries what is left of a deadline to the next hop.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+use crate::pool::timeout;
 
 /// What a caller that says nothing is given.
 const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
@@ -22,7 +21,7 @@ impl Deadline {
 
     /// The deadline that an rpc came with.
     pub fn of<T>(request: &Request<T>) -> Self {
-        Self::after(timeout_of(request.metadata()).unwrap_or(DEFAULT_BUDGET))
+        Self::after(timeout::parse(request.metadata().as_ref()).unwrap_or(DEFAULT_BUDGET))
     }
 
     /// The deadline as tokio's timers want it.
@@ -54,56 +53,14 @@ impl Deadline {
     }
 }
 
-/// Reads `grpc-timeout`: up to eight digits and a unit, as the gRPC wire format has it.
-fn timeout_of(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get(GRPC_TIMEOUT)?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.len() > 8 {
-        return None;
-    }
-    let value: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(value * 3600),
-        "M" => Duration::from_secs(value * 60),
-        "S" => Duration::from_secs(value),
-        "m" => Duration::from_millis(value),
-        "u" => Duration::from_micros(value),
-        "n" => Duration::from_nanos(value),
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(text: &'static str) -> Option<Duration> {
-        let mut metadata = MetadataMap::new();
-        metadata.insert(GRPC_TIMEOUT, text.parse().unwrap());
-        timeout_of(&metadata)
-    }
-
-    #[test]
-    fn every_unit_of_the_wire_format_is_read() {
-        assert_eq!(parsed("2H"), Some(Duration::from_hours(2)));
-        assert_eq!(parsed("3M"), Some(Duration::from_mins(3)));
-        assert_eq!(parsed("4S"), Some(Duration::from_secs(4)));
-        assert_eq!(parsed("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(parsed("99999999u"), Some(Duration::from_micros(99_999_999)));
-        assert_eq!(parsed("7n"), Some(Duration::from_nanos(7)));
-    }
-
-    #[test]
-    fn nonsense_is_no_deadline() {
-        for text in ["", "S", "5", "-5S", "123456789S", "5d"] {
-            assert_eq!(parsed(text), None, "{text:?}");
-        }
-    }
-
     #[test]
     fn what_is_sent_is_what_is_left() {
         let request = Deadline::after(Duration::from_millis(200)).request(());
-        let left = timeout_of(request.metadata()).unwrap();
+        let left = timeout::parse(request.metadata().as_ref()).unwrap();
         assert!(left <= Duration::from_millis(200) && left > Duration::from_millis(100));
     }
 }

@@ -23,7 +23,7 @@ mod meter;
 mod net;
 mod replica;
 mod set;
-mod timeout;
+pub(crate) mod timeout;
 
 use std::{
     net::SocketAddr,

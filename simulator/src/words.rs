@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 const FIRST_NAMES: [&str; 32] = [
     "Ada",
     "Barbara",
-    "Claude",
+    "Clara",
     "Donald",
     "Edsger",
     "Frances",

@@ -11,7 +11,7 @@ pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeou
 const DIGITS_MAX: u128 = 99_999_999;
 
 /// What the header grants; `None` when there is none or it makes no sense.
-pub(super) fn parse(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn parse(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
