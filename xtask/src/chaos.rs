@@ -74,12 +74,6 @@ fn simulate(worlds: u32, seed: Option<u64>) -> anyhow::Result<Outcome> {
     steps::run(&mut command)
 }
 
-/// Runs the short form with the programs that are there, beside this one.
-pub(crate) fn short() -> anyhow::Result<Outcome> {
-    let program = std::env::current_exe()?.with_file_name("minitwit-chaos");
-    steps::run(Command::new(program).arg("--short"))
-}
-
 /// Where cargo puts what it builds: two folders above this program.
 fn target_folder() -> anyhow::Result<std::path::PathBuf> {
     let program = std::env::current_exe()?;

@@ -62,6 +62,8 @@ impl Suite {
             .env("LISTEN_USER", address()?.to_string())
             .env("LISTEN_FOLLOWER", address()?.to_string())
             .env("LISTEN_MESSAGE", address()?.to_string())
+            // The programs of the tests are not optimised; what is asked is whether all is there.
+            .env("API_BUDGET_MS", "2000")
             .env("DATA_DIR", folder.join("data"))
             .stdout(log.try_clone()?)
             .stderr(log)
