@@ -6,17 +6,24 @@ use minitwit_proto::common::v1::{Applied, ItemError, Superseded};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use crate::hold;
+
 /// The wire form of why one item failed.
 pub fn error(status: &Status) -> ItemError {
     ItemError {
         code: status.code() as i32,
         message: status.message().to_owned(),
+        retry_after_seconds: hold::seconds(status).unwrap_or_default(),
     }
 }
 
 /// Why one item failed, read back from the wire.
 pub fn status(error: ItemError) -> Status {
-    Status::new(Code::from_i32(error.code), error.message)
+    let code = Code::from_i32(error.code);
+    match error.retry_after_seconds {
+        0 => Status::new(code, error.message),
+        seconds => hold::off(code, error.message, seconds),
+    }
 }
 
 /// What became of a write of a state that carries a stamp.

@@ -12,6 +12,7 @@ pub mod conditional;
 pub mod db;
 pub mod deadline;
 pub mod grpc;
+pub mod hold;
 pub mod item;
 pub mod pool;
 pub mod process;

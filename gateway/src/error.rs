@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::response::{IntoResponse, Response};
+use chassis::hold;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tonic::{Code, Status};
@@ -29,6 +30,8 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+    /// When the same may succeed, in seconds from now.
+    pub(crate) retry_after_seconds: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +45,7 @@ impl ApiError {
         Self {
             status,
             message: message.into(),
+            retry_after_seconds: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
 
@@ -60,6 +64,13 @@ impl ApiError {
 impl From<Status> for ApiError {
     /// A fault of ours is logged once, here; the outside sees an opaque message.
     fn from(status: Status) -> Self {
+        // Held off, and not because we have too much to do: that would say no time.
+        if let (Code::ResourceExhausted, Some(seconds)) = (status.code(), hold::seconds(&status)) {
+            return Self {
+                retry_after_seconds: Some(seconds),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, status.message())
+            };
+        }
         let http = http_status(status.code());
         let message = match http {
             StatusCode::INTERNAL_SERVER_ERROR => {
@@ -87,10 +98,10 @@ impl IntoResponse for ApiError {
             error_msg: &self.message,
         };
         let mut response = (self.status, axum::Json(body)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after_seconds {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -7,7 +7,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use chassis::deadline::Deadline;
-use http::StatusCode;
 use minitwit_proto::user::v1::{NewUser, PasswordCheck};
 use tonic::Code;
 
@@ -81,25 +80,11 @@ pub(super) async fn login(State(app): State<App>, mut visitor: Visitor, body: Bo
             let error = match status.code() {
                 Code::NotFound => "Invalid username",
                 Code::Unauthenticated | Code::InvalidArgument => "Invalid password",
-                _ => return Err(held_off(&status).unwrap_or_else(|| status.into())),
+                _ => return Err(status.into()),
             };
             Ok(login_page(&visitor, Some(error), username))
         }
     }
-}
-
-/// The page for somebody who has failed too often; the user service says until when.
-pub(super) fn held_off(status: &tonic::Status) -> Option<PageError> {
-    let minutes = status
-        .message()
-        .split_once(" minute")
-        .map(|(before, _)| before)?;
-    let minutes: u64 = minutes.rsplit(' ').next()?.parse().ok()?;
-    let held = status.code() == Code::ResourceExhausted;
-    let message = format!("{}.", status.message());
-    held.then(|| {
-        PageError::because(StatusCode::TOO_MANY_REQUESTS, message).retry_after(minutes * 60)
-    })
 }
 
 pub(super) async fn register_form(visitor: Visitor) -> Response {

@@ -10,14 +10,15 @@ use tonic::Status;
 use super::layout::Layout;
 use crate::error::ApiError;
 
-/// A failure on its way to becoming a page. The response carries it to [`dress`](super::dress),
-/// which knows who asked.
+/// A failure on its way to becoming a page. The response carries it to the [`guard`](super::guard),
+/// who knows who asked.
 #[derive(Clone, Debug)]
 pub(crate) struct PageError {
     status: StatusCode,
     /// What else there is to say; most often the status says it all.
     message: Option<Cow<'static, str>>,
-    retry_after_seconds: Option<u64>,
+    /// When the same may succeed, in seconds from now.
+    retry_after_seconds: Option<u32>,
 }
 
 #[derive(Template)]
@@ -47,11 +48,6 @@ impl PageError {
             message: Some(message.into()),
             ..Self::new(status)
         }
-    }
-
-    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_seconds = Some(seconds);
-        self
     }
 
     /// Nobody is signed in where somebody has to be.
@@ -116,10 +112,12 @@ impl PageError {
 
 impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
-        if error.status.is_client_error() {
-            Self::because(error.status, capitalised(&error.message))
-        } else {
-            Self::new(error.status)
+        let message = error.status.is_client_error();
+        let message = message.then(|| capitalised(&error.message).into());
+        Self {
+            status: error.status,
+            message,
+            retry_after_seconds: error.retry_after_seconds,
         }
     }
 }

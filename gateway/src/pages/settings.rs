@@ -6,9 +6,7 @@ use chassis::deadline::Deadline;
 use minitwit_proto::user::v1::{PasswordChange, PasswordCheck};
 use tonic::Code;
 
-use super::{
-    PageAnswer, account::held_off, error::PageError, form::Form, layout::Layout, visitor::Visitor,
-};
+use super::{PageAnswer, error::PageError, form::Form, layout::Layout, visitor::Visitor};
 use crate::{App, SIGN_IN_BUDGET};
 
 /// The longest password, in bytes.
@@ -74,7 +72,7 @@ pub(super) async fn change_password(
         Err(status) => match status.code() {
             Code::Unauthenticated => page(&visitor, Some("Invalid password")),
             Code::Aborted => Ok(ended(visitor)),
-            _ => Err(held_off(&status).unwrap_or_else(|| status.into())),
+            _ => Err(status.into()),
         },
     }
 }

@@ -334,5 +334,6 @@ fn invalid(message: &str) -> ItemError {
     ItemError {
         code: Code::InvalidArgument.into(),
         message: message.to_owned(),
+        ..ItemError::default()
     }
 }

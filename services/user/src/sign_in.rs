@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use chassis::{batch::Batcher, deadline::Deadline};
+use chassis::{batch::Batcher, deadline::Deadline, hold};
 use secrecy::{ExposeSecret, SecretString};
 use tonic::{Code, Status};
 
@@ -118,11 +118,12 @@ fn wrong_password() -> Status {
 }
 
 fn held(left_millis: i64) -> Status {
-    let minutes = (left_millis.max(1) + 59_999) / 60_000;
+    let seconds = (left_millis.max(1) + 999) / 1000;
+    let minutes = (seconds + 59) / 60;
     let plural = if minutes == 1 { "" } else { "s" };
-    Status::resource_exhausted(format!(
-        "Too many failed sign-ins, try again in {minutes} minute{plural}"
-    ))
+    let message = format!("Too many failed sign-ins, try again in {minutes} minute{plural}");
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+    hold::off(Code::ResourceExhausted, message, seconds)
 }
 
 #[cfg(test)]
@@ -130,11 +131,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn minutes_are_rounded_up() {
+    fn the_wait_is_rounded_up() {
         let message = |millis| held(millis).message().to_owned();
         assert!(message(-5).ends_with("in 1 minute"));
         assert!(message(60_000).ends_with("in 1 minute"));
         assert!(message(60_001).ends_with("in 2 minutes"));
         assert!(message(900_000).ends_with("in 15 minutes"));
+        let seconds = |millis| hold::seconds(&held(millis));
+        assert_eq!(seconds(-5), Some(1));
+        assert_eq!(seconds(1001), Some(2));
+        assert_eq!(seconds(900_000), Some(900));
     }
 }

@@ -133,5 +133,6 @@ pub(crate) fn error(code: Code, message: &str) -> ItemError {
     ItemError {
         code: code.into(),
         message: message.to_owned(),
+        ..ItemError::default()
     }
 }
