@@ -94,11 +94,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(of_people("/-/user/{username}"))
         .fallback(async || PageError::new(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(async || PageError::new(StatusCode::METHOD_NOT_ALLOWED))
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            guard::refuse_other_sites,
-        ))
-        .layer(middleware::from_fn_with_state(app.clone(), guard::dress))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
         .layer(middleware::from_fn(meter::measure))
         .with_state(app)
 }

@@ -210,6 +210,7 @@ impl List {
             first: ids.first().copied(),
             last: ids.last().copied(),
             more,
+            ..Rendered::default()
         };
         Ok(self.kept.insert(key, rendered))
     }

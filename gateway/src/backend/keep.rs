@@ -3,7 +3,10 @@
 //! Nothing here is ever served unasked: each request asks the owning service whether the version
 //! still holds. Only the payload and the rendering are saved.
 
-use std::{hash::Hash, sync::Arc};
+use std::{
+    hash::Hash,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use moka::sync::Cache;
@@ -25,6 +28,9 @@ pub(crate) struct Rendered {
     pub(crate) last: Option<Uuid>,
     /// Whether there are more than are listed.
     pub(crate) more: bool,
+    /// The whole page around the body, once somebody has asked for it who sees what everybody
+    /// sees. It weighs nothing: only the newest public messages are looked at like that.
+    pub(crate) page: OnceLock<Bytes>,
 }
 
 /// Rendered answers, at most so many bytes of them.

@@ -224,6 +224,7 @@ impl List {
             first: entries.first().map(|entry| entry.id),
             last: entries.last().map(|entry| entry.id),
             more,
+            ..Rendered::default()
         };
         Ok(self.kept.insert(key, rendered))
     }

@@ -18,29 +18,40 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
 
-/// Refuses what would change something and comes from another site.
-pub(super) async fn refuse_other_sites(
-    State(app): State<App>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Refuses what comes from where it must not, and dresses every answer.
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let cookies: Vec<HeaderValue> = request
+        .headers()
+        .get_all(header::COOKIE)
+        .iter()
+        .cloned()
+        .collect();
+    let response = match objection(&app, &request) {
+        Some(objection) => objection.into_response(),
+        None => next.run(request).await,
+    };
+    dress(&app, response, cookies)
+}
+
+/// Why a request that would change something is not let in.
+fn objection(app: &App, request: &Request) -> Option<PageError> {
     let changes = match *request.method() {
-        Method::GET | Method::HEAD | Method::OPTIONS => changes_by_link(&request),
+        Method::GET | Method::HEAD | Method::OPTIONS => changes_by_link(request),
         _ => true,
     };
-    if changes {
-        let peer = request.extensions().get::<Peer>().copied();
-        let proxied = Origin::is_proxied(peer, &app);
-        if is_elsewhere(request.headers(), request.method(), proxied) {
-            let message = "This request came from another site, so nothing was done.";
-            return PageError::because(StatusCode::FORBIDDEN, message).into_response();
-        }
-        if is_prefetch(request.headers()) {
-            let message = "This is nothing to be fetched in advance.";
-            return PageError::because(StatusCode::FORBIDDEN, message).into_response();
-        }
+    if !changes {
+        return None;
     }
-    next.run(request).await
+    let peer = request.extensions().get::<Peer>().copied();
+    let proxied = Origin::is_proxied(peer, app);
+    let message = if is_elsewhere(request.headers(), request.method(), proxied) {
+        "This request came from another site, so nothing was done."
+    } else if is_prefetch(request.headers()) {
+        "This is nothing to be fetched in advance."
+    } else {
+        return None;
+    };
+    Some(PageError::because(StatusCode::FORBIDDEN, message))
 }
 
 /// The links that change something, as in the old system.
@@ -94,15 +105,8 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Dresses every answer: failures become pages, and browsers are told what they may do.
-pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
-    let cookies: Vec<HeaderValue> = request
-        .headers()
-        .get_all(header::COOKIE)
-        .iter()
-        .cloned()
-        .collect();
-    let mut response = next.run(request).await;
+/// Makes a page of a failure, and tells browsers what they may do.
+fn dress(app: &App, mut response: Response, cookies: Vec<HeaderValue>) -> Response {
     if let Some(error) = response.extensions_mut().remove::<PageError>() {
         // Nobody is asked whether the session still holds: the page shows nothing but the name.
         let cookies = cookies
@@ -113,6 +117,7 @@ pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) 
         response = error.render(session.as_ref().map(|session| session.username.as_str()));
     }
     let headers = response.headers_mut();
+    headers.reserve(8);
     headers.insert(header::CONTENT_SECURITY_POLICY, app.0.pages.policy.clone());
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,

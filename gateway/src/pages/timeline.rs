@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::{
+    extract::{RawQuery, State},
+    response::{Html, IntoResponse as _},
+};
 use chassis::deadline::Deadline;
 use tonic::Status;
 use uuid::Uuid;
@@ -12,7 +15,7 @@ use super::{
     PageAnswer, escape,
     layout::Layout,
     person::Named,
-    visitor::{SignedIn, Visitor},
+    visitor::{self, SignedIn, Visitor},
 };
 use crate::{
     App, SIDE_BUDGET,
@@ -135,11 +138,17 @@ pub(super) async fn public(
     let before = Before::parse(query.as_deref());
     let messages = list(&app, Scope::Everybody, &before, visitor.deadline).await?;
     let layout = visitor.layout("/public");
-    Ok(visitor.page(&TimelinePage {
+    let page = || TimelinePage {
         feed: Some("/-/public.atom".to_owned()),
         live: before.0.is_none(),
         ..TimelinePage::of(layout, "Public Timeline", "/public", &before, &messages)
-    }))
+    };
+    if before.0.is_some() || !visitor.is_anybody() {
+        return Ok(visitor.page(&page()));
+    }
+    // What most readers look at is made once for all of them.
+    let whole = messages.page.get_or_init(|| visitor::rendered(&page()));
+    Ok(Html(whole.clone()).into_response())
 }
 
 /// `/`: one's own messages and those of whom one follows.

@@ -8,6 +8,7 @@ use axum::{
     http::request::Parts,
     response::{Html, IntoResponse, Response},
 };
+use bytes::Bytes;
 use chassis::deadline::Deadline;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use uuid::Uuid;
@@ -139,6 +140,11 @@ impl Visitor {
         }
     }
 
+    /// Whether there is nothing to tell this visitor that everybody else is not told.
+    pub(crate) fn is_anybody(&self) -> bool {
+        self.account.is_none() && self.session.is_none() && self.flashes.is_empty()
+    }
+
     /// Tells something with the next page.
     pub(crate) fn flash(&mut self, text: impl Into<String>) {
         self.flashes.push(text.into());
@@ -161,8 +167,7 @@ impl Visitor {
 
     /// A page; what has just happened is told by it, and not again.
     pub(crate) fn page(&self, page: &impl Template) -> Response {
-        let html = page.render().expect("a string takes everything");
-        let mut response = Html(html).into_response();
+        let mut response = Html(rendered(page)).into_response();
         let mut cookies = self.session_cookie();
         if !self.flashes.is_empty() {
             cookies.push(self.cookie(FLASH, "", 0));
@@ -206,6 +211,11 @@ impl Visitor {
         let secure = if self.origin.secure { "; Secure" } else { "" };
         format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
+}
+
+/// A page, ready to be sent.
+pub(crate) fn rendered(page: &impl Template) -> Bytes {
+    page.render().expect("a string takes everything").into()
 }
 
 fn set(headers: &mut HeaderMap, cookies: Vec<String>) {
