@@ -121,6 +121,18 @@ pub(crate) fn now_seconds() -> i64 {
     UtcDateTime::now().unix_timestamp()
 }
 
+/// How much of a message is shown among others; the rest is on its own page.
+const CHARS_AMONG_OTHERS: usize = 800;
+const LINES_AMONG_OTHERS: usize = 12;
+
+/// Whether a message is too long to be shown whole among others.
+pub(crate) fn is_long(text: &str) -> bool {
+    // Most are short enough in bytes, so their characters need not be counted.
+    let characters = || text.chars().count() > CHARS_AMONG_OTHERS;
+    let lines = || text.lines().count() > LINES_AMONG_OTHERS;
+    (text.len() > CHARS_AMONG_OTHERS && characters()) || lines()
+}
+
 /// A text as HTML, with its web addresses made links.
 pub(crate) fn linked(text: &str) -> String {
     let mut html = String::with_capacity(text.len() + 32);
@@ -239,6 +251,14 @@ mod tests {
             linked("http://a.org http://b.org"),
             format!("{} {}", link("http://a.org"), link("http://b.org"))
         );
+    }
+
+    #[test]
+    fn long_is_what_takes_many_lines() {
+        assert!(!is_long(&"æ".repeat(800)));
+        assert!(is_long(&"æ".repeat(801)));
+        assert!(!is_long(&"a\n".repeat(12)));
+        assert!(is_long(&"a\n".repeat(13)));
     }
 
     #[test]

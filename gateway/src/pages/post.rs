@@ -48,6 +48,8 @@ struct MessagePage<'a> {
     name: &'a str,
     path: &'a str,
     message: &'a str,
+    /// When, for those who cannot hover.
+    written: String,
 }
 
 pub(super) async fn show(
@@ -65,11 +67,13 @@ pub(super) async fn show(
     let found = app.0.backend.reads.message(id, visitor.deadline).await?;
     let entry = found.ok_or_else(nothing)?;
     let name = entry.author.username.clone();
+    let written = escape::exact_time(entry.id);
     let rendered = message::render(&[entry], app.0.pages.avatars);
     Ok(visitor.page(&MessagePage {
         layout: visitor.layout(""),
         name: &name,
         path: &escape::user_path(&name),
         message: str::from_utf8(&rendered).expect("rendered as text"),
+        written,
     }))
 }

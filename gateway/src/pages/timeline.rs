@@ -45,6 +45,8 @@ struct TimelinePage<'a> {
     twitbox: bool,
     /// What is not as it should be.
     notice: Option<&'static str>,
+    /// What can be done about there being nothing to read.
+    advice: Option<&'static str>,
     /// Whether it is kept up to date while it is looked at.
     live: bool,
     /// The newest message listed.
@@ -120,6 +122,7 @@ impl<'a> TimelinePage<'a> {
             person: None,
             twitbox: false,
             notice: None,
+            advice: None,
             live: false,
             newest: messages.first.map(|id| id.to_string()).unwrap_or_default(),
             messages: str::from_utf8(&messages.body).expect("rendered as text"),
@@ -177,6 +180,9 @@ pub(super) async fn mine(
     Ok(visitor.page(&TimelinePage {
         twitbox: before.0.is_none(),
         notice,
+        advice: messages.first.is_none().then_some(
+            "What you write shows up here, and so does what those write whom you follow.",
+        ),
         ..TimelinePage::of(layout, "My Timeline", "/", &before, &messages)
     }))
 }
