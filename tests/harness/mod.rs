@@ -26,9 +26,13 @@ use tokio_util::sync::CancellationToken;
 
 pub mod chromium;
 pub mod person;
+pub mod relay;
 
 /// The credentials of the course's simulator, as it sends them.
 pub const SIMULATOR: &str = "Basic c2ltdWxhdG9yOnN1cGVyX3NhZmUh";
+
+/// What the gateways of the tests sign cookies with.
+pub const COOKIE_KEY: &str = "a key that only the tests know and that is long enough";
 
 /// A suite that runs until it is stopped or dropped.
 pub struct Running {
@@ -78,6 +82,13 @@ impl Running {
         self.gateway_before(self.services).await
     }
 
+    /// The pages of another gateway before the same services, with a configuration of its own.
+    pub async fn gateway_with(&self, change: impl FnOnce(&mut GatewayConfig)) -> SocketAddr {
+        let mut config = gateway_config();
+        change(&mut config);
+        self.start_gateway(config, self.services).await
+    }
+
     /// The pages of a gateway for which the follower service is away.
     pub async fn gateway_without_follower(&self) -> SocketAddr {
         let follower = nobody().await;
@@ -98,7 +109,12 @@ impl Running {
         .await
     }
 
-    async fn gateway_before(&self, services: ServiceListen) -> SocketAddr {
+    /// The pages of a gateway that finds the services at these addresses.
+    pub async fn gateway_before(&self, services: ServiceListen) -> SocketAddr {
+        self.start_gateway(gateway_config(), services).await
+    }
+
+    async fn start_gateway(&self, config: GatewayConfig, services: ServiceListen) -> SocketAddr {
         let listeners = Listeners {
             pages: minitwit::free_port().await.unwrap(),
             api: minitwit::free_port().await.unwrap(),
@@ -111,12 +127,7 @@ impl Running {
         };
         let backend = Backend::new(addresses.pools(), 1 << 20);
         let stop = self.stop.child_token();
-        tokio::spawn(minitwit_gateway::serve(
-            gateway_config(),
-            backend,
-            listeners,
-            stop,
-        ));
+        tokio::spawn(minitwit_gateway::serve(config, backend, listeners, stop));
         pages
     }
 
@@ -160,12 +171,11 @@ async fn nobody() -> SocketAddr {
 }
 
 fn gateway_config() -> GatewayConfig {
-    let cookie_keys = "a key that only the tests know and that is long enough";
     GatewayConfig {
         credentials: Credentials::parse(&"simulator:super_safe!".into()).unwrap(),
         trusted_proxies: Vec::new(),
         pages: PageOptions {
-            cookie_keys: CookieKeys::parse(&cookie_keys.into()).unwrap(),
+            cookie_keys: CookieKeys::parse(&COOKIE_KEY.into()).unwrap(),
             ..PageOptions::default()
         },
         // What is asked here is whether an answer is right, on a machine however busy.

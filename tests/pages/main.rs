@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "the harness is of the tests")]
 
 mod account;
+mod away;
+mod escape;
 mod guard;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod live;
+mod looks;
+mod session;
 mod timeline;
 
 /// Asserts that a page contains each of some texts.

@@ -98,7 +98,9 @@ fn tests() -> anyhow::Result<Outcome> {
     steps::run(
         command
             .args(EVERYTHING)
-            .env(SERVER_VARIABLE, cluster.url("postgres")),
+            .env(SERVER_VARIABLE, cluster.url("postgres"))
+            // A page that looks different is a failure here, never a new file.
+            .env("INSTA_UPDATE", "no"),
     )
 }
 

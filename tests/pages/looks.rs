@@ -1,0 +1,214 @@
+//! Every page as HTML, so that none changes unseen.
+//!
+//! After a change that is meant, `INSTA_UPDATE=always cargo nextest run --test pages looks` writes
+//! the new ones, to be read in the diff.
+
+use std::net::SocketAddr;
+
+use http::StatusCode;
+use minitwit::ServiceListen;
+use minitwit_proto::message::v1::message_service_server;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+
+use crate::{
+    between,
+    harness::{Answer, Running, person::Person},
+};
+
+/// What differs from run to run, and what stands for it.
+const REDACTED: [(&str, &str); 7] = [
+    (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[id]"),
+    (r"\d{4}-\d\d-\d\d @ \d\d:\d\d", "[minute]"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[second]"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[instant]"),
+    (r"\?v=[0-9a-f]{12}", "?v=[version]"),
+    (r"127\.0\.0\.1:\d+", "[host]"),
+    (r"in \d+ minutes?", "in [n] minutes"),
+];
+
+/// Compares a page with what it looked like.
+#[track_caller]
+fn looks(name: &str, page: &str) {
+    insta::with_settings!({
+        filters => REDACTED,
+        omit_expression => true,
+        prepend_module_to_snapshot => false,
+    }, {
+        insta::assert_snapshot!(name, page);
+    });
+}
+
+#[track_caller]
+fn fails(name: &str, answer: &Answer, status: u16) {
+    let page = str::from_utf8(&answer.body).unwrap();
+    assert_eq!(
+        answer.status,
+        StatusCode::from_u16(status).unwrap(),
+        "{page}"
+    );
+    looks(name, page);
+}
+
+#[tokio::test]
+async fn timelines() {
+    let suite = Running::new().await;
+    let (mut ada, mut bob) = (Person::new(suite.pages), Person::new(suite.pages));
+    let mut nobody = Person::new(suite.pages);
+    looks("public-empty", &nobody.visit("/public").await);
+    ada.register("Ada Lindqvist").await;
+    looks("home-empty", &ada.sign_in("Ada Lindqvist", "default").await);
+    bob.register("bob").await;
+    bob.sign_in("bob", "default").await;
+
+    looks("home-shared", &ada.share("Good morning & <welcome>.").await);
+    looks("public", &nobody.visit("/public").await);
+    looks("public-signed-in", &bob.visit("/public").await);
+    let (path, home) = ("/Ada%20Lindqvist", "/");
+    looks("person", &nobody.visit(path).await);
+    looks("person-myself", &ada.visit(path).await);
+    looks("person-apart", &bob.visit(path).await);
+    looks(
+        "person-followed",
+        &bob.visit(&format!("{path}/follow")).await,
+    );
+    looks("home-following", &bob.visit(home).await);
+    looks(
+        "followers",
+        &nobody.visit(&format!("{path}/followers")).await,
+    );
+    looks(
+        "followers-signed-in",
+        &bob.visit(&format!("{path}/followers")).await,
+    );
+    looks(
+        "following-empty",
+        &ada.visit(&format!("{path}/following")).await,
+    );
+    looks(
+        "person-unfollowed",
+        &bob.visit(&format!("{path}/unfollow")).await,
+    );
+    let public = nobody.visit("/public").await;
+    let message = between(&public, "href=\"/-/message/", "\"")[0];
+    let message = format!("/-/message/{message}");
+    looks("message", &nobody.visit(&message).await);
+    looks("message-signed-in", &bob.visit(&message).await);
+    looks("feed-public", &nobody.visit("/-/public.atom").await);
+    looks("feed-person", &nobody.visit(&format!("{path}/atom")).await);
+}
+
+#[tokio::test]
+async fn long_timelines() {
+    let suite = Running::new().await;
+    let simulator = suite.simulator();
+    simulator.register("bob").await.is(204);
+    let long = "A long one.\n".repeat(13);
+    for number in 0..31 {
+        let content = if number == 0 {
+            long.clone()
+        } else {
+            format!("number {number}")
+        };
+        let body = json!({ "content": content });
+        simulator.post("/msgs/bob", &body).await.is(204);
+    }
+    let mut nobody = Person::new(suite.pages);
+    let newest = nobody.visit("/public").await;
+    looks("public-newest", &newest);
+    let older = between(&newest, "rel=\"next\" href=\"", "\"")[0];
+    looks("public-older", &nobody.visit(older).await);
+}
+
+#[tokio::test]
+async fn forms() {
+    let suite = Running::new().await;
+    let mut foo = Person::new(suite.pages);
+    looks("login", &foo.visit("/login").await);
+    looks("login-refused", &foo.sign_in("<foo>", "default").await);
+    looks("register", &foo.visit("/register").await);
+    looks("login-registered", &foo.register("foo").await);
+    looks("register-refused", &foo.register("foo").await);
+    foo.sign_in("foo", "default").await;
+    foo.visit("/").await;
+    looks("account", &foo.visit("/-/account").await);
+    let fields = [("password", "wrong"), ("new", "better"), ("new2", "better")];
+    let refused = foo.submit("/-/account/password", &fields).await;
+    looks("account-refused", &refused);
+    let fields = [
+        ("password", "default"),
+        ("new", "better"),
+        ("new2", "better"),
+    ];
+    let changed = foo.submit("/-/account/password", &fields).await;
+    looks("account-changed", &changed);
+    looks("public-signed-out", &foo.visit("/logout").await);
+}
+
+#[tokio::test]
+async fn refusals() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+    foo.visit("/").await;
+    let mut nobody = Person::new(suite.pages);
+    fails("401", &nobody.get("/-/account").await, 401);
+    fails("400-signed-in", &foo.post("/add_message", &[]).await, 400);
+    for (suffix, person) in [("", &mut nobody), ("-signed-in", &mut foo)] {
+        let name = |status: &str| format!("{status}{suffix}");
+        let mut elsewhere = person.clone().with("sec-fetch-site", "cross-site");
+        fails(&name("403"), &elsewhere.get("/logout").await, 403);
+        fails(&name("404"), &person.get("/nobody").await, 404);
+        fails(&name("405"), &person.post("/public", &[]).await, 405);
+    }
+    let wrong = [("username", "foo"), ("password", "guess")];
+    let new = [("password", "guess"), ("new", "a"), ("new2", "a")];
+    for _ in 0..10 {
+        nobody.post("/login", &wrong).await.is(200);
+    }
+    fails("429", &nobody.post("/login", &wrong).await, 429);
+    fails(
+        "429-signed-in",
+        &foo.post("/-/account/password", &new).await,
+        429,
+    );
+}
+
+/// A process that says it is the message service, and knows none of its calls.
+async fn impostor() -> SocketAddr {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let serving = tonic_health::ServingStatus::Serving;
+    reporter
+        .set_service_status(message_service_server::SERVICE_NAME, serving)
+        .await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::builder().add_service(health);
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    address
+}
+
+#[tokio::test]
+async fn failures() {
+    let suite = Running::new().await;
+    let mut foo = Person::signed_in(suite.pages, "foo").await;
+    foo.visit("/").await;
+    let mut nobody = Person::new(suite.pages);
+
+    let services = ServiceListen {
+        message: impostor().await,
+        ..suite.services
+    };
+    let broken = suite.gateway_before(services).await;
+    (foo.address, nobody.address) = (broken, broken);
+    fails("500", &nobody.get("/public").await, 500);
+    fails("500-signed-in", &foo.get("/").await, 500);
+
+    let away = suite.gateway_without_user().await;
+    (foo.address, nobody.address) = (away, away);
+    fails("503", &nobody.get("/foo").await, 503);
+    fails("503-signed-in", &foo.get("/foo").await, 503);
+
+    foo.address = suite.gateway_without_follower().await;
+    looks("home-without-follows", &foo.visit("/").await);
+}
