@@ -165,6 +165,41 @@ async fn a_message_s_room_is_counted_down() {
     window.says("1 character left").await;
 }
 
+#[tokio::test]
+async fn nothing_is_wider_than_a_phone() {
+    let suite = Running::new().await;
+    let pages = format!("http://{}", suite.pages);
+    let browser = Chromium::start();
+    let window = browser.window().await;
+    let name = "x".repeat(200);
+    sign_up(&window, &pages, &name).await;
+    let body = json!({ "content": format!("https://example.org/{name} {name}") });
+    let path = format!("/msgs/{name}");
+    suite.simulator().post(&path, &body).await.is(204);
+    window.goto(&format!("{pages}/{name}/follow")).await;
+    for (width, height) in [(320, 640), (390, 844), (820, 1180), (1440, 900)] {
+        let size = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500,
+        });
+        window
+            .call("Emulation.setDeviceMetricsOverride", size)
+            .await;
+        for path in [
+            "/",
+            "/public",
+            &format!("/{name}"),
+            &format!("/{name}/followers"),
+            "/-/account",
+            "/nobody",
+        ] {
+            window.goto(&format!("{pages}{path}")).await;
+            let wide =
+                "document.documentElement.scrollWidth > document.documentElement.clientWidth";
+            assert_eq!(window.eval(wide).await, false, "{path} at {width} px");
+        }
+    }
+}
+
 /// What axe-core calls serious or critical, each with the element.
 async fn barriers(window: &Window<'_>, axe: &str) -> Vec<Value> {
     window.eval(&format!("{axe}; 0")).await;
@@ -190,10 +225,20 @@ async fn no_page_puts_a_barrier_before_anybody() {
     let browser = Chromium::start();
     let (anonymous, ada) = (browser.window().await, browser.window().await);
     sign_up(&ada, &pages, "ada").await;
-    for _ in 0..31 {
-        let body = json!({ "content": "see https://example.org/ and مرحبا" });
+    for number in 0..31 {
+        let text = "see https://example.org/ and مرحبا\n";
+        // One of them is so long that it is cut.
+        let lines = if number == 30 { 20 } else { 1 };
+        let body = json!({ "content": text.repeat(lines) });
         suite.simulator().post("/msgs/ada", &body).await.is(204);
     }
+    ada.goto(&format!("{pages}/public")).await;
+    let message = ada
+        .eval("document.querySelector('a.more').pathname")
+        .await
+        .as_str()
+        .unwrap()
+        .to_owned();
     sign_up(&anonymous, &pages, "bob").await;
     anonymous.goto(&format!("{pages}/ada/follow")).await;
     anonymous.click("a.out").await;
@@ -213,6 +258,8 @@ async fn no_page_puts_a_barrier_before_anybody() {
                 "/ada",
                 "/bob",
                 "/ada/followers",
+                "/bob/following",
+                &message,
                 "/login",
                 "/register",
                 "/nobody",

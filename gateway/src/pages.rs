@@ -83,7 +83,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/add_message", post(post::add_message))
         .route("/static/{file}", get(assets::show))
         .route("/-/account", get(settings::show))
-        .route("/-/account/password", post(settings::change_password))
+        .route(
+            "/-/account/password",
+            get(settings::form).post(settings::change_password),
+        )
         .route("/-/account/sessions", post(settings::end_sessions))
         .route("/-/avatar/{seed}", get(avatar::show))
         .route("/-/live", get(live::watch))
@@ -101,7 +104,7 @@ pub(crate) fn router(app: App) -> Router {
 
 /// What is answered when too much is under way.
 pub(crate) fn busy() -> Response {
-    PageError::new(StatusCode::SERVICE_UNAVAILABLE).render(None)
+    PageError::new(StatusCode::SERVICE_UNAVAILABLE).render(None, true)
 }
 
 fn of_people(path: &str) -> Router<App> {

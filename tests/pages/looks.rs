@@ -208,6 +208,8 @@ async fn failures() {
     (foo.address, nobody.address) = (away, away);
     fails("503", &nobody.get("/foo").await, 503);
     fails("503-signed-in", &foo.get("/foo").await, 503);
+    let form = [("text", "hello")];
+    fails("503-form", &foo.post("/add_message", &form).await, 503);
 
     foo.address = suite.gateway_without_follower().await;
     looks("home-without-follows", &foo.visit("/").await);

@@ -30,8 +30,10 @@ struct ErrorPage<'a> {
     explanation: &'a str,
     /// Whether signing in may help.
     sign_in: bool,
-    /// Whether the same again may help.
+    /// Whether the same again may help, and that is a link's work.
     again: bool,
+    /// Whether the same again may help, and that is a form's work.
+    back: bool,
 }
 
 impl PageError {
@@ -79,8 +81,8 @@ impl PageError {
         }
     }
 
-    /// The page, for whoever is signed in.
-    pub(super) fn render(&self, me: Option<&str>) -> Response {
+    /// The page, for whoever is signed in; `by_link` if a link has led to it, not a form.
+    pub(super) fn render(&self, me: Option<&str>, by_link: bool) -> Response {
         let (title, explanation) = self.words();
         let server_is_away = matches!(
             self.status,
@@ -96,7 +98,8 @@ impl PageError {
             title,
             explanation: self.message.as_deref().unwrap_or(explanation),
             sign_in: self.status == StatusCode::UNAUTHORIZED,
-            again: server_is_away,
+            again: server_is_away && by_link,
+            back: server_is_away && !by_link,
         };
         let html = Html(page.render().expect("a string takes everything"));
         let mut response = (self.status, html).into_response();

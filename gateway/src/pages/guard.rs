@@ -26,11 +26,12 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
         .iter()
         .cloned()
         .collect();
+    let by_link = request.method().is_safe();
     let response = match objection(&app, &request) {
         Some(objection) => objection.into_response(),
         None => next.run(request).await,
     };
-    dress(&app, response, cookies)
+    dress(&app, response, cookies, by_link)
 }
 
 /// Why a request that would change something is not let in.
@@ -106,7 +107,7 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
 }
 
 /// Makes a page of a failure, and tells browsers what they may do.
-fn dress(app: &App, mut response: Response, cookies: Vec<HeaderValue>) -> Response {
+fn dress(app: &App, mut response: Response, cookies: Vec<HeaderValue>, by_link: bool) -> Response {
     if let Some(error) = response.extensions_mut().remove::<PageError>() {
         // Nobody is asked whether the session still holds: the page shows nothing but the name.
         let cookies = cookies
@@ -114,7 +115,8 @@ fn dress(app: &App, mut response: Response, cookies: Vec<HeaderValue>) -> Respon
             .map(|cookie| (header::COOKIE, cookie))
             .collect();
         let session = Session::of(&cookies, &app.0.pages.cookie_keys, now_seconds());
-        response = error.render(session.as_ref().map(|session| session.username.as_str()));
+        let me = session.as_ref().map(|session| session.username.as_str());
+        response = error.render(me, by_link);
     }
     let headers = response.headers_mut();
     headers.reserve(8);

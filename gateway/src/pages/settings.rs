@@ -24,6 +24,11 @@ pub(super) async fn show(visitor: Visitor) -> PageAnswer {
     page(&visitor, None)
 }
 
+/// Where the form is, for those who ask for the address that it is sent to.
+pub(super) async fn form(visitor: Visitor) -> Response {
+    visitor.redirect("/-/account")
+}
+
 fn page(visitor: &Visitor, error: Option<&str>) -> PageAnswer {
     let Some(me) = &visitor.account else {
         return Err(PageError::unauthorized());
