@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::{batch::Limits, deadline::Deadline};
 use tonic::Code;
 
-use crate::support::{Item, Manner, ONE_LANE, call, call_until, gated, settle};
+use crate::support::{Item, Manner, ONE_LANE, call, call_until, gated, settle, until};
 
 #[tokio::test]
 async fn alone_a_caller_goes_straight_through() {
@@ -126,24 +126,64 @@ async fn who_has_gone_is_left_out_and_disturbs_nobody() {
     assert_eq!(gate.numbers(), [vec![0], vec![1, 4]]);
 }
 
-#[tokio::test]
-async fn so_many_batches_are_under_way_as_there_are_lanes() {
+#[tokio::test(start_paused = true)]
+async fn while_a_batch_is_in_time_all_others_wait_for_the_next() {
     let (gate, batcher) = gated(Limits {
         lanes: 2,
         ..ONE_LANE
     });
     let mut calls = Vec::new();
-    for number in 0..4 {
+    for number in 0..3 {
         calls.push(call(&batcher, Manner::Answer.of(number)).await);
     }
-    assert_eq!(gate.numbers(), [[0], [1]]);
+    assert_eq!(gate.numbers(), [[0]]);
     gate.let_one_pass();
     settle().await;
-    assert_eq!(gate.numbers(), [vec![0], vec![1], vec![2, 3]]);
+    assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
     gate.let_all_pass();
     for call in calls {
         call.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_batch_does_not_wait_for_the_one_in_flight() {
+    let (gate, batcher) = gated(Limits {
+        lanes: 2,
+        batch_weight_max: 2,
+        ..ONE_LANE
+    });
+    let mut calls = Vec::new();
+    for number in 0..5 {
+        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+    }
+    assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
+    gate.let_all_pass();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(gate.numbers(), [vec![0], vec![1, 2], vec![3, 4]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_late_batch_sets_out_without_it() {
+    let (gate, batcher) = gated(Limits {
+        lanes: 2,
+        ..ONE_LANE
+    });
+    let mut calls = Vec::new();
+    for number in 0..3 {
+        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+    }
+    until(|| gate.numbers().len() == 2).await;
+    assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
+    // There is no third lane, however late the two are.
+    calls.push(call(&batcher, Manner::Answer.of(3)).await);
+    gate.let_all_pass();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(gate.numbers().len(), 3);
 }
 
 #[tokio::test]
