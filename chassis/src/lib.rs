@@ -24,3 +24,8 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+/// Every process allocates with it: a request is many small and short-lived allocations, for which
+/// it takes about half as long as the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
