@@ -9,6 +9,11 @@ use crate::pool::timeout;
 /// What a caller that says nothing is given.
 const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 
+/// What a service keeps of the time it is given, so that its own word that the time is over still
+/// reaches the caller: silence is what tells a replica that has frozen from one that is slow. A
+/// tenth, up to this.
+const ANSWER_MAX: Duration = Duration::from_millis(10);
+
 /// The moment after which nobody waits for the answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
@@ -19,9 +24,10 @@ impl Deadline {
         Self(Instant::now() + budget)
     }
 
-    /// The deadline that an rpc came with.
+    /// The deadline that an rpc came with, less the time that the answer takes.
     pub fn of<T>(request: &Request<T>) -> Self {
-        Self::after(timeout::parse(request.metadata().as_ref()).unwrap_or(DEFAULT_BUDGET))
+        let given = timeout::parse(request.metadata().as_ref()).unwrap_or(DEFAULT_BUDGET);
+        Self::after(given - (given / 10).min(ANSWER_MAX))
     }
 
     /// The deadline as tokio's timers want it.
@@ -56,6 +62,16 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_is_kept_but_for_the_time_to_answer() {
+        let mut request = Request::new(());
+        request.set_timeout(Duration::from_secs(2));
+        let left = Deadline::of(&request).remaining();
+        assert!(left <= Duration::from_millis(1_990) && left > Duration::from_millis(1_800));
+        request.set_timeout(Duration::from_millis(50));
+        assert!(Deadline::of(&request).remaining() <= Duration::from_millis(45));
+    }
 
     #[test]
     fn what_is_sent_is_what_is_left() {

@@ -252,16 +252,18 @@ impl Call<'_> {
     async fn send(&self, lease: &mut Lease, cap: Duration) -> Result<Answer, Failure> {
         let request = self.request(lease, cap);
         match exchange(&mut lease.sender, request).await {
-            Ok(answer) if answer.is_timeout() => {
+            Ok(answer) if answer.is_cut_off() => {
                 self.timed_out(lease, cap);
                 Err(Failure::TimedOut)
             }
             Ok(answer) => {
+                // Late or not, it is alive: what it waited for, such as its database, is no better
+                // at another replica that would have to do all the work instead.
                 lease.answered();
-                if answer.code == Code::Unavailable {
-                    Err(Failure::Unavailable(Box::new(answer)))
-                } else {
-                    Ok(answer)
+                match answer.code {
+                    Code::Unavailable => Err(Failure::Unavailable(Box::new(answer))),
+                    Code::DeadlineExceeded => Err(Failure::TimedOut),
+                    _ => Ok(answer),
                 }
             }
             Err(broken) => {

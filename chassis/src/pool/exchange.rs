@@ -81,20 +81,16 @@ fn code_of(head: &response::Parts, trailers: Option<&HeaderMap>) -> Code {
 }
 
 impl Answer {
-    /// Whether the server says that the time it was given is over.
-    pub(super) fn is_timeout(&self) -> bool {
+    /// Whether the server's transport cut the call off because its time was over. A handler that
+    /// is well says so itself, a moment earlier ([`Code::DeadlineExceeded`]); this one is stuck.
+    pub(super) fn is_cut_off(&self) -> bool {
         let worded = |headers: &HeaderMap| {
             headers
                 .get(Status::GRPC_MESSAGE)
                 .is_some_and(|message| TIMEOUT_EXPIRED.contains(&message.as_bytes()))
         };
-        match self.code {
-            Code::DeadlineExceeded => true,
-            Code::Cancelled => {
-                worded(&self.head.headers) || self.trailers.as_ref().is_some_and(worded)
-            }
-            _ => false,
-        }
+        self.code == Code::Cancelled
+            && (worded(&self.head.headers) || self.trailers.as_ref().is_some_and(worded))
     }
 
     /// The answer as the generated clients expect it.
