@@ -27,7 +27,7 @@ impl Deadline {
     /// The deadline that an rpc came with, less the time that the answer takes.
     pub fn of<T>(request: &Request<T>) -> Self {
         let given = timeout::parse(request.metadata().as_ref()).unwrap_or(DEFAULT_BUDGET);
-        Self::after(given - (given / 10).min(ANSWER_MAX))
+        Self::after(given.saturating_sub((given / 10).min(ANSWER_MAX)))
     }
 
     /// The deadline as tokio's timers want it.
