@@ -107,6 +107,15 @@ async fn people_do_the_same_without_javascript() {
     a_day_of_two_people(false).await;
 }
 
+/// Hides the tab or brings it back, as far as its page can tell.
+async fn look_away(window: &Window<'_>, hidden: bool) {
+    let hide = format!(
+        "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
+         document.dispatchEvent(new Event('visibilitychange'))"
+    );
+    window.eval(&hide).await;
+}
+
 #[tokio::test]
 async fn what_is_new_is_told_without_moving_what_is_read() {
     let suite = Running::new().await;
@@ -121,7 +130,9 @@ async fn what_is_new_is_told_without_moving_what_is_read() {
     };
     post("seen already").await;
     let browser = Chromium::start();
-    let reader = browser.window().await;
+    let (reader, away) = (browser.window().await, browser.window().await);
+    away.goto(&format!("{pages}/public")).await;
+    look_away(&away, true).await;
     reader.goto(&format!("{pages}/public")).await;
     reader
         .until("document.querySelector('time').textContent === 'now'")
@@ -138,6 +149,12 @@ async fn what_is_new_is_told_without_moving_what_is_read() {
         .until("document.querySelector('.fresh').innerText === '2 new messages'")
         .await;
     assert_eq!(reader.eval(top).await, before);
+    // Who does not look is not told, until they do.
+    let told = "!document.querySelector('.fresh').hidden";
+    assert_eq!(away.eval(told).await, false);
+    look_away(&away, false).await;
+    away.until("document.querySelector('.fresh').innerText === '2 new messages'")
+        .await;
     assert_eq!(
         reader
             .eval("document.querySelectorAll('.messages > li').length")
