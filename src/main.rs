@@ -87,6 +87,7 @@ fn tool() -> ProcessArgs {
             log_format: Some(LogFormat::Text),
             otel_exporter_otlp_endpoint: None,
             otel_traces_sampler_arg: 0.0,
+            task_slot: None,
         },
     }
 }

@@ -47,6 +47,9 @@ pub struct TelemetryArgs {
         help_heading = "Telemetry"
     )]
     pub otel_traces_sampler_arg: f64,
+    /// What tells this process from its service's others in logs and traces [default: the host]
+    #[arg(long, env, value_name = "NAME", help_heading = "Telemetry")]
+    pub task_slot: Option<String>,
 }
 
 /// How log lines look.

@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, trace};
 
 pub use chunk::{Chunked, share, unshare};
 use lane::{Caller, Shared};
@@ -95,6 +95,7 @@ impl<W: Work> Batcher<W> {
             item,
             deadline,
             since: Instant::now(),
+            trace: trace::current(),
             answer,
         })?;
         match tokio::time::timeout_at(deadline.instant(), answered).await {

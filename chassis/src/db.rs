@@ -220,6 +220,14 @@ impl Db {
         error
     }
 
+    /// What the engine is called in metrics and traces.
+    pub fn engine(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "sqlite",
+            Self::Postgres { .. } => "postgresql",
+        }
+    }
+
     /// Connections open and connections idle, for metrics.
     pub fn connections(&self) -> (u32, usize) {
         match self {

@@ -1,11 +1,8 @@
 //! The server that every service uses: health, reflection, metrics, and a stop without loss.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+mod observe;
+
+use std::{io, pin::Pin, time::Duration};
 
 use anyhow::Context as _;
 use futures_util::{FutureExt as _, Stream};
@@ -22,7 +19,6 @@ use tonic::{
     },
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
-use tower::{Layer, Service};
 
 use crate::{admin::Readiness, shutdown::Drain};
 
@@ -77,7 +73,7 @@ where
     options.readiness.ready();
 
     let mut server = Server::builder()
-        .layer(MeterLayer)
+        .layer(observe::Observe)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .initial_stream_window_size(1 << 20)
@@ -129,56 +125,6 @@ async fn run_until_drained(
 async fn report(reporter: &HealthReporter, names: &[&'static str], status: ServingStatus) {
     for name in names.iter().copied().chain([""]) {
         reporter.set_service_status(name, status).await;
-    }
-}
-
-/// Measures each call.
-#[derive(Clone, Copy, Debug)]
-struct MeterLayer;
-
-impl<S> Layer<S> for MeterLayer {
-    type Service = Meter<S>;
-
-    fn layer(&self, inner: S) -> Meter<S> {
-        Meter(inner)
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Meter<S>(S);
-
-impl<S, B, R> Service<http::Request<B>> for Meter<S>
-where
-    S: Service<http::Request<B>, Response = http::Response<R>>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let began = Instant::now();
-        let method = request.uri().path().trim_start_matches('/').to_owned();
-        let answered = self.0.call(request);
-        Box::pin(async move {
-            let answer = answered.await?;
-            // A failed unary call carries its status in the head; a good one in the trailers.
-            let code = answer
-                .headers()
-                .get("grpc-status")
-                .and_then(|value| value.to_str().ok()?.parse().ok())
-                .map_or(tonic::Code::Ok, tonic::Code::from_i32);
-            metrics::histogram!(
-                "rpc_server_call_duration_seconds",
-                "rpc_method" => method, "rpc_response_status_code" => code_name(code),
-            )
-            .record(began.elapsed().as_secs_f64());
-            Ok(answer)
-        })
     }
 }
 

@@ -14,16 +14,19 @@ pub mod deadline;
 pub mod grpc;
 pub mod hold;
 pub mod item;
+mod log;
 pub mod pool;
 pub mod process;
 pub mod shutdown;
 pub mod skew;
+pub mod sparing;
 pub mod stamp;
 pub mod statement;
 pub mod store;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trace;
 
 /// Every process allocates with it: a request is many small and short-lived allocations, for which
 /// it takes about half as long as the C library's.

@@ -4,19 +4,21 @@
 //! handed over is the one thing in which the engines differ (arrays in PostgreSQL, one JSON text in
 //! SQLite), so it is written here, once; the statement itself is written once as well.
 
+mod operation;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write as _,
     hash::Hash,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
 
-use metrics::Histogram;
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use crate::{db::Db, store::StoreError};
+
+pub use operation::Operation;
 
 /// The type of an input column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ pub struct Statement {
     access: Access,
     sqlite: Arc<str>,
     postgres: Arc<str>,
-    seconds: Histogram,
+    operation: Operation,
 }
 
 impl Statement {
@@ -83,9 +85,7 @@ impl Statement {
             access,
             sqlite: sqlite.replace("{input}", &sqlite_input(columns)).into(),
             postgres: postgres.replace("{input}", &postgres_input(columns)).into(),
-            seconds: metrics::histogram!(
-                "db_client_operation_duration_seconds", "db_query_summary" => summary
-            ),
+            operation: Operation::new(summary),
         }
     }
 
@@ -101,10 +101,8 @@ impl Statement {
                 } else {
                     read
                 };
-                let began = Instant::now();
-                let rows = self.ask_sqlite(pool, &input).await;
-                self.seconds.record(began.elapsed().as_secs_f64());
-                rows.map_err(|error| db.failed(error))
+                let ask = self.ask_sqlite(pool, &input);
+                self.operation.watch(db, &self.sqlite, ask).await
             }
             Db::Postgres { pool, .. } => self.fetch_postgres(db, pool, input).await,
         }
@@ -120,10 +118,8 @@ impl Statement {
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let began = Instant::now();
-        let rows = self.ask_postgres(pool, input).await;
-        self.seconds.record(began.elapsed().as_secs_f64());
-        rows.map_err(|error| db.failed(error))
+        let ask = self.ask_postgres(pool, input);
+        self.operation.watch(db, &self.postgres, ask).await
     }
 
     async fn ask_sqlite<R>(&self, pool: &SqlitePool, input: &[Column]) -> sqlx::Result<Vec<R>>

@@ -1,14 +1,21 @@
 //! Logs, metrics and traces from one call; a handle that flushes when the process ends.
 
-use std::io::{IsTerminal as _, stdout};
+use std::{
+    fs,
+    io::{IsTerminal as _, stdout},
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::args::{LogFormat, TelemetryArgs};
+use crate::{
+    args::{LogFormat, TelemetryArgs},
+    log,
+    trace::{self, Export, Traces},
+};
 
 /// Bucket bounds for durations, in seconds: OpenTelemetry's, finer below, with the simulator's
 /// patience of 0.3 s among them.
@@ -25,13 +32,37 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 pub struct Telemetry {
     /// Renders the metrics as Prometheus reads them.
     pub metrics: PrometheusHandle,
+    traces: Traces,
 }
 
-/// Sets up logs and metrics of the process called `name`.
+/// Who speaks: what each log line and each span carries.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// What the process is called.
+    pub service: &'static str,
+    /// The version it was built from.
+    pub version: &'static str,
+    /// Which of the service's processes it is: the task's slot in a Swarm, or else the host.
+    pub replica: String,
+}
+
+impl Identity {
+    fn of(service: &'static str, args: &TelemetryArgs) -> Self {
+        let host = || fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let replica = args.task_slot.clone().or_else(host);
+        Self {
+            service,
+            version: env!("CARGO_PKG_VERSION"),
+            replica: replica.unwrap_or_default().trim().to_owned(),
+        }
+    }
+}
+
+/// Sets up logs, metrics and traces of the process called `name`; needs a tokio runtime around it.
 ///
 /// # Errors
 ///
-/// The log filter cannot be read, or telemetry was set up before.
+/// An option cannot be read, or telemetry was set up before.
 pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
@@ -39,11 +70,19 @@ pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetr
         .context("the metrics' buckets are not valid")?
         .install_recorder()
         .context("metrics were set up before")?;
+    let identity = Identity::of(name, args);
     metrics::gauge!(
-        "build_info", "service_name" => name, "service_version" => env!("CARGO_PKG_VERSION")
+        "build_info", "service_name" => name, "service_version" => identity.version
     )
     .set(1);
+    init_logs(args, identity.clone())?;
+    Ok(Telemetry {
+        metrics,
+        traces: init_traces(args, identity)?,
+    })
+}
 
+fn init_logs(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&args.log)
         .with_context(|| format!("cannot read the log filter {:?}", args.log))?;
     let format = args.log_format.unwrap_or_else(|| {
@@ -56,16 +95,35 @@ pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetr
     let lines = tracing_subscriber::fmt::layer();
     let lines: Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => lines.with_target(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.event_format(log::Json(identity)).boxed(),
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .try_init()
-        .context("logs were set up before")?;
-    Ok(Telemetry { metrics })
+        .context("logs were set up before")
+}
+
+fn init_traces(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<Traces> {
+    let ratio = args.otel_traces_sampler_arg;
+    ensure!(
+        (0.0..=1.0).contains(&ratio),
+        "OTEL_TRACES_SAMPLER_ARG is {ratio}: a share is between 0 and 1"
+    );
+    // An empty variable switches traces off, as one that is not set.
+    let endpoint = args.otel_exporter_otlp_endpoint.clone();
+    match endpoint.filter(|endpoint| !endpoint.is_empty()) {
+        Some(endpoint) => trace::init(&Export {
+            endpoint,
+            ratio,
+            identity,
+        }),
+        None => Ok(Traces::default()),
+    }
 }
 
 impl Telemetry {
     /// Sends what is still held back.
-    pub fn shutdown(self) {}
+    pub fn shutdown(self) {
+        self.traces.shutdown();
+    }
 }

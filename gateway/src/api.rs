@@ -7,7 +7,11 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 
-use crate::{App, error::ApiError, meter};
+use crate::{
+    App,
+    error::ApiError,
+    observe::{self, Face},
+};
 
 pub(crate) mod caller;
 mod docs;
@@ -31,7 +35,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/docs", get(docs::page))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(meter::measure))
+        .layer(middleware::from_fn_with_state(Face::Api, observe::observe))
         .with_state(app)
 }
 

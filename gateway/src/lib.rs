@@ -25,6 +25,7 @@ pub mod credentials;
 mod error;
 mod json;
 mod meter;
+mod observe;
 mod origin;
 pub mod pages;
 mod server;
@@ -119,11 +120,13 @@ pub async fn serve(
     readiness.ready();
 
     let api = server::Server {
+        face: observe::Face::Api,
         router: api::router(app.clone()),
         requests_max,
         busy: api::busy,
     };
     let pages = server::Server {
+        face: observe::Face::Pages,
         router: pages::router(app),
         requests_max: requests_max.div_ceil(4),
         busy: pages::busy,

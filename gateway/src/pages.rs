@@ -11,7 +11,11 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode};
 
-use crate::{App, meter, session::CookieKeys};
+use crate::{
+    App,
+    observe::{self, Face},
+    session::CookieKeys,
+};
 
 mod account;
 mod assets;
@@ -98,7 +102,10 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(async || PageError::new(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(async || PageError::new(StatusCode::METHOD_NOT_ALLOWED))
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
-        .layer(middleware::from_fn(meter::measure))
+        .layer(middleware::from_fn_with_state(
+            Face::Pages,
+            observe::observe,
+        ))
         .with_state(app)
 }
 

@@ -15,17 +15,19 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
+use metrics::Counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::origin::Peer;
+use crate::{observe::Face, origin::Peer};
 
 /// How long a client may take to send the head of a request; also how long an idle connection is
 /// kept.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Server {
+    pub(crate) face: Face,
     pub(crate) router: Router,
     /// How many requests may be under way; the next one is refused at once.
     pub(crate) requests_max: usize,
@@ -50,6 +52,7 @@ impl Server {
             requests: AtomicUsize::new(0),
             requests_max: self.requests_max,
             busy: self.busy,
+            shed: self.face.shed(),
         });
         let mut hard_stop = None;
         let lame_duck = async {
@@ -140,6 +143,7 @@ struct Gate {
     requests: AtomicUsize,
     requests_max: usize,
     busy: fn() -> Response,
+    shed: Counter,
 }
 
 impl Gate {
@@ -155,7 +159,7 @@ impl Gate {
         };
         let _place = Place(&self.requests);
         if self.requests.fetch_add(1, Ordering::Relaxed) >= most.min(self.requests_max) {
-            metrics::counter!("minitwit_shed_requests_total").increment(1);
+            self.shed.increment(1);
             return (self.busy)();
         }
         match self

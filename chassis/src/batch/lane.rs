@@ -13,7 +13,10 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{Limits, Work, meter::Meters, unanswered};
-use crate::deadline::Deadline;
+use crate::{
+    deadline::Deadline,
+    trace::{self, Span},
+};
 
 /// A batch that takes longer than this no longer holds up those who wait: another lane opens. Far
 /// above what a batch takes on a busy machine, and a small part of any caller's time.
@@ -42,6 +45,8 @@ pub(super) struct Caller<W: Work> {
     pub(super) item: W::Item,
     pub(super) deadline: Deadline,
     pub(super) since: Instant,
+    /// Where the request stands that it belongs to.
+    pub(super) trace: opentelemetry::Context,
     pub(super) answer: oneshot::Sender<Result<W::Output, Status>>,
 }
 
@@ -174,6 +179,7 @@ impl<W: Work> Shared<W> {
             .min()
             .expect("never empty");
         self.meters.started(batch.len(), oldest);
+        let span = self.span(&batch, oldest);
 
         let mut items = Vec::with_capacity(batch.len());
         let mut answers = Vec::with_capacity(batch.len());
@@ -182,12 +188,28 @@ impl<W: Work> Shared<W> {
             answers.push(caller.answer);
         }
         // The longest of the callers' deadlines bounds the lane, so a stuck call frees it.
-        let work = tokio::time::timeout_at(deadline.instant(), self.answer(items, deadline));
+        let work = span.run(self.answer(items, deadline));
+        let work = tokio::time::timeout_at(deadline.instant(), work);
         let outcome = self
             .watch(work)
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        let error = outcome.as_ref().err();
+        span.finish(error.and_then(|status| trace::rpc_error(status.code())));
         deliver(answers, outcome);
+    }
+
+    /// One span for all callers, as far as their requests are sampled.
+    fn span(&self, batch: &[Caller<W>], oldest: Instant) -> Span {
+        let span = Span::shared(batch.iter().map(|caller| &caller.trace), || {
+            format!("batch {}", self.name).into()
+        });
+        if span.is_recording() {
+            span.set("minitwit.batch.name", self.name);
+            span.set("minitwit.batch.size", trace::int(batch.len()));
+            span.set("minitwit.batch.wait", oldest.elapsed().as_secs_f64());
+        }
+        span
     }
 
     /// Carries the work out; once it is late, others need not wait for it.

@@ -14,7 +14,6 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
-use tracing::Instrument;
 
 use super::{
     exchange::{Answer, Broken, exchange},
@@ -23,6 +22,7 @@ use super::{
     set::{Choice, Shared, empty_wait},
     timeout,
 };
+use crate::trace::{self, Span, SpanKind};
 
 /// So often a connection may turn out to be closed before a call was sent on it; such attempts cost
 /// no server anything and so no budget.
@@ -57,18 +57,14 @@ pub(super) async fn call(
 ) -> Result<Response<Body>, Status> {
     let began = Instant::now();
     let method = shared.meter.method(request.uri().path());
-    let span = tracing::debug_span!(
-        "rpc",
-        otel.kind = "client",
-        rpc.system.name = "grpc",
-        rpc.method = method.name
-    );
-    let result = run(&shared, &method, request, began).instrument(span).await;
+    let span = Span::child(SpanKind::Client, || method.name.clone().into());
+    let result = span.run(run(&shared, &method, request, began)).await;
     let code = match &result {
         Ok(answer) => answer.code,
         Err(status) => status.code(),
     };
     method.record(code, began.elapsed());
+    trace::finish_rpc(span, &method.name, code);
     Ok(result?.into_response())
 }
 
@@ -110,12 +106,8 @@ impl Call<'_> {
             attempts += 1;
             let last = attempts >= config.attempts_max || !self.shared.retries.has_permit();
             let cap = self.cap(last || choice.usable == 1);
-            let span = tracing::debug_span!(
-                "rpc.attempt", rpc.attempt = attempts, server.address = %choice.lease.address,
-            );
             tried.push(Arc::clone(choice.lease.replica()));
-            let attempt = self.attempt(choice, cap, &mut tried).instrument(span);
-            let failure = match attempt.await {
+            let failure = match self.attempt(choice, cap, &mut tried).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -170,11 +162,13 @@ impl Call<'_> {
         let mut timer = pin!(sleep_until(hedge_at.unwrap_or(ends)));
         let mut lease = choice.lease;
         let first = Arc::clone(lease.replica());
-        let mut sent = pin!(self.send(&mut lease, cap));
+        let copy = ("attempt", tried.len());
+        let mut sent = pin!(self.send(&mut lease, cap, copy));
         let mut result = before(timer.as_mut(), sent.as_mut()).await;
         if result.is_none() && hedge_at.is_some() {
             timer.as_mut().reset(ends);
             result = if let Some(second) = self.hedge(tried) {
+                let second = (second, tried.len());
                 Some(self.race((&first, cap), sent, second, timer).await)
             } else {
                 before(timer, sent).await
@@ -214,12 +208,12 @@ impl Call<'_> {
         &self,
         first: (&Replica, Duration),
         mut sent: Pin<&mut impl Future<Output = Result<Answer, Failure>>>,
-        mut lease: Lease,
+        (mut lease, number): (Lease, usize),
         mut timer: Pin<&mut Sleep>,
     ) -> Result<Answer, Failure> {
         let cap = timer.deadline() - Instant::now();
         let replica = Arc::clone(lease.replica());
-        let mut sent_too = pin!(self.send(&mut lease, cap));
+        let mut sent_too = pin!(self.send(&mut lease, cap, ("hedge", number)));
         let (mut open, mut open_too) = (true, true);
         loop {
             let result = tokio::select! {
@@ -249,9 +243,29 @@ impl Call<'_> {
     }
 
     /// Sends one copy and judges the replica by what comes back.
-    async fn send(&self, lease: &mut Lease, cap: Duration) -> Result<Answer, Failure> {
-        let request = self.request(lease, cap);
-        match exchange(&mut lease.sender, request).await {
+    async fn send(
+        &self,
+        lease: &mut Lease,
+        cap: Duration,
+        (kind, number): (&'static str, usize),
+    ) -> Result<Answer, Failure> {
+        let span = Span::child(SpanKind::Client, || kind.into());
+        if span.is_recording() {
+            span.set("rpc.attempt", trace::int(number));
+            span.set("server.address", lease.address.to_string());
+        }
+        // Inside the span, so that the request names it.
+        let exchanged = span.run(async {
+            let request = self.request(lease, cap);
+            exchange(&mut lease.sender, request).await
+        });
+        let exchanged = exchanged.await;
+        span.finish(match &exchanged {
+            Ok(answer) if answer.is_cut_off() => Some(Reason::Timeout.name()),
+            Ok(answer) => trace::rpc_error(answer.code),
+            Err(_) => Some(Reason::Transport.name()),
+        });
+        match exchanged {
             Ok(answer) if answer.is_cut_off() => {
                 self.timed_out(lease, cap);
                 Err(Failure::TimedOut)
@@ -292,6 +306,7 @@ impl Call<'_> {
         request
             .headers_mut()
             .insert(timeout::GRPC_TIMEOUT, timeout::format(cap));
+        trace::inject(request.headers_mut());
         request
     }
 

@@ -1,9 +1,11 @@
 //! Lists of accounts and their versions, in the words that each engine is quick with.
 
+use std::sync::Arc;
+
 use chassis::{
     conditional::version_of,
     db::Db,
-    statement::{Access, ByLimit, Column, Kind, Statement, grouped, in_order},
+    statement::{Access, ByLimit, Column, Kind, Operation, Statement, grouped, in_order},
     store::StoreError,
 };
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow};
@@ -15,6 +17,7 @@ use crate::store::{Direction, FollowList, FollowsQuery};
 pub(crate) struct Lists {
     db: Db,
     statements: ByLimit<(Direction, Answer)>,
+    on_sqlite: Operation,
 }
 
 /// How much of a list is wanted.
@@ -42,6 +45,7 @@ impl Lists {
         Self {
             db,
             statements: ByLimit::default(),
+            on_sqlite: Operation::new("SELECT follow list"),
         }
     }
 
@@ -84,17 +88,17 @@ impl Lists {
         query: &FollowsQuery,
     ) -> Result<FollowList, StoreError> {
         let (own, other) = query.direction.columns();
-        let sql = format!(
+        let sql: Arc<str> = format!(
             "SELECT {other} FROM follow WHERE {own} = $1 AND {other} > $2 AND following
              ORDER BY {other} LIMIT $3"
-        );
-        let ids: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(sql))
+        )
+        .into();
+        let ask = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&sql)))
             .bind(query.account_id)
             .bind(query.after)
             .bind(query.limit)
-            .fetch_all(pool)
-            .await
-            .map_err(|error| self.db.failed(error))?;
+            .fetch_all(pool);
+        let ids: Vec<Uuid> = self.on_sqlite.watch(&self.db, &sql, ask).await?;
         Ok(FollowList {
             version: version_of(&ids),
             ids,

@@ -4,12 +4,12 @@
 //! of it: its version is a hash of them, an index-only scan. The newest id would not do: with
 //! several writers ids do not appear in commit order, and a flag takes one away without adding any.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chassis::{
     conditional::version_of,
     db::Db,
-    statement::{Access, ByLimit, Column, Kind, Statement, grouped, in_order},
+    statement::{Access, ByLimit, Column, Kind, Operation, Statement, grouped, in_order},
     store::StoreError,
 };
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
@@ -21,6 +21,7 @@ use crate::store::{Message, Scope, Timeline, TimelineQuery};
 pub(crate) struct Timelines {
     db: Db,
     statements: ByLimit<(Question, Answer)>,
+    on_sqlite: Operation,
 }
 
 /// What a PostgreSQL statement asks.
@@ -75,6 +76,7 @@ impl Timelines {
         Self {
             db,
             statements: ByLimit::default(),
+            on_sqlite: Operation::new("SELECT message timeline"),
         }
     }
 
@@ -130,11 +132,12 @@ impl Timelines {
             Scope::Authors(authors) if authors.len() == 1 => "author_id = $3",
             Scope::Authors(_) => "author_id IN (SELECT unhex(value) FROM json_each($3))",
         };
-        let sql = format!(
+        let sql: Arc<str> = format!(
             "SELECT {columns} FROM message WHERE {whose} AND id < $1 AND NOT flagged
              ORDER BY id DESC LIMIT $2"
-        );
-        let ask = sqlx::query_as(AssertSqlSafe(sql))
+        )
+        .into();
+        let ask = sqlx::query_as(AssertSqlSafe(Arc::clone(&sql)))
             .bind(query.before)
             .bind(query.limit);
         let ask = match &query.scope {
@@ -142,9 +145,8 @@ impl Timelines {
             Scope::Authors(authors) if authors.len() == 1 => ask.bind(authors[0]),
             Scope::Authors(authors) => ask.bind(json_of(authors)),
         };
-        ask.fetch_all(pool)
-            .await
-            .map_err(|error| self.db.failed(error))
+        let ask = ask.fetch_all(pool);
+        self.on_sqlite.watch(&self.db, &sql, ask).await
     }
 
     /// Queries of one kind and limit go together; each answers with one row.
@@ -213,9 +215,9 @@ impl Question {
 
     fn statement(self, answer: Answer, limit: u32) -> Statement {
         let (summary, select) = match answer {
-            Answer::Version => ("SELECT timeline version", "VERSION AS version"),
+            Answer::Version => ("SELECT message timeline version", "VERSION AS version"),
             Answer::Messages => (
-                "SELECT timeline",
+                "SELECT message timeline",
                 "VERSION AS version, COALESCE(array_agg(id), '{}') AS ids,
                  COALESCE(array_agg(author_id), '{}') AS author_ids,
                  COALESCE(array_agg(text), '{}') AS texts",
