@@ -136,6 +136,7 @@ impl Running {
         Client {
             address: self.api,
             authorization: Some(SIMULATOR.to_owned()),
+            trace: None,
         }
     }
 
@@ -144,6 +145,7 @@ impl Running {
         Client {
             address: self.api,
             authorization: None,
+            trace: None,
         }
     }
 }
@@ -191,6 +193,8 @@ fn gateway_config() -> GatewayConfig {
 pub struct Client {
     pub address: SocketAddr,
     pub authorization: Option<String>,
+    /// The `traceparent` of each request.
+    pub trace: Option<String>,
 }
 
 /// What came back.
@@ -258,6 +262,9 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(trace) = &self.trace {
+            request = request.header("traceparent", trace);
         }
         let request = request.body(Full::new(body)).unwrap();
         tokio::time::timeout(Duration::from_secs(10), self.exchange(request))

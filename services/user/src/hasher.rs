@@ -12,7 +12,10 @@ use std::{
     time::Instant,
 };
 
-use chassis::deadline::Deadline;
+use chassis::{
+    deadline::Deadline,
+    trace::{Span, SpanKind},
+};
 use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::oneshot;
 use tonic::Status;
@@ -107,7 +110,10 @@ impl Hasher {
                 let _ = answer.send(outcome);
             }),
         )?;
-        match tokio::time::timeout_at(deadline.instant(), answered).await {
+        let span = Span::child(SpanKind::Internal, || "hash password".into());
+        let answered = tokio::time::timeout_at(deadline.instant(), answered).await;
+        span.finish(answered.is_err().then_some("timeout"));
+        match answered {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) if deadline.is_over(Instant::now()) => Err(late()),
             Ok(Err(_)) => Err(Status::internal("the password could not be hashed")),

@@ -1,0 +1,88 @@
+//! Labels have few values, whatever strangers send.
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use bytes::Bytes;
+use http::{Method, Request, Version};
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::{harness::person::Person, suite::Observed};
+
+/// What somebody does who tries names, paths, methods and rpcs out.
+async fn strange_visit(suite: &Observed, seed: usize) {
+    let name = format!("name-{seed}");
+    let api = suite.simulator();
+    api.register(&name).await.is(204);
+    api.post(&format!("/msgs/{name}"), &json!({"content": name}))
+        .await
+        .is(204);
+    for path in [
+        format!("/msgs/{name}"),
+        format!("/fllws/{name}"),
+        format!("/nonsense-{seed}"),
+        format!("/msgs/{name}/more-{seed}"),
+        format!("/msgs?no={seed}"),
+    ] {
+        api.get(&path).await;
+    }
+    let method = Method::from_bytes(format!("MADE{seed}UP").as_bytes()).unwrap();
+    api.send(method, "/msgs", Bytes::new()).await;
+    let mut person = Person::new(suite.pages);
+    for path in [
+        format!("/{name}"),
+        format!("/{name}/followers"),
+        format!("/{name}/nothing/{seed}"),
+        format!("/static/{seed}"),
+    ] {
+        person.visit(&path).await;
+    }
+    unknown_rpc(suite.message, seed).await;
+}
+
+async fn unknown_rpc(service: SocketAddr, seed: usize) {
+    let io = TokioIo::new(TcpStream::connect(service).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = Request::post(format!("http://service/made.up.v1.Service/Method{seed}"))
+        .version(Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "12", "it is unimplemented");
+}
+
+/// All series, without their values and without what depends on how fast the machine is.
+fn series(metrics: &str) -> BTreeSet<String> {
+    let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+    let series = lines.filter_map(|line| Some(line.rsplit_once(' ')?.0));
+    series
+        .map(|series| {
+            let labels = series
+                .split(',')
+                .filter(|label| !label.contains("_code=") && !label.contains("error_type="));
+            labels.collect::<Vec<_>>().join(",")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn no_stranger_makes_a_new_series() {
+    let suite = Observed::start("warn").await;
+    for seed in 0..3 {
+        strange_visit(&suite, seed).await;
+    }
+    let before = suite.metrics().await;
+    for seed in 3..30 {
+        strange_visit(&suite, seed).await;
+    }
+    let after = suite.metrics().await;
+    let known = series(&before);
+    let new: Vec<String> = series(&after).difference(&known).cloned().collect();
+    assert_eq!(new, [""; 0]);
+}

@@ -1,0 +1,116 @@
+//! `minitwit` as a process of its own, whose traces, metrics and log lines are kept.
+
+use std::{fs::File, net::SocketAddr, process::Stdio, time::Duration};
+
+use chassis::testing::{Sink, eventually, free_port};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::harness::{Client, SIMULATOR};
+
+/// Time enough for whatever does not hang, however busy the machine.
+pub(crate) const AMPLE: Duration = Duration::from_secs(30);
+
+/// A running suite; killed when it is dropped.
+pub(crate) struct Observed {
+    pub(crate) pages: SocketAddr,
+    pub(crate) api: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    /// Where the message service listens.
+    pub(crate) message: SocketAddr,
+    pub(crate) sink: Sink,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Observed {
+    /// A suite over empty SQLite files, with such a log filter.
+    pub(crate) async fn start(log: &str) -> Self {
+        let sink = Sink::start();
+        let folder = tempfile::tempdir().unwrap();
+        let lines = File::create(folder.path().join("log")).unwrap();
+        let any = "127.0.0.1:0";
+        let message = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+        let process = Command::new(env!("CARGO_BIN_EXE_minitwit"))
+            .env("LISTEN_PAGES", any)
+            .env("LISTEN_API", any)
+            .env("LISTEN_ADMIN", any)
+            .env("LISTEN_USER", any)
+            .env("LISTEN_FOLLOWER", any)
+            .env("LISTEN_MESSAGE", message.to_string())
+            .env("DATA_DIR", folder.path().join("data"))
+            // Programs of tests are not optimised; what is asked is what is seen of them.
+            .env("API_BUDGET_MS", "5000")
+            .env("RUST_LOG", log)
+            .env("LOG_FORMAT", "json")
+            .env("TASK_SLOT", "7")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.endpoint)
+            .stdout(lines.try_clone().unwrap())
+            .stderr(lines)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = folder.path().join("log");
+        eventually("the suite is up", AMPLE, async || {
+            std::fs::read_to_string(&log)
+                .unwrap()
+                .contains("/metrics\n")
+        })
+        .await;
+        let log = std::fs::read_to_string(&log).unwrap();
+        let address = |what: &str| {
+            let line = log.lines().find(|line| line.trim().starts_with(what));
+            let url = line.unwrap().split("http://").nth(1).unwrap();
+            url.trim_end_matches("/metrics").parse().unwrap()
+        };
+        Self {
+            pages: address("pages"),
+            api: address("API"),
+            admin: address("metrics"),
+            message,
+            sink,
+            folder,
+            process,
+        }
+    }
+
+    /// A client of the API with the simulator's credentials.
+    pub(crate) fn simulator(&self) -> Client {
+        Client {
+            address: self.api,
+            authorization: Some(SIMULATOR.to_owned()),
+            trace: None,
+        }
+    }
+
+    /// The metrics as Prometheus reads them.
+    pub(crate) async fn metrics(&self) -> String {
+        let client = Client {
+            address: self.admin,
+            authorization: None,
+            trace: None,
+        };
+        let answer = client.get("/metrics").await.is(200);
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    }
+
+    /// Asks it to stop, waits until it has, and hands out all that it wrote.
+    pub(crate) async fn stop(mut self) -> (String, Sink) {
+        let id = self.process.id().unwrap().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(asked.unwrap().success());
+        let status = tokio::time::timeout(AMPLE, self.process.wait()).await;
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        assert!(status.unwrap().unwrap().success(), "{log}");
+        (log, self.sink)
+    }
+}
+
+/// The id of a new trace.
+pub(crate) fn trace_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// The id of the span at the edge, before the gateway.
+pub(crate) const EDGE: &str = "00f067aa0ba902b7";
