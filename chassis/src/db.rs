@@ -24,9 +24,9 @@ use crate::store::StoreError;
 /// API's 250 ms.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(220);
 
-/// How long a statement waits for a connection: short of an attempt's share of the API's 250 ms, so
-/// that "the database is away" is said in time. Connections are free long before, unless it is.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(75);
+/// The share of a statement's time for which it waits for a connection: a third of the API's 220 ms is
+/// short of an attempt's time, so that "the database is away" is said before the caller gives up.
+const ACQUIRE_SHARE: u32 = 3;
 
 /// How long a service that starts waits for a connection before it tries again.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ pub struct Migrations {
 
 impl Db {
     /// Opens the database lazily: nothing is reached before the first statement. On a server a
-    /// statement is cancelled after `statement_timeout`.
+    /// statement is cancelled after `statement_timeout`, and waits a third of it for a connection.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Db {
             .max_connections(POSTGRES_CONNECTIONS)
             // Opened in the background: a request should not wait for a connection to be made.
             .min_connections(POSTGRES_CONNECTIONS / 2)
-            .acquire_timeout(ACQUIRE_TIMEOUT.min(statement_timeout))
+            .acquire_timeout(statement_timeout / ACQUIRE_SHARE)
             // A ping before each statement would double the round trips; `Suspicion` replaces
             // the connections that an outage or a fail-over has spoilt.
             .test_before_acquire(false)
