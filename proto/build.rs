@@ -7,8 +7,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let protos = [
         "minitwit/common/v1/common.proto",
         "minitwit/user/v1/user.proto",
+        "minitwit/user/v1/operator.proto",
         "minitwit/follower/v1/follower.proto",
+        "minitwit/follower/v1/operator.proto",
         "minitwit/message/v1/message.proto",
+        "minitwit/message/v1/operator.proto",
     ];
     let descriptors = protox::compile(protos, ["."])?;
 

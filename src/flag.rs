@@ -58,6 +58,7 @@ pub async fn run(args: &FlagArgs, flagged: bool, tell: impl Fn(&str)) -> anyhow:
             flagged,
             stamp: stamp.as_bytes().to_vec().into(),
             moderator: args.moderator.clone(),
+            ..FlagUpdate::default()
         });
         let request = SetFlagsRequest {
             updates: updates.collect(),

@@ -5,14 +5,22 @@
 //! version changes exactly when the accounts it lists do. Accounts are known to it by id alone.
 
 use chassis::{db::Migrations, grpc, process::ServiceConfig};
-use minitwit_proto::follower::v1::follower_service_server::{FollowerServiceServer, SERVICE_NAME};
+use minitwit_proto::follower::v1::{
+    follower_service_server::{FollowerServiceServer, SERVICE_NAME},
+    operator_service_server::{self, OperatorServiceServer},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::{service::Follows, store::SqlFollowerStore};
+use crate::{
+    operator::{Operators, store::SqlOperatorStore},
+    service::Follows,
+    store::SqlFollowerStore,
+};
 
 mod list;
+pub mod operator;
 pub mod service;
 pub mod store;
 mod work;
@@ -39,10 +47,14 @@ pub async fn serve(
         return Ok(());
     };
     let follows = Follows::new(SqlFollowerStore::new(db.clone()));
-    let routes = Routes::new(
+    let operators = Operators::new(SqlOperatorStore::new(db.clone()));
+    let mut routes = Routes::new(
         FollowerServiceServer::new(follows).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
-    let options = config.server_options(vec![SERVICE_NAME]);
+    routes = routes.add_service(
+        OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    let options = config.server_options(vec![SERVICE_NAME, operator_service_server::SERVICE_NAME]);
     let outcome = grpc::serve(routes, options, listener, shutdown).await;
     db.close().await;
     outcome

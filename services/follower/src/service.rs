@@ -155,7 +155,7 @@ fn edge(from: &[u8], to: &[u8]) -> Result<Edge, Status> {
     })
 }
 
-fn follow_update(update: &proto::FollowUpdate) -> Result<FollowUpdate, Status> {
+pub(crate) fn follow_update(update: &proto::FollowUpdate) -> Result<FollowUpdate, Status> {
     Ok(FollowUpdate {
         edge: edge(&update.follower_id, &update.followee_id)?,
         following: update.following,
@@ -163,13 +163,16 @@ fn follow_update(update: &proto::FollowUpdate) -> Result<FollowUpdate, Status> {
     })
 }
 
+pub(crate) fn direction(direction: proto::Direction) -> Result<Direction, Status> {
+    match direction {
+        proto::Direction::Followees => Ok(Direction::Followees),
+        proto::Direction::Followers => Ok(Direction::Followers),
+        proto::Direction::Unspecified => Err(Status::invalid_argument("a list needs a direction")),
+    }
+}
+
 fn conditional(query: &proto::FollowsQuery) -> Result<Conditional<FollowsQuery>, Status> {
-    use proto::Direction as Wire;
-    let direction = match query.direction() {
-        Wire::Followees => Direction::Followees,
-        Wire::Followers => Direction::Followers,
-        Wire::Unspecified => return Err(Status::invalid_argument("a list needs a direction")),
-    };
+    let direction = direction(query.direction())?;
     let after = match query.after_id.as_ref() {
         [] => Uuid::nil(),
         id => item::id("after_id", id)?,

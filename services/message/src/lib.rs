@@ -5,13 +5,21 @@
 //! changes exactly when the messages it lists do.
 
 use chassis::{db::Migrations, grpc, process::ServiceConfig};
-use minitwit_proto::message::v1::message_service_server::{MessageServiceServer, SERVICE_NAME};
+use minitwit_proto::message::v1::{
+    message_service_server::{MessageServiceServer, SERVICE_NAME},
+    operator_service_server::{self, OperatorServiceServer},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::{service::Messages, store::SqlMessageStore};
+use crate::{
+    operator::{Operators, store::SqlOperatorStore},
+    service::Messages,
+    store::SqlMessageStore,
+};
 
+pub mod operator;
 pub mod service;
 pub mod store;
 mod timeline;
@@ -39,10 +47,14 @@ pub async fn serve(
         return Ok(());
     };
     let messages = Messages::new(SqlMessageStore::new(db.clone()));
-    let routes = Routes::new(
+    let operators = Operators::new(SqlOperatorStore::new(db.clone()));
+    let mut routes = Routes::new(
         MessageServiceServer::new(messages).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
-    let options = config.server_options(vec![SERVICE_NAME]);
+    routes = routes.add_service(
+        OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    let options = config.server_options(vec![SERVICE_NAME, operator_service_server::SERVICE_NAME]);
     let outcome = grpc::serve(routes, options, listener, shutdown).await;
     db.close().await;
     outcome

@@ -185,7 +185,7 @@ impl<S: MessageStore> MessageService for Messages<S> {
     }
 }
 
-fn new_message(message: proto::NewMessage) -> Result<NewMessage, Status> {
+pub(crate) fn new_message(message: proto::NewMessage) -> Result<NewMessage, Status> {
     if message.text.len() > TEXT_BYTES_MAX {
         return Err(Status::invalid_argument(format!(
             "the text has {} bytes, at most {TEXT_BYTES_MAX} are taken",
@@ -238,6 +238,10 @@ fn flag_update(update: proto::FlagUpdate) -> Result<FlagUpdate, Status> {
         flagged: update.flagged,
         stamp: item::id("stamp", &update.stamp)?,
         moderator: update.moderator,
+        moderator_id: match update.moderator_id.as_ref() {
+            [] => Uuid::nil(),
+            id => item::id("moderator_id", id)?,
+        },
     })
 }
 
@@ -248,7 +252,7 @@ fn timeline_to_wire(timeline: &Timeline) -> proto::Timeline {
     }
 }
 
-fn message_to_wire(message: &crate::store::Message) -> proto::Message {
+pub(crate) fn message_to_wire(message: &crate::store::Message) -> proto::Message {
     proto::Message {
         id: message.id.as_bytes().to_vec().into(),
         author_id: message.author_id.as_bytes().to_vec().into(),

@@ -72,8 +72,10 @@ pub struct FlagUpdate {
     pub flagged: bool,
     /// The key of the write; the greatest one wins.
     pub stamp: Uuid,
-    /// Who did it.
+    /// Who did it, when it is no account.
     pub moderator: String,
+    /// The account that did it; nil for none.
+    pub moderator_id: Uuid,
 }
 
 /// Where messages are kept. Every method answers item by item, in the order asked.
@@ -130,7 +132,7 @@ pub struct SqlMessageStore {
 impl SqlMessageStore {
     /// A store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
-        use Kind::{Bool, Id, Text};
+        use Kind::{Id, Text};
         Self {
             timelines: Timelines::new(db.clone()),
             db,
@@ -158,22 +160,7 @@ impl SqlMessageStore {
                  FROM {input} ORDER BY ord",
                 &[("author_id", Id)],
             ),
-            set_flags: Statement::new(
-                Access::Write,
-                "UPDATE message flag",
-                "UPDATE message
-                 SET flagged = input.new_flagged, flag_stamp = input.stamp,
-                     flagged_by = input.moderator
-                 FROM {input}
-                 WHERE message.id = input.message_id
-                   AND (flag_stamp IS NULL OR flag_stamp < input.stamp)",
-                &[
-                    ("message_id", Id),
-                    ("new_flagged", Bool),
-                    ("stamp", Id),
-                    ("moderator", Text),
-                ],
-            ),
+            set_flags: set_flags(),
             flag_stamps: Statement::new(
                 Access::Read,
                 "SELECT message flag",
@@ -183,6 +170,40 @@ impl SqlMessageStore {
             ),
         }
     }
+}
+
+/// Rows are locked in the order of their ids, so that two batches with the same messages cannot
+/// deadlock; SQLite has one writer.
+fn set_flags() -> Statement {
+    use Kind::{Bool, Id, Text};
+    const SET: &str = "SET flagged = input.new_flagged, flag_stamp = input.stamp,
+        flagged_by = input.moderator, flagged_by_id = input.moderator_id";
+    const LATER: &str = "(message.flag_stamp IS NULL OR message.flag_stamp < input.stamp)";
+    Statement::per_engine(
+        Access::Write,
+        "UPDATE message flag",
+        &format!(
+            "UPDATE message {SET} FROM {{input}}
+             WHERE message.id = input.message_id AND {LATER}"
+        ),
+        &format!(
+            "WITH input AS MATERIALIZED (SELECT input.* FROM {{input}}),
+             locked AS MATERIALIZED (
+                 SELECT message.author_id, message.id
+                 FROM input JOIN message ON message.id = input.message_id
+                 ORDER BY message.id FOR UPDATE OF message)
+             UPDATE message {SET} FROM input, locked
+             WHERE message.author_id = locked.author_id AND message.id = locked.id
+               AND input.message_id = locked.id AND {LATER}"
+        ),
+        &[
+            ("message_id", Id),
+            ("new_flagged", Bool),
+            ("stamp", Id),
+            ("moderator", Text),
+            ("moderator_id", Id),
+        ],
+    )
 }
 
 impl MessageStore for SqlMessageStore {
@@ -234,6 +255,7 @@ impl MessageStore for SqlMessageStore {
             Column::Bool(last.iter().map(|update| update.flagged).collect()),
             Column::Id(last.iter().map(|update| update.stamp).collect()),
             Column::Text(last.iter().map(|update| update.moderator.clone()).collect()),
+            Column::Id(last.iter().map(|update| update.moderator_id).collect()),
         ];
         self.set_flags.fetch::<(i64,)>(&self.db, input).await?;
 

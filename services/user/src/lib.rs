@@ -1,13 +1,14 @@
 //! The user service: owns accounts and how far each API client has come, and nothing else.
 //!
 //! It promises that a name is taken once, however many want it at the same moment; that an
-//! acknowledged registration is durable; that neither a password nor an email address ever leaves
-//! it; that passwords cannot be guessed by trying; and that of all values of a client's `latest`
+//! acknowledged registration is durable; that no password ever leaves it, nor an email address but
+//! for an export; that passwords cannot be guessed by trying; and that of all values of a client's `latest`
 //! the one with the greatest stamp stands.
 
 use chassis::{db::Migrations, grpc, process::ServiceConfig};
 use minitwit_proto::user::v1::{
     api_client_service_server::{self, ApiClientServiceServer},
+    operator_service_server::{self, OperatorServiceServer},
     user_service_server::{self, UserServiceServer},
 };
 use tokio::net::TcpListener;
@@ -15,14 +16,20 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
-    api_client::ApiClients, hasher::Hasher, latest::SqlApiClientStore, service::Users,
-    store::SqlUserStore, throttle::SqlAttemptStore,
+    api_client::ApiClients,
+    hasher::Hasher,
+    latest::SqlApiClientStore,
+    operator::{Operators, store::SqlOperatorStore},
+    service::Users,
+    store::SqlUserStore,
+    throttle::SqlAttemptStore,
 };
 
 pub mod api_client;
 mod avatar;
 pub mod hasher;
 pub mod latest;
+pub mod operator;
 pub mod password;
 mod registration;
 pub mod service;
@@ -54,11 +61,13 @@ pub async fn serve(
     let Some(db) = config.database(&migrations(), &shutdown).await? else {
         return Ok(());
     };
+    let hasher = Hasher::new(hasher::Limits::default());
     let users = Users::new(
         SqlUserStore::new(db.clone()),
         SqlAttemptStore::new(db.clone()),
-        Hasher::new(hasher::Limits::default()),
+        hasher.clone(),
     );
+    let operators = Operators::new(&users, hasher, SqlOperatorStore::new(db.clone()));
     let clients = ApiClients::new(SqlApiClientStore::new(db.clone()));
     let mut routes = Routes::new(
         UserServiceServer::new(users).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
@@ -66,9 +75,13 @@ pub async fn serve(
     routes = routes.add_service(
         ApiClientServiceServer::new(clients).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
+    routes = routes.add_service(
+        OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
     let options = config.server_options(vec![
         user_service_server::SERVICE_NAME,
         api_client_service_server::SERVICE_NAME,
+        operator_service_server::SERVICE_NAME,
     ]);
     let outcome = grpc::serve(routes, options, listener, shutdown).await;
     db.close().await;

@@ -20,6 +20,12 @@ const MEMORY_KIB_MAX: u32 = 256 * 1024;
 const PASSES_MAX: u32 = 16;
 const LANES_MAX: u32 = 16;
 
+/// What stands before the hash of a password that is good for one sign-in.
+const ONCE: &str = "once:";
+
+/// What stands there once that sign-in has been.
+const USED: &str = "used:";
+
 /// What is kept of a password. Never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
@@ -33,6 +39,8 @@ pub enum Verdict {
     Right,
     /// The one, and this is to be kept of it from now on.
     Outdated(PasswordHash),
+    /// The one, good for a single sign-in: for whoever puts this in the place of what was kept.
+    OneTime(PasswordHash),
 }
 
 impl PasswordHash {
@@ -54,8 +62,42 @@ impl PasswordHash {
         Self(hash.to_string())
     }
 
+    /// Hashes a password that is good for a single sign-in.
+    pub fn one_time(password: &str) -> Self {
+        Self(format!("{ONCE}{}", Self::of(password).0))
+    }
+
+    /// The same as if the password were good for any number of sign-ins.
+    #[must_use]
+    pub fn for_good(&self) -> Self {
+        let hash = self.0.strip_prefix(ONCE);
+        let hash = hash.or_else(|| self.0.strip_prefix(USED));
+        Self(hash.unwrap_or(&self.0).to_owned())
+    }
+
+    /// Which format it is in: what stands before the salt, if that is one that is known.
+    pub fn format(&self) -> &str {
+        if self.0.starts_with(ONCE) || self.0.starts_with(USED) {
+            return "one-time";
+        }
+        let hash = self.0.strip_prefix('$').unwrap_or(&self.0);
+        let format = hash.split('$').next().unwrap_or_default();
+        let known = ["argon2id", "pbkdf2:", "scrypt:", "sha1"];
+        let is_known = known.iter().any(|known| format.starts_with(known));
+        if is_known { format } else { "unknown" }
+    }
+
     /// Compares with a password as typed. A damaged hash matches none.
     pub fn verify(&self, password: &str) -> Verdict {
+        if self.0.starts_with(USED) {
+            return Verdict::Wrong;
+        }
+        if let Some(hash) = self.0.strip_prefix(ONCE) {
+            return match self.for_good().verify(password) {
+                Verdict::Wrong => Verdict::Wrong,
+                _ => Verdict::OneTime(Self(format!("{USED}{hash}"))),
+            };
+        }
         if !self.0.starts_with("$argon2") {
             return if legacy::matches(&self.0, password) {
                 Verdict::Outdated(Self::of(password))
@@ -126,6 +168,27 @@ mod tests {
             panic!("a weak hash is renewed");
         };
         assert_eq!(renewed.verify("secret"), Verdict::Right);
+    }
+
+    #[test]
+    fn a_one_time_password_is_good_once_and_then_for_its_change_alone() {
+        let once = PasswordHash::one_time("secret");
+        assert_eq!(once.verify("another"), Verdict::Wrong);
+        let Verdict::OneTime(used) = once.verify("secret") else {
+            panic!("it is a one-time password");
+        };
+        assert_eq!(used.verify("secret"), Verdict::Wrong);
+        assert_eq!(used.for_good().verify("secret"), Verdict::Right);
+        assert_eq!(once.format(), "one-time");
+    }
+
+    #[test]
+    fn a_format_tells_nothing_of_the_hash() {
+        let format = |stored: &str| PasswordHash::stored(stored.to_owned()).format().to_owned();
+        assert_eq!(format("pbkdf2:sha256:50000$salt$00"), "pbkdf2:sha256:50000");
+        assert_eq!(format("sha1$salt$00"), "sha1");
+        assert_eq!(format("0123456789abcdef"), "unknown");
+        assert_eq!(PasswordHash::of("a").format(), "argon2id");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     hasher::Hasher,
     registration::{NamesUnderWay, Registrar, Registration},
     session::PasswordChange,
-    sign_in::{Check, Doorkeeper},
+    sign_in::{Check, Doorkeeper, Purpose},
     store::{User, UserStore},
     throttle::AttemptStore,
     validate,
@@ -37,7 +37,7 @@ const LIMITS: Limits = Limits {
 pub struct Users<S: UserStore, A: AttemptStore> {
     find: Batcher<Chunked<Find<S>>>,
     registrar: Registrar<S>,
-    doorkeeper: Doorkeeper<S, A>,
+    doorkeeper: Arc<Doorkeeper<S, A>>,
     skew: SkewWatch,
 }
 
@@ -53,17 +53,21 @@ impl<S: UserStore, A: AttemptStore> Users<S, A> {
                 hasher: hasher.clone(),
                 names: NamesUnderWay::default(),
             },
-            doorkeeper: Doorkeeper {
+            doorkeeper: Arc::new(Doorkeeper {
                 find: batcher("user.find_credential", FindCredential(Arc::clone(&store))),
                 count: batcher("user.count_attempt", CountAttempt(Arc::clone(&attempts))),
                 store,
                 attempts,
                 hasher,
                 pruned_millis: AtomicI64::new(0),
-            },
+            }),
             find,
             skew: SkewWatch::new("account"),
         }
+    }
+
+    pub(crate) fn doorkeeper(&self) -> Arc<Doorkeeper<S, A>> {
+        Arc::clone(&self.doorkeeper)
     }
 }
 
@@ -131,16 +135,19 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         let checked = answer_each(checks, async |valid| {
             let each = valid
                 .into_iter()
-                .map(|valid| self.doorkeeper.check(valid, deadline));
+                .map(|valid| self.doorkeeper.check(valid, Purpose::SignIn, deadline));
             Ok(join_all(each).await)
         })
         .await?;
         let results = checked.into_iter().map(|checked| match checked {
-            Ok(user) => Outcome::User(user_to_wire(&user)),
-            Err(status) => Outcome::Error(item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::VerifyPasswordResult {
-            outcome: Some(outcome),
+            Ok(checked) => proto::VerifyPasswordResult {
+                outcome: Some(Outcome::User(user_to_wire(&checked.user))),
+                one_time_password: checked.one_time_password,
+            },
+            Err(status) => proto::VerifyPasswordResult {
+                outcome: Some(Outcome::Error(item::error(&status))),
+                one_time_password: false,
+            },
         });
         Ok(Response::new(proto::VerifyPasswordsResponse {
             results: results.collect(),
@@ -226,7 +233,7 @@ fn wanted(user: proto::UserRef) -> Result<Wanted, Status> {
     }
 }
 
-fn check(check: proto::PasswordCheck) -> Result<Check, Status> {
+pub(crate) fn check(check: proto::PasswordCheck) -> Result<Check, Status> {
     validate::client_address(&check.client_address)?;
     // As a person sees it, what cannot have been registered is simply wrong.
     validate::username(&check.username).map_err(|_| Status::not_found("Invalid username"))?;
@@ -249,11 +256,12 @@ fn change(change: proto::PasswordChange) -> Result<PasswordChange, Status> {
     })
 }
 
-fn user_to_wire(user: &User) -> proto::User {
+pub(crate) fn user_to_wire(user: &User) -> proto::User {
     proto::User {
         id: user.id.as_bytes().to_vec().into(),
         username: user.username.clone(),
         avatar_hash: user.avatar_hash.clone(),
         session_epoch: user.session_epoch,
+        moderator: user.moderator,
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     hasher::Priority,
     password::{PasswordHash, Verdict},
-    sign_in::{Check, Doorkeeper},
+    sign_in::{Check, Doorkeeper, Purpose},
     store::{User, UserStore},
     throttle::AttemptStore,
 };
@@ -49,10 +49,10 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         if credential.user.session_epoch != epoch {
             return Err(ended());
         }
-        let user = self.check(check, deadline).await?;
+        let checked = self.check(check, Purpose::OwnAccount, deadline).await?;
         let hash = move || PasswordHash::of(new.expose_secret());
         let hash = self.hasher.run(Priority::SignIn, deadline, hash).await?;
-        self.next_epoch(user, epoch, Some(&hash)).await
+        self.next_epoch(checked.user, epoch, Some(&hash)).await
     }
 
     /// Ends every session of an account.

@@ -29,6 +29,24 @@ pub(crate) struct Check {
     pub(crate) address: String,
 }
 
+/// What a password is checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To begin a session: a one-time password is good for one.
+    SignIn,
+    /// To change or delete the account, by somebody who is signed in: perhaps with a one-time
+    /// password.
+    OwnAccount,
+}
+
+/// Whose password was right.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) user: User,
+    /// Whether it was good for this one sign-in.
+    pub(crate) one_time_password: bool,
+}
+
 /// Checks sign-ins.
 pub(crate) struct Doorkeeper<S: UserStore, A: AttemptStore> {
     pub(crate) store: Arc<S>,
@@ -41,9 +59,14 @@ pub(crate) struct Doorkeeper<S: UserStore, A: AttemptStore> {
 
 impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
     /// Checks one sign-in, and counts it if it fails.
-    pub(crate) async fn check(&self, check: Check, deadline: Deadline) -> Result<User, Status> {
+    pub(crate) async fn check(
+        &self,
+        check: Check,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Checked, Status> {
         if check.address.is_empty() {
-            return self.check_password(check, deadline).await;
+            return self.check_password(check, purpose, deadline).await;
         }
         let attempt = Attempt {
             address: check.address.clone(),
@@ -53,7 +76,7 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         if let Standing::Held(until) = self.count.call(attempt.clone(), deadline).await? {
             return Err(held(until - now_millis()));
         }
-        let checked = self.check_password(check, deadline).await;
+        let checked = self.check_password(check, purpose, deadline).await;
         let forgiveness = match &checked {
             Ok(_) => Some(Forgiveness::Right),
             Err(status) => match status.code() {
@@ -70,27 +93,49 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         checked
     }
 
-    async fn check_password(&self, check: Check, deadline: Deadline) -> Result<User, Status> {
+    async fn check_password(
+        &self,
+        check: Check,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Checked, Status> {
         let found = self.find.call(check.username, deadline).await?;
         let credential = found.ok_or_else(|| Status::not_found("Invalid username"))?;
         let (stored, password) = (credential.pw_hash.clone(), check.password);
         if password.expose_secret().len() > PASSWORD_BYTES_MAX {
             return Err(wrong_password());
         }
-        let verify = move || stored.verify(password.expose_secret());
+        let verify = move || match purpose {
+            Purpose::SignIn => stored.verify(password.expose_secret()),
+            Purpose::OwnAccount => stored.for_good().verify(password.expose_secret()),
+        };
         let verdict = self.hasher.run(Priority::SignIn, deadline, verify).await?;
+        self.settle(credential, verdict).await
+    }
+
+    async fn settle(&self, credential: Credential, verdict: Verdict) -> Result<Checked, Status> {
+        let Credential { user, pw_hash } = credential;
+        let one_time_password = matches!(verdict, Verdict::OneTime(_));
         match verdict {
-            Verdict::Wrong => Err(wrong_password()),
-            Verdict::Right => Ok(credential.user),
+            Verdict::Wrong => return Err(wrong_password()),
+            Verdict::Right => {}
+            // Only who takes it out of use may come in with it.
+            Verdict::OneTime(used) => {
+                if !self.store.replace_hash(user.id, &pw_hash, &used).await? {
+                    return Err(wrong_password());
+                }
+            }
             Verdict::Outdated(renewed) => {
-                let Credential { user, pw_hash } = credential;
                 // Should it fail, the old hash is as good at the next sign-in.
                 if let Err(error) = self.store.replace_hash(user.id, &pw_hash, &renewed).await {
                     tracing::warn!(error = ?error, user.id = %user.id, "an old hash stays");
                 }
-                Ok(user)
             }
         }
+        Ok(Checked {
+            user,
+            one_time_password,
+        })
     }
 
     fn prune_now_and_then(&self) {

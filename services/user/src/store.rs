@@ -26,6 +26,8 @@ pub struct User {
     pub avatar_hash: String,
     /// Grows when every session of the account is to end.
     pub session_epoch: i64,
+    /// Whether it may flag messages.
+    pub moderator: bool,
 }
 
 /// An account to be stored. Its id is the key of the write.
@@ -56,7 +58,7 @@ impl Debug for NewAccount {
 pub enum Inserted {
     /// It is stored, now or by an earlier attempt of the same write.
     Stored(User),
-    /// Another account has the name.
+    /// Another account has the name, or had it and was deleted.
     NameTaken,
     /// An account with another name has the id.
     IdTaken,
@@ -123,6 +125,7 @@ pub struct SqlUserStore {
     find_by_name: Statement,
     find_by_id: Statement,
     find_credentials: Statement,
+    find_taken: Statement,
     replace_hash: Statement,
     end_sessions: Statement,
 }
@@ -131,11 +134,10 @@ impl SqlUserStore {
     /// A store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
         use Kind::{Id, Int, Text};
-        const USER: &str =
-            "ord, account.id, account.username, account.avatar_hash, account.session_epoch";
         let find = |summary, columns: &str, key: &str, kind| {
             let sql = format!(
-                "SELECT {columns} FROM {{input}} JOIN account ON account.{key} = input.wanted"
+                "SELECT {columns} FROM {{input}} JOIN account ON account.{key} = input.wanted
+                 WHERE account.deleted_millis IS NULL"
             );
             Statement::new(Access::Read, summary, &sql, &[("wanted", kind)])
         };
@@ -164,6 +166,15 @@ impl SqlUserStore {
                 "username",
                 Text,
             ),
+            find_taken: Statement::new(
+                Access::Read,
+                "SELECT account of taken name",
+                &format!(
+                    "SELECT {USER}, account.deleted_millis FROM {{input}}
+                     JOIN account ON account.username = input.wanted"
+                ),
+                &[("wanted", Text)],
+            ),
             replace_hash: Statement::new(
                 Access::Write,
                 "UPDATE account hash",
@@ -179,6 +190,7 @@ impl SqlUserStore {
                      pw_hash = CASE input.new WHEN '' THEN account.pw_hash ELSE input.new END
                  FROM {input}
                  WHERE account.id = input.wanted AND account.session_epoch = input.epoch
+                   AND account.deleted_millis IS NULL
                  RETURNING account.id",
                 &[("wanted", Id), ("epoch", Int), ("new", Text)],
             ),
@@ -230,14 +242,22 @@ impl UserStore for SqlUserStore {
                 username: key.1,
                 avatar_hash,
                 session_epoch: 0,
+                moderator: false,
             }));
         }
         if !refused.is_empty() {
             let names = refused.iter().map(|(.., name)| name.clone()).collect();
-            let stored = self.find_by_name(names).await?;
-            for ((place, id, _), stored) in refused.into_iter().zip(stored) {
-                outcomes[place] = match stored {
-                    Some(user) if user.id == id => Inserted::Stored(user),
+            let input = vec![Column::Text(names)];
+            let taken: Vec<TakenRow> = self.find_taken.fetch(&self.db, input).await?;
+            let taken = in_order(
+                refused.len(),
+                taken.into_iter().map(|row| (row.user.ord, row)),
+            );
+            for ((place, id, _), taken) in refused.into_iter().zip(taken) {
+                outcomes[place] = match taken {
+                    Some(row) if row.user.id == id && row.deleted_millis.is_none() => {
+                        Inserted::Stored(row.user.into())
+                    }
                     Some(_) => Inserted::NameTaken,
                     None => Inserted::IdTaken,
                 };
@@ -309,14 +329,27 @@ impl UserStore for SqlUserStore {
     }
 }
 
+/// The columns of a [`UserRow`].
+pub(crate) const USER: &str = "ord, account.id, account.username, account.avatar_hash,
+    account.session_epoch, account.moderator";
+
 /// An account, and the position from 1 of the input row that asked for it.
 #[derive(sqlx::FromRow)]
-struct UserRow {
+pub(crate) struct UserRow {
     ord: i64,
     id: Uuid,
     username: String,
     avatar_hash: String,
     session_epoch: i64,
+    moderator: bool,
+}
+
+/// Who has a name, or had it.
+#[derive(sqlx::FromRow)]
+struct TakenRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    deleted_millis: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -333,6 +366,7 @@ impl From<UserRow> for User {
             username: row.username,
             avatar_hash: row.avatar_hash,
             session_epoch: row.session_epoch,
+            moderator: row.moderator,
         }
     }
 }

@@ -10,6 +10,9 @@ pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// The longest email address, in bytes.
 const EMAIL_BYTES_MAX: usize = 320;
 
+/// Longer than any hash in a known format.
+const PASSWORD_HASH_BYTES_MAX: usize = 1024;
+
 /// Room for an IPv6 address with a zone, and then some.
 const CLIENT_ADDRESS_BYTES_MAX: usize = 255;
 
@@ -22,7 +25,16 @@ pub(crate) fn email(address: &str) -> Result<(), Status> {
     if !address.contains('@') {
         return Err(Status::invalid_argument("the email address has no \"@\""));
     }
+    email_bytes(address)
+}
+
+/// An email address that may lack its "@".
+pub(crate) fn email_bytes(address: &str) -> Result<(), Status> {
     within("the email address", address, EMAIL_BYTES_MAX)
+}
+
+pub(crate) fn password_hash(hash: &str) -> Result<(), Status> {
+    within("the password's hash", hash, PASSWORD_HASH_BYTES_MAX)
 }
 
 pub(crate) fn password(password: &str) -> Result<(), Status> {

@@ -126,6 +126,7 @@ pub(crate) fn flag(message_id: &Bytes, flagged: bool, stamp: Uuid) -> FlagUpdate
         flagged,
         stamp: wire(stamp),
         moderator: "the moderator".to_owned(),
+        moderator_id: Bytes::new(),
     }
 }
 

@@ -5,10 +5,11 @@
 
 mod keeping;
 mod listing;
+mod operator;
 mod support;
 
 use chassis::testing::{Engine, TestDatabase, empty_database};
-use minitwit_message::{migrations, store::SqlMessageStore};
+use minitwit_message::{migrations, operator::store::SqlOperatorStore, store::SqlMessageStore};
 
 macro_rules! contract {
     ($($module:ident::$promise:ident),+ $(,)?) => {
@@ -41,6 +42,35 @@ contract!(
     keeping::messages_are_found_and_counted_in_the_order_asked,
 );
 
+/// The store and the operator's side of it, over one database.
+struct Stores {
+    messages: SqlMessageStore,
+    operators: SqlOperatorStore,
+    _database: TestDatabase,
+}
+
+macro_rules! operator_contract {
+    ($($promise:ident),+ $(,)?) => {
+        mod operator_sqlite { $(#[tokio::test]
+            async fn $promise() {
+                super::operator::$promise(super::stores(super::Engine::Sqlite).await).await;
+            })+ }
+        mod operator_postgres { $(#[tokio::test]
+            async fn $promise() {
+                super::operator::$promise(super::stores(super::Engine::Postgres).await).await;
+            })+ }
+    };
+}
+
+operator_contract!(
+    an_import_is_told_what_had_been_there,
+    an_imported_flag_is_older_than_any_given_here,
+    flagged_messages_are_listed_by_their_flags_page_by_page,
+    an_export_has_all_of_an_author_oldest_first,
+    what_an_author_wrote_is_deleted_bit_by_bit,
+    flags_set_side_by_side_do_not_wait_for_one_another_in_a_circle,
+);
+
 #[test]
 fn both_engines_have_the_same_migrations() {
     migrations().assert_alike();
@@ -50,4 +80,14 @@ async fn open(engine: Engine) -> (SqlMessageStore, TestDatabase) {
     let database = empty_database(engine).await;
     let store = SqlMessageStore::new(database.open(&migrations()).await);
     (store, database)
+}
+
+async fn stores(engine: Engine) -> Stores {
+    let database = empty_database(engine).await;
+    let db = database.open(&migrations()).await;
+    Stores {
+        messages: SqlMessageStore::new(db.clone()),
+        operators: SqlOperatorStore::new(db),
+        _database: database,
+    }
 }

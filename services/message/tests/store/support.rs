@@ -54,6 +54,7 @@ pub(crate) fn update(message_id: Uuid, flagged: bool, stamp: Uuid) -> FlagUpdate
         flagged,
         stamp,
         moderator: "the moderator".to_owned(),
+        moderator_id: Uuid::nil(),
     }
 }
 

@@ -17,6 +17,7 @@ use tonic::{Code, transport::Channel};
 mod account;
 mod api_client;
 mod bounds;
+mod operator;
 mod session;
 mod sign_in;
 

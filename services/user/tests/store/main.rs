@@ -31,6 +31,7 @@ macro_rules! contract {
 mod account;
 mod attempt;
 mod latest;
+mod operator;
 
 async fn open(engine: Engine) -> (Db, TestDatabase) {
     let database = empty_database(engine).await;

@@ -1,0 +1,26 @@
+//! What is done with a batch of an import.
+
+use std::sync::Arc;
+
+use chassis::{batch::Work, deadline::Deadline};
+use tonic::Status;
+
+use super::store::OperatorStore;
+use crate::store::FollowUpdate;
+
+/// Stores edges, and tells of each whether it had been written before.
+pub(super) struct Import<S>(pub(super) Arc<S>);
+
+impl<S: OperatorStore> Work for Import<S> {
+    type Item = FollowUpdate;
+    type Output = bool;
+
+    async fn run(
+        &self,
+        updates: Vec<FollowUpdate>,
+        _: Deadline,
+    ) -> Result<Vec<Result<bool, Status>>, Status> {
+        let stored_before = self.0.import(updates).await?;
+        Ok(stored_before.into_iter().map(Ok).collect())
+    }
+}

@@ -1,0 +1,137 @@
+//! What operators do with edges, checked on each engine.
+
+#![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
+
+use chassis::{
+    stamp,
+    testing::{Engine, TestDatabase, empty_database},
+};
+use minitwit_follower::{
+    migrations,
+    operator::store::{CHUNK, OperatorStore, SqlOperatorStore},
+    store::{Direction, Edge, FollowUpdate, FollowerStore, SqlFollowerStore},
+};
+use uuid::Uuid;
+
+struct Stores {
+    follows: SqlFollowerStore,
+    operators: SqlOperatorStore,
+    _database: TestDatabase,
+}
+
+macro_rules! contract {
+    ($($promise:ident),+ $(,)?) => {
+        mod sqlite { $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(super::stores(super::Engine::Sqlite).await).await;
+            })+ }
+        mod postgres { $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(super::stores(super::Engine::Postgres).await).await;
+            })+ }
+    };
+}
+
+contract!(
+    what_was_written_here_stands_before_what_is_imported,
+    an_export_has_both_ends_and_what_was_taken_back,
+    the_edges_of_an_account_are_deleted_at_both_ends,
+);
+
+async fn stores(engine: Engine) -> Stores {
+    let database = empty_database(engine).await;
+    let db = database.open(&migrations()).await;
+    Stores {
+        follows: SqlFollowerStore::new(db.clone()),
+        operators: SqlOperatorStore::new(db),
+        _database: database,
+    }
+}
+
+fn edge(follower_id: Uuid, followee_id: Uuid) -> Edge {
+    Edge {
+        follower_id,
+        followee_id,
+    }
+}
+
+fn old(edge: Edge) -> FollowUpdate {
+    FollowUpdate {
+        edge,
+        following: true,
+        stamp: stamp::named(0, 1),
+    }
+}
+
+async fn what_was_written_here_stands_before_what_is_imported(stores: Stores) {
+    let [alice, bob, carol] = [1, 2, 3].map(Uuid::from_u128);
+    let taken_back = FollowUpdate {
+        following: false,
+        stamp: Uuid::now_v7(),
+        ..old(edge(alice, bob))
+    };
+    stores.follows.set(vec![taken_back]).await.unwrap();
+
+    let updates = vec![
+        old(edge(alice, carol)),
+        old(edge(alice, bob)),
+        old(edge(alice, carol)),
+    ];
+    let imported = stores.operators.import(updates.clone()).await.unwrap();
+    assert_eq!(imported, [false, true, false]);
+    let again = stores.operators.import(updates).await.unwrap();
+    assert_eq!(again, [true; 3]);
+    let edges = vec![edge(alice, bob), edge(alice, carol)];
+    assert_eq!(stores.follows.check(edges).await.unwrap(), [false, true]);
+}
+
+async fn an_export_has_both_ends_and_what_was_taken_back(stores: Stores) {
+    let [alice, bob, carol] = [1, 2, 3].map(Uuid::from_u128);
+    let mut updates = vec![
+        old(edge(alice, carol)),
+        old(edge(alice, bob)),
+        old(edge(bob, alice)),
+    ];
+    updates[1].following = false;
+    stores.operators.import(updates.clone()).await.unwrap();
+
+    let export = async |direction, after| {
+        let edges = stores.operators.export(alice, direction, after).await;
+        edges.unwrap()
+    };
+    let [to_carol, to_bob, from_bob] = updates.try_into().unwrap();
+    let followees = export(Direction::Followees, Uuid::nil()).await;
+    assert_eq!(followees, [to_bob, to_carol]);
+    assert_eq!(export(Direction::Followees, bob).await, [to_carol]);
+    assert_eq!(export(Direction::Followers, Uuid::nil()).await, [from_bob]);
+}
+
+async fn the_edges_of_an_account_are_deleted_at_both_ends(stores: Stores) {
+    let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
+    let others: Vec<Uuid> = (0..CHUNK + 10).map(|_| Uuid::now_v7()).collect();
+    for from_alice in [true, false] {
+        let edges = others.iter().map(|&other| {
+            old(if from_alice {
+                edge(alice, other)
+            } else {
+                edge(other, alice)
+            })
+        });
+        stores.operators.import(edges.collect()).await.unwrap();
+    }
+    let kept = vec![old(edge(bob, others[0]))];
+    stores.operators.import(kept).await.unwrap();
+
+    let mut rounds = 0;
+    while stores.operators.delete(vec![alice]).await.unwrap() {
+        rounds += 1;
+    }
+    assert_eq!(rounds, 2);
+    let counts = vec![alice, others[0], bob];
+    let counts = stores.follows.count(counts).await.unwrap();
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|counts| (counts.followees, counts.followers))
+        .collect();
+    assert_eq!(counts, [(0, 0), (0, 1), (1, 0)]);
+}

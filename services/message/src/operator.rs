@@ -1,0 +1,168 @@
+//! The operator's hand: import, export, the list of flagged messages, and what goes with its author.
+
+use std::sync::Arc;
+
+use chassis::{
+    batch::{Batcher, Chunked, Limits},
+    deadline::Deadline,
+    item::{self, answer_each},
+};
+use minitwit_proto::{
+    common::v1::Applied,
+    message::v1::{self as proto, import_message_result, operator_service_server::OperatorService},
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    operator::{
+        store::{FlaggableMessage, ImportedMessage, OperatorStore},
+        work::Import,
+    },
+    service,
+};
+
+pub mod store;
+mod work;
+
+/// The most items of one request of an import.
+const IMPORT_ITEMS_MAX: usize = 5_000;
+
+/// One statement at a time, and few that wait: whoever imports is to come later when the service has
+/// other things to do.
+const IMPORT: Limits = Limits {
+    lanes: 1,
+    batch_weight_max: 1_000,
+    queue_max: 8,
+};
+
+/// The service over a store.
+pub struct Operators<S: OperatorStore> {
+    import: Batcher<Chunked<Import<S>>>,
+    store: Arc<S>,
+}
+
+impl<S: OperatorStore> Operators<S> {
+    /// The service over `store`.
+    pub fn new(store: S) -> Self {
+        let store = Arc::new(store);
+        let import = Chunked(Import(Arc::clone(&store)));
+        Self {
+            import: Batcher::new("message.import", IMPORT, import),
+            store,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl<S: OperatorStore> OperatorService for Operators<S> {
+    async fn import_messages(
+        &self,
+        request: Request<proto::ImportMessagesRequest>,
+    ) -> Result<Response<proto::ImportMessagesResponse>, Status> {
+        use import_message_result::Outcome;
+        let deadline = Deadline::of(&request);
+        let proto::ImportMessagesRequest {
+            messages,
+            moderator,
+        } = request.into_inner();
+        if messages.len() > IMPORT_ITEMS_MAX {
+            return Err(Status::invalid_argument(format!(
+                "{} messages are imported, at most {IMPORT_ITEMS_MAX} can be at once",
+                messages.len()
+            )));
+        }
+        let messages = messages
+            .into_iter()
+            .map(|message| imported(message, &moderator));
+        let imported = answer_each(messages, async |valid| {
+            self.import.call(valid, deadline).await
+        })
+        .await?;
+        let results = imported.into_iter().map(|imported| match imported {
+            Ok(stored_before) => proto::ImportMessageResult {
+                outcome: Some(Outcome::Applied(Applied {})),
+                stored_before,
+            },
+            Err(status) => proto::ImportMessageResult {
+                outcome: Some(Outcome::Error(item::error(&status))),
+                stored_before: false,
+            },
+        });
+        Ok(Response::new(proto::ImportMessagesResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn export_messages(
+        &self,
+        request: Request<proto::ExportMessagesRequest>,
+    ) -> Result<Response<proto::ExportMessagesResponse>, Status> {
+        let request = request.into_inner();
+        let author = item::id("author_id", &request.author_id)?;
+        let after = match request.after_id.as_ref() {
+            [] => Uuid::nil(),
+            id => item::id("after_id", id)?,
+        };
+        let messages = self.store.export(author, after).await?;
+        Ok(Response::new(proto::ExportMessagesResponse {
+            messages: messages.into_iter().map(to_wire).collect(),
+        }))
+    }
+
+    async fn list_flagged(
+        &self,
+        request: Request<proto::ListFlaggedRequest>,
+    ) -> Result<Response<proto::ListFlaggedResponse>, Status> {
+        let before = match request.get_ref().before_stamp.as_ref() {
+            [] => Uuid::max(),
+            stamp => item::id("before_stamp", stamp)?,
+        };
+        let messages = self.store.flagged(before).await?;
+        Ok(Response::new(proto::ListFlaggedResponse {
+            messages: messages.into_iter().map(to_wire).collect(),
+        }))
+    }
+
+    async fn delete_messages(
+        &self,
+        request: Request<proto::DeleteMessagesRequest>,
+    ) -> Result<Response<proto::DeleteMessagesResponse>, Status> {
+        let ids = request.into_inner().author_ids;
+        let authors: Vec<Uuid> = ids
+            .iter()
+            .map(|id| item::id("author_id", id))
+            .collect::<Result<_, _>>()?;
+        if authors.is_empty() {
+            return Ok(Response::new(proto::DeleteMessagesResponse::default()));
+        }
+        let more = self.store.delete(authors).await?;
+        Ok(Response::new(proto::DeleteMessagesResponse { more }))
+    }
+}
+
+fn imported(message: proto::ImportedMessage, moderator: &str) -> Result<ImportedMessage, Status> {
+    let new = proto::NewMessage {
+        id: message.id,
+        author_id: message.author_id,
+        text: message.text,
+    };
+    Ok(ImportedMessage {
+        message: service::new_message(new)?,
+        flagged_by: message.flagged.then(|| moderator.to_owned()),
+    })
+}
+
+fn to_wire(flaggable: FlaggableMessage) -> proto::FlaggableMessage {
+    let optional = |id: Option<Uuid>| {
+        let id = id.filter(|id| !id.is_nil());
+        id.map_or_else(Vec::new, |id| id.as_bytes().to_vec()).into()
+    };
+    proto::FlaggableMessage {
+        message: Some(service::message_to_wire(&flaggable.message)),
+        flagged: flaggable.flagged,
+        flag_stamp: optional(flaggable.flag_stamp),
+        moderator: flaggable.flagged_by.unwrap_or_default(),
+        moderator_id: optional(flaggable.flagged_by_id),
+    }
+}

@@ -1,0 +1,203 @@
+//! What operators do with messages, in SQL.
+
+use std::{collections::HashSet, future::Future};
+
+use chassis::{
+    db::Db,
+    statement::{Access, Column, Kind, Statement},
+    store::StoreError,
+};
+use uuid::Uuid;
+
+use crate::store::{Message, NewMessage};
+
+/// How many messages are exported, or deleted, by one statement: what can be done well within the
+/// time that a statement has.
+pub const CHUNK: usize = 1_000;
+
+/// How many flagged messages make a page.
+pub const FLAGGED_PAGE: usize = 100;
+
+/// A message of another system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedMessage {
+    /// The message.
+    pub message: NewMessage,
+    /// Who flagged it; `None` when nobody did.
+    pub flagged_by: Option<String>,
+}
+
+/// A message with what is kept of its flag.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct FlaggableMessage {
+    /// The message.
+    #[sqlx(flatten)]
+    pub message: Message,
+    /// Whether it is flagged.
+    pub flagged: bool,
+    /// The stamp of the last write of the flag.
+    pub flag_stamp: Option<Uuid>,
+    /// Who wrote it, when it was no account.
+    pub flagged_by: Option<String>,
+    /// The account that wrote it.
+    pub flagged_by_id: Option<Uuid>,
+}
+
+/// What operators do with messages.
+pub trait OperatorStore: Send + Sync + 'static {
+    /// Stores messages, and tells in the order asked which of them had been there before.
+    fn import(
+        &self,
+        messages: Vec<ImportedMessage>,
+    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+
+    /// An author's messages newer than `after`, oldest first, at most [`CHUNK`].
+    fn export(
+        &self,
+        author: Uuid,
+        after: Uuid,
+    ) -> impl Future<Output = Result<Vec<FlaggableMessage>, StoreError>> + Send;
+
+    /// Messages that were flagged before `before`, the latest first, at most [`FLAGGED_PAGE`].
+    fn flagged(
+        &self,
+        before: Uuid,
+    ) -> impl Future<Output = Result<Vec<FlaggableMessage>, StoreError>> + Send;
+
+    /// Deletes at most [`CHUNK`] messages of authors, and tells whether there may be more.
+    fn delete(&self, authors: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// What operators do with the messages of an SQL database.
+#[derive(Debug)]
+pub struct SqlOperatorStore {
+    db: Db,
+    import: Statement,
+    export: Statement,
+    flagged: Statement,
+    delete: Statement,
+}
+
+impl SqlOperatorStore {
+    /// A store over a database whose schema is up to date.
+    pub fn new(db: Db) -> Self {
+        use Kind::{Bool, Id, Text};
+        const FLAGGABLE: &str = "message.id, message.author_id, message.text, message.flagged,
+            message.flag_stamp, message.flagged_by, message.flagged_by_id";
+        Self {
+            db,
+            // A flag from elsewhere is as old as its message: whatever was done here since then stands.
+            import: Statement::new(
+                Access::Write,
+                "INSERT message import",
+                "INSERT INTO message (author_id, id, text, flagged, flag_stamp, flagged_by)
+                 SELECT author_id, id, text, is_flagged, CASE WHEN is_flagged THEN id END,
+                        CASE WHEN is_flagged THEN moderator END
+                 FROM {input} WHERE true
+                 ON CONFLICT (author_id, id) DO NOTHING
+                 RETURNING id",
+                &[
+                    ("author_id", Id),
+                    ("id", Id),
+                    ("text", Text),
+                    ("is_flagged", Bool),
+                    ("moderator", Text),
+                ],
+            ),
+            export: Statement::new(
+                Access::Read,
+                "SELECT message export",
+                &format!(
+                    "SELECT {FLAGGABLE} FROM {{input}}
+                     JOIN message ON message.author_id = input.wanted AND message.id > input.after_id
+                     ORDER BY message.id LIMIT {CHUNK}"
+                ),
+                &[("wanted", Id), ("after_id", Id)],
+            ),
+            flagged: Statement::new(
+                Access::Read,
+                "SELECT message flagged",
+                &format!(
+                    "SELECT {FLAGGABLE} FROM message
+                     WHERE flagged AND flag_stamp < (SELECT input.before_stamp FROM {{input}})
+                     ORDER BY flag_stamp DESC LIMIT {FLAGGED_PAGE}"
+                ),
+                &[("before_stamp", Id)],
+            ),
+            // By place, for PostgreSQL would rather read the whole table than look up a thousand
+            // keys. A row that moves meanwhile is met the next time.
+            delete: Statement::per_engine(
+                Access::Write,
+                "DELETE message",
+                &format!(
+                    "DELETE FROM message WHERE (author_id, id) IN (
+                         SELECT message.author_id, message.id
+                         FROM {{input}} JOIN message ON message.author_id = input.wanted
+                         LIMIT {CHUNK})
+                     RETURNING CAST(1 AS BIGINT)"
+                ),
+                &format!(
+                    "DELETE FROM message WHERE ctid = ANY (ARRAY(
+                         SELECT message.ctid
+                         FROM {{input}} JOIN message ON message.author_id = input.wanted
+                         LIMIT {CHUNK}))
+                     RETURNING CAST(1 AS BIGINT)"
+                ),
+                &[("wanted", Id)],
+            ),
+        }
+    }
+}
+
+impl OperatorStore for SqlOperatorStore {
+    async fn import(&self, messages: Vec<ImportedMessage>) -> Result<Vec<bool>, StoreError> {
+        // Always in one order, so that two batches with the same message cannot deadlock.
+        let mut ordered: Vec<&ImportedMessage> = messages.iter().collect();
+        ordered.sort_unstable_by_key(|imported| (imported.message.author_id, imported.message.id));
+        let each = || ordered.iter();
+        let moderator = |imported: &&ImportedMessage| imported.flagged_by.clone();
+        let input = vec![
+            Column::Id(each().map(|imported| imported.message.author_id).collect()),
+            Column::Id(each().map(|imported| imported.message.id).collect()),
+            Column::Text(
+                each()
+                    .map(|imported| imported.message.text.clone())
+                    .collect(),
+            ),
+            Column::Bool(
+                each()
+                    .map(|imported| imported.flagged_by.is_some())
+                    .collect(),
+            ),
+            Column::Text(
+                each()
+                    .map(|one| moderator(one).unwrap_or_default())
+                    .collect(),
+            ),
+        ];
+        let stored: Vec<(Uuid,)> = self.import.fetch(&self.db, input).await?;
+        let stored: HashSet<Uuid> = stored.into_iter().map(|(id,)| id).collect();
+        Ok(messages
+            .iter()
+            .map(|imported| !stored.contains(&imported.message.id))
+            .collect())
+    }
+
+    async fn export(&self, author: Uuid, after: Uuid) -> Result<Vec<FlaggableMessage>, StoreError> {
+        let input = vec![Column::Id(vec![author]), Column::Id(vec![after])];
+        self.export.fetch(&self.db, input).await
+    }
+
+    async fn flagged(&self, before: Uuid) -> Result<Vec<FlaggableMessage>, StoreError> {
+        let input = vec![Column::Id(vec![before])];
+        self.flagged.fetch(&self.db, input).await
+    }
+
+    async fn delete(&self, authors: Vec<Uuid>) -> Result<bool, StoreError> {
+        let deleted: Vec<(i64,)> = self
+            .delete
+            .fetch(&self.db, vec![Column::Id(authors)])
+            .await?;
+        Ok(!deleted.is_empty())
+    }
+}

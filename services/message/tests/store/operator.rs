@@ -1,0 +1,134 @@
+//! What operators do with messages.
+
+use minitwit_message::{
+    operator::store::{CHUNK, FLAGGED_PAGE, ImportedMessage, OperatorStore},
+    store::MessageStore,
+};
+use uuid::Uuid;
+
+use crate::{
+    Stores,
+    support::{all, by, everybody, flag, listed, message, post, update},
+};
+
+const NOTHING: [Uuid; 0] = [];
+
+fn imported(id: Uuid, author: Uuid, flagged: bool) -> ImportedMessage {
+    ImportedMessage {
+        message: message(id, author, "from elsewhere"),
+        flagged_by: flagged.then(|| "the old system".to_owned()),
+    }
+}
+
+pub(crate) async fn an_import_is_told_what_had_been_there(stores: Stores) {
+    let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
+    let [first, second] = [1_000, 2_000].map(|millis| chassis::stamp::named(millis, 7));
+    let import = async |messages| stores.operators.import(messages).await.unwrap();
+
+    let one = vec![imported(first, alice, false)];
+    assert_eq!(import(one.clone()).await, [false]);
+    let both = vec![imported(second, bob, false), one[0].clone()];
+    assert_eq!(import(both).await, [false, true]);
+    assert_eq!(
+        listed(&stores.messages, all(everybody())).await,
+        [second, first]
+    );
+}
+
+pub(crate) async fn an_imported_flag_is_older_than_any_given_here(stores: Stores) {
+    let alice = Uuid::now_v7();
+    let id = chassis::stamp::named(1_000, 7);
+    let hidden = vec![imported(id, alice, true)];
+    stores.operators.import(hidden.clone()).await.unwrap();
+    assert_eq!(listed(&stores.messages, all(everybody())).await, NOTHING);
+
+    let page = stores.operators.flagged(Uuid::max()).await.unwrap();
+    assert_eq!(page.len(), 1);
+    assert_eq!(page[0].flagged_by.as_deref(), Some("the old system"));
+    assert_eq!(page[0].flag_stamp, Some(id));
+
+    flag(&stores.messages, id, false).await.unwrap();
+    stores.operators.import(hidden).await.unwrap();
+    assert_eq!(listed(&stores.messages, all(everybody())).await, [id]);
+    assert_eq!(stores.operators.flagged(Uuid::max()).await.unwrap(), []);
+}
+
+pub(crate) async fn flagged_messages_are_listed_by_their_flags_page_by_page(stores: Stores) {
+    let alice = Uuid::now_v7();
+    let mut ids = Vec::new();
+    for _ in 0..FLAGGED_PAGE + 5 {
+        ids.push(post(&stores.messages, alice).await);
+    }
+    // The oldest message is flagged last.
+    let moderator = Uuid::now_v7();
+    for id in ids.iter().rev() {
+        let mut update = update(*id, true, Uuid::now_v7());
+        update.moderator_id = moderator;
+        stores.messages.set_flags(vec![update]).await.unwrap();
+    }
+    let first = stores.operators.flagged(Uuid::max()).await.unwrap();
+    let last = first.last().unwrap();
+    assert_eq!(last.flagged_by_id, Some(moderator));
+    let second = stores.operators.flagged(last.flag_stamp.unwrap()).await;
+    let listed = first.iter().chain(second.as_ref().unwrap());
+    let listed: Vec<Uuid> = listed.map(|flagged| flagged.message.id).collect();
+    assert_eq!(listed, ids);
+}
+
+pub(crate) async fn an_export_has_all_of_an_author_oldest_first(stores: Stores) {
+    let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
+    let kept = post(&stores.messages, alice).await;
+    post(&stores.messages, bob).await;
+    let hidden = post(&stores.messages, alice).await;
+    flag(&stores.messages, hidden, true).await.unwrap();
+
+    let export = async |after| {
+        let page = stores.operators.export(alice, after).await.unwrap();
+        let told = page.iter().map(|one| (one.message.id, one.flagged));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(export(Uuid::nil()).await, [(kept, false), (hidden, true)]);
+    assert_eq!(export(kept).await, [(hidden, true)]);
+    assert_eq!(export(hidden).await, []);
+}
+
+pub(crate) async fn what_an_author_wrote_is_deleted_bit_by_bit(stores: Stores) {
+    let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
+    let kept = post(&stores.messages, bob).await;
+    let many = |author| {
+        let message = move |_| imported(Uuid::now_v7(), author, false);
+        (0..CHUNK + 10).map(message).collect::<Vec<_>>()
+    };
+    stores.operators.import(many(alice)).await.unwrap();
+    let hidden = post(&stores.messages, alice).await;
+    flag(&stores.messages, hidden, true).await.unwrap();
+
+    let mut rounds = 0;
+    while stores.operators.delete(vec![alice]).await.unwrap() {
+        rounds += 1;
+    }
+    assert_eq!(rounds, 2);
+    assert_eq!(listed(&stores.messages, all(by(&[alice]))).await, NOTHING);
+    assert_eq!(listed(&stores.messages, all(everybody())).await, [kept]);
+    assert_eq!(stores.operators.flagged(Uuid::max()).await.unwrap(), []);
+}
+
+pub(crate) async fn flags_set_side_by_side_do_not_wait_for_one_another_in_a_circle(stores: Stores) {
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        // An author each, so that the order of the table is not that of the ids.
+        ids.push(post(&stores.messages, Uuid::new_v4()).await);
+    }
+    let flags = |ids: Vec<Uuid>| async {
+        let ids = ids;
+        for round in 0..15 {
+            let updates = ids
+                .iter()
+                .map(|id| update(*id, round % 2 == 0, Uuid::now_v7()));
+            let set = stores.messages.set_flags(updates.collect()).await.unwrap();
+            assert!(set.iter().all(Option::is_some));
+        }
+    };
+    let backwards = ids.iter().rev().copied().collect();
+    tokio::join!(flags(ids.clone()), flags(backwards), flags(ids));
+}
