@@ -21,9 +21,11 @@ use minitwit_proto::{
 use crate::meter::Counters;
 
 pub mod accounts;
+pub mod deletions;
 pub mod follows;
 pub(crate) mod keep;
 pub mod latest;
+pub(crate) mod moderation;
 pub(crate) mod reads;
 mod sessions;
 pub mod timelines;
@@ -45,11 +47,13 @@ pub struct Backend {
     pub(crate) clock: Arc<Clock>,
     pub(crate) counters: Counters,
     pub(crate) accounts: accounts::Accounts,
+    pub(crate) deletions: Arc<deletions::Deletions>,
     pub(crate) latest: latest::Latest,
     pub(crate) timelines: timelines::Timelines,
     pub(crate) follows: follows::Follows,
     pub(crate) messages: writes::Messages,
     pub(crate) reads: reads::Reads,
+    pub(crate) moderation: moderation::Moderation,
     #[expect(dead_code, reason = "the status page shows the replicas")]
     pub(crate) pools: Pools,
 }
@@ -74,6 +78,8 @@ impl Backend {
             timelines: timelines::Timelines::new(message.clone(), accounts.clone(), most),
             follows: follows::Follows::new(follower, accounts.clone(), Arc::clone(&clock), rest),
             messages: writes::Messages::new(message),
+            deletions: deletions::Deletions::new(&pools, accounts.clone()),
+            moderation: moderation::Moderation::new(&pools, accounts.clone(), Arc::clone(&clock)),
             counters: Counters::default(),
             accounts,
             clock,

@@ -29,6 +29,7 @@ mod guard;
 mod layout;
 pub(crate) mod live;
 pub(crate) mod message;
+mod moderation;
 pub(crate) mod people;
 mod person;
 mod post;
@@ -92,9 +93,13 @@ pub(crate) fn router(app: App) -> Router {
             get(settings::form).post(settings::change_password),
         )
         .route("/-/account/sessions", post(settings::end_sessions))
+        .route("/-/account/delete", post(settings::delete))
         .route("/-/avatar/{seed}", get(avatar::show))
+        .route("/-/flagged", get(moderation::show))
         .route("/-/live", get(live::watch))
         .route("/-/message/{id}", get(post::show))
+        .route("/-/message/{id}/flag", post(moderation::flag))
+        .route("/-/message/{id}/unflag", post(moderation::unflag))
         .route("/-/public.atom", get(feed::public))
         .merge(of_people("/{username}"))
         // Those whose names are routes have their pages here.

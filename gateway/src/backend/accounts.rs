@@ -36,6 +36,16 @@ pub struct Account {
     pub avatar_hash: String,
     /// Which generation of the account's sessions is valid.
     pub session_epoch: i64,
+    /// Whether it may flag messages.
+    pub moderator: bool,
+}
+
+/// Somebody whose password was right.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    pub(crate) account: Arc<Account>,
+    /// Whether it was good for this one sign-in.
+    pub(crate) one_time_password: bool,
 }
 
 /// How an account is asked for.
@@ -46,7 +56,8 @@ pub(crate) enum Who {
 }
 
 /// The accounts of the user service. A known name is an id for as long as the account lives, so it
-/// is remembered; an unknown one is asked for every time, because it may be taken any moment.
+/// is remembered until [`deletions`](super::deletions) tells that it is gone; an unknown one is asked
+/// for every time, because it may be taken any moment.
 #[derive(Clone)]
 pub struct Accounts {
     client: UserServiceClient<Pool>,
@@ -176,7 +187,7 @@ impl Accounts {
         &self,
         check: PasswordCheck,
         deadline: Deadline,
-    ) -> Result<Arc<Account>, Status> {
+    ) -> Result<Verified, Status> {
         use verify_password_result::Outcome;
         let request = deadline.request(VerifyPasswordsRequest {
             checks: vec![check],
@@ -187,16 +198,28 @@ impl Accounts {
             .verify_passwords(request)
             .await?
             .into_inner();
-        match response
-            .results
-            .into_iter()
-            .next()
-            .and_then(|result| result.outcome)
-        {
-            Some(Outcome::User(user)) => self.remembered(user),
+        let result = response.results.into_iter().next();
+        let result = result.ok_or_else(incomplete)?;
+        match result.outcome {
+            Some(Outcome::User(user)) => Ok(Verified {
+                account: self.remembered(user)?,
+                one_time_password: result.one_time_password,
+            }),
             Some(Outcome::Error(error)) => Err(item::status(error)),
             None => Err(incomplete()),
         }
+    }
+
+    /// Lets go of an account that is no more.
+    pub(super) fn forget(&self, id: Uuid, username: &str) {
+        self.memory.by_name.invalidate(username);
+        self.memory.by_id.invalidate(&id);
+    }
+
+    /// Lets go of every account.
+    pub(super) fn forget_all(&self) {
+        self.memory.by_name.invalidate_all();
+        self.memory.by_id.invalidate_all();
     }
 
     pub(super) fn remembered(&self, user: User) -> Result<Arc<Account>, Status> {
@@ -261,6 +284,7 @@ fn account(user: User) -> Result<Account, Status> {
         username: user.username,
         avatar_hash: user.avatar_hash,
         session_epoch: user.session_epoch,
+        moderator: user.moderator,
     })
 }
 

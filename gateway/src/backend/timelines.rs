@@ -60,6 +60,8 @@ pub(crate) enum Format {
     Json,
     /// The list of a page.
     Html(Avatars),
+    /// The same for a moderator, who may flag what is listed.
+    Moderated(Avatars),
     /// The entries of a feed.
     Atom,
     /// The bare ids, for those who only want to know what is new.
@@ -79,7 +81,7 @@ impl Format {
     /// whether there are more.
     fn shown(self, limit: u32) -> usize {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if let Self::Html(_) = self {
+        if let Self::Html(_) | Self::Moderated(_) = self {
             limit.saturating_sub(1)
         } else {
             limit
@@ -89,7 +91,8 @@ impl Format {
     fn render(self, entries: &[Entry]) -> Bytes {
         match self {
             Self::Json => crate::api::messages::render(entries),
-            Self::Html(avatars) => crate::pages::message::render(entries, avatars),
+            Self::Html(avatars) => crate::pages::message::render(entries, avatars, false),
+            Self::Moderated(avatars) => crate::pages::message::render(entries, avatars, true),
             Self::Atom => crate::pages::feed::render(entries),
             Self::Ids => crate::pages::live::render(entries),
         }

@@ -71,9 +71,13 @@ pub(super) async fn login(State(app): State<App>, mut visitor: Visitor, body: Bo
         .verify(check, Deadline::after(SIGN_IN_BUDGET))
         .await
     {
-        Ok(account) => {
-            visitor.sign_in(&account);
+        Ok(verified) => {
+            visitor.sign_in(&verified.account);
             visitor.flash("You were logged in");
+            if verified.one_time_password {
+                visitor.flash("That password is used up now: choose a new one before you leave");
+                return Ok(visitor.redirect("/-/account"));
+            }
             Ok(visitor.redirect("/"))
         }
         Err(status) => {

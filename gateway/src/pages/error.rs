@@ -91,6 +91,7 @@ impl PageError {
         let page = ErrorPage {
             layout: Layout {
                 me,
+                moderator: false,
                 flashes: &[],
                 here: "",
             },

@@ -5,6 +5,8 @@
 pub(crate) struct Layout<'a> {
     /// Who is signed in.
     pub(crate) me: Option<&'a str>,
+    /// Whether they may flag messages.
+    pub(crate) moderator: bool,
     /// What has just happened.
     pub(crate) flashes: &'a [String],
     /// The path of the page, if the navigation leads to it.

@@ -11,12 +11,19 @@ use crate::backend::timelines::Entry;
 struct Messages<'a> {
     entries: &'a [Entry],
     avatars: Avatars,
+    /// Whether they can be flagged.
+    moderated: bool,
 }
 
-/// The list of a timeline, newest first.
-pub(crate) fn render(entries: &[Entry], avatars: Avatars) -> Bytes {
+/// The list of a timeline, newest first; `moderated` when the reader may flag what it lists.
+pub(crate) fn render(entries: &[Entry], avatars: Avatars, moderated: bool) -> Bytes {
     let mut html = String::with_capacity(entries.len() * 700);
-    Messages { entries, avatars }
+    let messages = Messages {
+        entries,
+        avatars,
+        moderated,
+    };
+    messages
         .render_into(&mut html)
         .expect("a string takes everything");
     html.into()

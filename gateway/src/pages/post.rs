@@ -68,7 +68,7 @@ pub(super) async fn show(
     let entry = found.ok_or_else(nothing)?;
     let name = entry.author.username.clone();
     let written = escape::exact_time(entry.id);
-    let rendered = message::render(&[entry], app.0.pages.avatars);
+    let rendered = message::render(&[entry], app.0.pages.avatars, visitor.is_moderator());
     Ok(visitor.page(&MessagePage {
         layout: visitor.layout(""),
         name: &name,

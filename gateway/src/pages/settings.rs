@@ -1,4 +1,4 @@
-//! `/-/account`: a person's own account: its password and its sessions.
+//! `/-/account`: a person's own account: its password, its sessions, its end.
 
 use askama::Template;
 use axum::{body::Body, extract::State, response::Response};
@@ -109,6 +109,31 @@ pub(super) async fn end_sessions(State(app): State<App>, mut visitor: Visitor) -
         }
         Err(status) if status.code() == Code::Aborted => Ok(ended(visitor)),
         Err(status) => Err(status.into()),
+    }
+}
+
+/// Deletes the account and everything it wrote.
+pub(super) async fn delete(State(app): State<App>, mut visitor: Visitor, body: Body) -> PageAnswer {
+    let me = visitor.confirmed()?;
+    let form = Form::read(body, visitor.deadline).await?;
+    let address = visitor.origin.client.map(|address| address.to_string());
+    let check = PasswordCheck {
+        username: me.username,
+        password: form.text("password").to_owned(),
+        client_address: address.unwrap_or_default(),
+    };
+    let deadline = Deadline::after(SIGN_IN_BUDGET);
+    match app.0.backend.deletions.delete(me.id, check, deadline).await {
+        Ok(()) => {
+            visitor.sign_out();
+            visitor.flash("Your account was deleted, and everything you wrote");
+            Ok(visitor.redirect("/public"))
+        }
+        Err(status) => match status.code() {
+            Code::Unauthenticated => page(&visitor, Some("Invalid password")),
+            Code::NotFound => Ok(ended(visitor)),
+            _ => Err(status.into()),
+        },
     }
 }
 

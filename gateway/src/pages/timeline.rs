@@ -78,7 +78,7 @@ enum Standing {
 }
 
 /// The message that a page is to begin behind.
-pub(crate) struct Before(Option<Uuid>);
+pub(crate) struct Before(pub(super) Option<Uuid>);
 
 impl Before {
     pub(crate) fn parse(query: Option<&str>) -> Self {
@@ -92,17 +92,22 @@ async fn list(
     app: &App,
     scope: Scope,
     before: &Before,
-    deadline: Deadline,
+    visitor: &Visitor,
 ) -> Result<Arc<Rendered>, Status> {
     app.0.backend.counters.get.increment(1);
-    let format = Format::Html(app.0.pages.avatars);
+    let avatars = app.0.pages.avatars;
+    let format = if visitor.is_moderator() {
+        Format::Moderated(avatars)
+    } else {
+        Format::Html(avatars)
+    };
     let key = TimelineKey {
         scope,
         limit: PER_PAGE + 1,
         before: before.0,
         format,
     };
-    app.0.backend.timelines.list(key, deadline).await
+    app.0.backend.timelines.list(key, visitor.deadline).await
 }
 
 impl<'a> TimelinePage<'a> {
@@ -139,7 +144,7 @@ pub(super) async fn public(
     RawQuery(query): RawQuery,
 ) -> PageAnswer {
     let before = Before::parse(query.as_deref());
-    let messages = list(&app, Scope::Everybody, &before, visitor.deadline).await?;
+    let messages = list(&app, Scope::Everybody, &before, &visitor).await?;
     let layout = visitor.layout("/public");
     let page = || TimelinePage {
         feed: Some("/-/public.atom".to_owned()),
@@ -175,7 +180,7 @@ pub(super) async fn mine(
             (Scope::Author(me.id), Some(notice))
         }
     };
-    let messages = list(&app, scope, &before, visitor.deadline).await?;
+    let messages = list(&app, scope, &before, &visitor).await?;
     let layout = visitor.layout("/");
     Ok(visitor.page(&TimelinePage {
         twitbox: before.0.is_none(),
@@ -197,7 +202,7 @@ pub(super) async fn of_user(
     let account = named.account(&app, visitor.deadline).await?;
     let before = Before::parse(query.as_deref());
     let (messages, person) = tokio::join!(
-        list(&app, Scope::Author(account.id), &before, visitor.deadline),
+        list(&app, Scope::Author(account.id), &before, &visitor),
         person(
             &app,
             &account,

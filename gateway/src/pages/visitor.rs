@@ -55,6 +55,8 @@ pub(crate) struct SignedIn {
     pub(crate) username: String,
     /// The generation of the account's sessions that this one is of.
     pub(crate) epoch: i64,
+    /// Whether the account may flag messages; nobody may while the user service is away.
+    pub(crate) moderator: bool,
     /// Whether the user service says so, too; else it is away, and the cookie's word is good for
     /// reading alone.
     pub(crate) confirmed: bool,
@@ -97,6 +99,7 @@ impl Visitor {
             id: account,
             username,
             epoch,
+            moderator: false,
             confirmed: true,
         };
         match accounts.fresh(Who::Id(account), deadline).await {
@@ -107,6 +110,7 @@ impl Visitor {
                         ..session
                     }));
                 }
+                signed_in.moderator = account.moderator;
                 self.account = Some(signed_in);
             }
             Ok(_) => self.session = Some(Change::Clear),
@@ -127,6 +131,23 @@ impl Visitor {
         }
     }
 
+    /// Whether the visitor may flag messages.
+    pub(crate) fn is_moderator(&self) -> bool {
+        self.account
+            .as_ref()
+            .is_some_and(|account| account.moderator)
+    }
+
+    /// The account, for what only moderators do.
+    pub(crate) fn moderator(&self) -> Result<SignedIn, PageError> {
+        let account = self.confirmed()?;
+        if !account.moderator {
+            let message = "Only moderators may do that.";
+            return Err(PageError::because(StatusCode::FORBIDDEN, message));
+        }
+        Ok(account)
+    }
+
     /// What the frame of a page shows to this visitor.
     pub(crate) fn layout(&self, here: &'static str) -> Layout<'_> {
         let me = self
@@ -135,6 +156,7 @@ impl Visitor {
             .map(|account| account.username.as_str());
         Layout {
             me,
+            moderator: self.is_moderator(),
             flashes: &self.flashes,
             here,
         }
