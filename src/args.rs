@@ -8,21 +8,39 @@ use chassis::{
     shutdown::Drain,
 };
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use minitwit_deploy::DeployArgs;
 use minitwit_gateway::{
     Config as GatewayConfig,
     args::{ListenArgs, PageArgs, TrustArgs},
 };
+use minitwit_importer::ImportArgs;
 use minitwit_simulator::SimulateArgs;
 use secrecy::SecretString;
 
-use crate::{Config, Databases, ServiceListen, flag::FlagArgs};
+use crate::{
+    Config, Databases, ServiceListen,
+    address::SuiteArgs,
+    flag::{FlagArgs, FlaggedArgs},
+    user::UserArgs,
+};
 
 /// MiniTwit: a micro-blog as a suite of services
 ///
 /// Without a command it serves the whole suite in this one process.
 #[derive(Debug, Parser)]
-#[command(name = "minitwit", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "minitwit",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "Each option is an environment variable of the same name, too; `minitwit COMMAND --help` \
+                  tells more.\n\nExamples:\n  \
+                  minitwit                                serve it all on this machine\n  \
+                  minitwit import minitwit.db             move the old system's data into it\n  \
+                  minitwit user reset-password alice      help somebody who forgot the password\n  \
+                  minitwit flagged --suite 'tasks.{}'     look into a Swarm, from one of its networks"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -37,20 +55,51 @@ pub struct Cli {
 pub enum Command {
     /// Serve the whole suite in this one process (the default)
     Serve(Box<ServeArgs>),
-    /// Send the course's simulator, or a crowd, at a running suite, and verify what it did
-    Simulate(Box<SimulateArgs>),
-    /// Bring a stack to a Docker Swarm, follow it until it has converged, and say what became of it
-    Deploy(Box<DeployArgs>),
+    /// Bring the old system's database over into a running suite
+    ///
+    /// Accounts with their passwords, messages with their times and flags, and who follows whom go
+    /// through the services of the suite, while it serves. It may be stopped and started again at any
+    /// time, and repeated while the old system still runs: nothing is doubled.
+    ///
+    /// Exit code 0: everything is there; 1: some rows are not, and the report says which and why; 2: it
+    /// did not come to its end.
+    Import(Box<ImportCommand>),
+    /// Look after people's accounts: passwords, moderators, export, deletion
+    User(UserArgs),
     /// Flag messages: they are gone from every page and answer with the next request
     Flag(FlagArgs),
     /// Take flags back: the messages are listed again
     Unflag(FlagArgs),
+    /// List flagged messages, with who flagged them and when
+    Flagged(FlaggedArgs),
+    /// Send the course's simulator, or a crowd, at a running suite, and verify what it did
+    Simulate(Box<SimulateArgs>),
+    /// Bring a stack to a Docker Swarm, follow it until it has converged, and say what became of it
+    Deploy(Box<DeployArgs>),
     /// Ask the suite that runs here whether it is ready: exit code 0 when it is
     Health {
         /// Where its metrics and health listen
         #[arg(long, env, default_value = "127.0.0.1:5009", value_name = "ADDRESS")]
         listen_admin: SocketAddr,
     },
+    /// Print what makes a shell complete these commands and options
+    ///
+    /// For example: `minitwit completions bash > /etc/bash_completion.d/minitwit`
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// What is to be brought over, and where to.
+#[derive(Args, Clone, Debug)]
+pub struct ImportCommand {
+    /// What, and how.
+    #[command(flatten)]
+    pub import: ImportArgs,
+    /// Which suite.
+    #[command(flatten)]
+    pub suite: SuiteArgs,
 }
 
 /// The options of the suite in one process.

@@ -17,8 +17,11 @@ use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub mod address;
 pub mod args;
 pub mod flag;
+mod names;
+pub mod user;
 
 /// What the suite is told when it starts.
 #[derive(Debug)]

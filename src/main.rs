@@ -5,15 +5,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use chassis::{
     admin::{self, Readiness},
-    args::{LogFormat, ProcessArgs, TelemetryArgs},
     process::{self, bind},
     telemetry::Telemetry,
 };
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use minitwit::{
     Suite,
     args::{Cli, Command, ServeArgs},
-    flag,
+    flag, user,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -28,12 +27,28 @@ fn main() -> ExitCode {
                 .map(minitwit_simulator::Outcome::code)
         }),
         Some(Command::Deploy(args)) => run_tool(minitwit_deploy::run(*args)),
-        Some(Command::Flag(args)) => process::run("flag", &tool(), async |_, _| {
-            flag::run(&args, true, print).await
+        Some(Command::Import(args)) => run_tool(async {
+            let pools = args.suite.suite.pools();
+            let services = minitwit_importer::Services {
+                user: pools.user,
+                follower: pools.follower,
+                message: pools.message,
+            };
+            minitwit_importer::run(&args.import, services)
+                .await
+                .map(minitwit_importer::Outcome::code)
         }),
-        Some(Command::Unflag(args)) => process::run("unflag", &tool(), async |_, _| {
-            flag::run(&args, false, print).await
-        }),
+        Some(Command::User(args)) => run_tool(async { done(user::run(&args, print).await) }),
+        Some(Command::Flag(args)) => run_tool(async { done(flag::run(&args, true, print).await) }),
+        Some(Command::Unflag(args)) => {
+            run_tool(async { done(flag::run(&args, false, print).await) })
+        }
+        Some(Command::Flagged(args)) => run_tool(async { done(flag::list(&args, print).await) }),
+        Some(Command::Completions { shell }) => {
+            let command = &mut Cli::command();
+            clap_complete::generate(shell, command, "minitwit", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
         Some(Command::Health { listen_admin }) => process::probe(listen_admin),
     }
 }
@@ -78,18 +93,9 @@ fn run_tool<T: Into<u8>>(tool: impl Future<Output = anyhow::Result<T>>) -> ExitC
     }
 }
 
-/// How the small tools run: only what goes wrong is logged.
-fn tool() -> ProcessArgs {
-    ProcessArgs {
-        worker_threads: Some(1),
-        telemetry: TelemetryArgs {
-            log: "error".to_owned(),
-            log_format: Some(LogFormat::Text),
-            otel_exporter_otlp_endpoint: None,
-            otel_traces_sampler_arg: 0.0,
-            task_slot: None,
-        },
-    }
+/// The exit code of a tool that either does what it is told or fails.
+fn done(outcome: anyhow::Result<()>) -> anyhow::Result<u8> {
+    outcome.map(|()| 0)
 }
 
 #[expect(clippy::print_stdout, reason = "what a person asked for at a terminal")]

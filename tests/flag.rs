@@ -8,7 +8,10 @@ use std::cell::RefCell;
 
 use harness::Running;
 use http::Method;
-use minitwit::flag::{self, FlagArgs};
+use minitwit::{
+    address::SuiteArgs,
+    flag::{self, FlagArgs},
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -38,8 +41,10 @@ async fn a_flagged_message_is_gone_and_an_unflagged_one_is_back() {
     let id = id_of_newest(&suite).await;
     let args = FlagArgs {
         ids: vec![id],
-        message_service: vec![suite.services.message.to_string()],
         moderator: "tester".to_owned(),
+        suite: SuiteArgs {
+            suite: suite.services.into(),
+        },
     };
     let said = RefCell::new(Vec::new());
     let tell = |line: &str| said.borrow_mut().push(line.to_owned());

@@ -11,11 +11,7 @@ mod chunk;
 mod lane;
 mod meter;
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::Instant,
-};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 use tonic::Status;

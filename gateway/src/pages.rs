@@ -93,7 +93,10 @@ pub(crate) fn router(app: App) -> Router {
             get(settings::form).post(settings::change_password),
         )
         .route("/-/account/sessions", post(settings::end_sessions))
-        .route("/-/account/delete", post(settings::delete))
+        .route(
+            "/-/account/delete",
+            get(settings::form).post(settings::delete),
+        )
         .route("/-/avatar/{seed}", get(avatar::show))
         .route("/-/flagged", get(moderation::show))
         .route("/-/live", get(live::watch))

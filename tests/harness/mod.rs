@@ -99,6 +99,16 @@ impl Running {
         .await
     }
 
+    /// The pages of a gateway for which the message service is away.
+    pub async fn gateway_without_message(&self) -> SocketAddr {
+        let message = nobody().await;
+        self.gateway_before(ServiceListen {
+            message,
+            ..self.services
+        })
+        .await
+    }
+
     /// The pages of a gateway for which the user service is away.
     pub async fn gateway_without_user(&self) -> SocketAddr {
         let user = nobody().await;

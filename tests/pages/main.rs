@@ -10,6 +10,7 @@ mod guard;
 mod harness;
 mod live;
 mod looks;
+mod moderation;
 mod session;
 mod timeline;
 

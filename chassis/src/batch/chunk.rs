@@ -63,4 +63,3 @@ pub fn unshare<T: Clone>(answers: &[T], positions: &[usize]) -> Vec<T> {
         .map(|&place| answers[place].clone())
         .collect()
 }
-

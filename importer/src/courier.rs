@@ -1,0 +1,182 @@
+//! Delivers rows to a service, patiently: what it cannot take now it is brought again, later and in
+//! smaller parts. Whoever else uses the suite comes first.
+
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use chassis::{deadline::Deadline, pool::Pool};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tonic::{Code, Request, Status};
+
+use crate::{args::ImportArgs, progress::Stage};
+
+/// The channels to the services.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// To the user service.
+    pub user: Pool,
+    /// To the follower service.
+    pub follower: Pool,
+    /// To the message service.
+    pub message: Pool,
+}
+
+/// How long one call may take.
+const CALL_BUDGET: Duration = Duration::from_secs(5);
+
+/// The first pause after a call that failed, and the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// A call that took longer than this says that the suite has much to do: a pause as long follows.
+const UNHURRIED: Duration = Duration::from_millis(400);
+
+/// The smallest part that a batch is cut into.
+const PART_MIN: usize = 20;
+
+/// A row on its way, under its number in the old table.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel<T> {
+    pub(crate) row: i64,
+    pub(crate) content: T,
+}
+
+/// Delivers to one service.
+pub(crate) struct Courier<'a> {
+    service: &'static str,
+    parallel: usize,
+    patience: Duration,
+    part_max: usize,
+    /// How many rows go in one call: less while the service does not keep up.
+    part: Cell<usize>,
+    /// When something was last delivered.
+    delivered: Cell<Instant>,
+    stage: &'a Stage,
+}
+
+impl<'a> Courier<'a> {
+    pub(crate) fn new(service: &'static str, args: &ImportArgs, stage: &'a Stage) -> Self {
+        let as_usize = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            service,
+            parallel: as_usize(args.parallel),
+            patience: Duration::from_secs(args.patience),
+            part_max: as_usize(args.batch),
+            part: Cell::new(as_usize(args.batch)),
+            delivered: Cell::new(Instant::now()),
+            stage,
+        }
+    }
+
+    /// Delivers everything that `next` hands out, several batches at once, and tells `done` of each
+    /// row what the service said.
+    ///
+    /// # Errors
+    ///
+    /// What `next` fails with; the service was away for too long, or says what no patience helps
+    /// against.
+    pub(crate) async fn carry<T: Clone, R>(
+        &self,
+        mut next: impl AsyncFnMut() -> anyhow::Result<Option<Vec<Parcel<T>>>>,
+        send: impl AsyncFn(Vec<T>) -> Result<Vec<R>, Status>,
+        mut done: impl FnMut(Parcel<T>, R),
+    ) -> anyhow::Result<()> {
+        let mut under_way = FuturesUnordered::new();
+        let mut exhausted = false;
+        loop {
+            while !exhausted && under_way.len() < self.parallel {
+                match next().await? {
+                    Some(batch) => under_way.push(self.deliver(batch, &send)),
+                    None => exhausted = true,
+                }
+            }
+            let Some(delivered) = under_way.next().await else {
+                return Ok(());
+            };
+            for (parcel, said) in delivered? {
+                done(parcel, said);
+            }
+        }
+    }
+
+    /// Delivers one batch, in parts if need be.
+    async fn deliver<T: Clone, R>(
+        &self,
+        batch: Vec<Parcel<T>>,
+        send: &impl AsyncFn(Vec<T>) -> Result<Vec<R>, Status>,
+    ) -> anyhow::Result<Vec<(Parcel<T>, R)>> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut left = batch.into_iter();
+        let mut failures = 0;
+        while !left.as_slice().is_empty() {
+            let rest = left.as_slice();
+            let part = &rest[..rest.len().min(self.part.get())];
+            let contents = part.iter().map(|parcel| parcel.content.clone()).collect();
+            let (count, began) = (part.len(), Instant::now());
+            match send(contents).await {
+                Ok(said) if said.len() == count => {
+                    answers.extend(left.by_ref().take(count).zip(said));
+                    failures = 0;
+                    self.delivered(began).await;
+                }
+                Ok(_) => bail!("the {} service did not answer each row", self.service),
+                Err(status) => {
+                    failures += 1;
+                    self.failed(&status, failures).await?;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn delivered(&self, began: Instant) {
+        let grown = self.part.get() + self.part.get() / 8 + 1;
+        self.part.set(grown.min(self.part_max));
+        self.delivered.set(Instant::now());
+        self.stage.say("");
+        let took = began.elapsed();
+        if took > UNHURRIED {
+            tokio::time::sleep(took).await;
+        }
+    }
+
+    async fn failed(&self, status: &Status, failures: u32) -> anyhow::Result<()> {
+        let passes = matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::ResourceExhausted
+                | Code::DeadlineExceeded
+                | Code::Cancelled
+                | Code::Aborted
+        );
+        let reason = || anyhow::anyhow!("{}", status.message());
+        if !passes {
+            return Err(reason()).with_context(|| format!("asking the {} service", self.service));
+        }
+        if self.delivered.get().elapsed() > self.patience {
+            let seconds = self.patience.as_secs();
+            return Err(reason()).with_context(|| {
+                format!("the {} service took nothing for {seconds} s", self.service)
+            });
+        }
+        self.part.set((self.part.get() / 2).max(PART_MIN));
+        self.stage.say(if status.code() == Code::ResourceExhausted {
+            "others come first"
+        } else {
+            "waiting for the service"
+        });
+        let longest = PAUSE_MIN
+            .saturating_mul(1 << failures.min(10))
+            .min(PAUSE_MAX);
+        tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))).await;
+        Ok(())
+    }
+}
+
+/// A call of an import.
+pub(crate) fn request<T>(message: T) -> Request<T> {
+    Deadline::after(CALL_BUDGET).request(message)
+}
