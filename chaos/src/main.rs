@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Exit code 0 when every promise and every bar held. Something lost, doubled or undone is a
 /// broken promise whatever the machine; a bar of time that is missed is tried once more, because
 /// another program may have taken the machine's time. The short form tells of missed bars and does
-/// not fail for them.
+/// not fail for them: it is one of the tests, whose programs are not optimised.
 #[derive(Debug, Parser)]
 #[command(name = "minitwit-chaos")]
 struct Options {

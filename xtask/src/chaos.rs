@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command};
 
 use crate::{
-    cargo::{cargo, workspace},
+    cargo::{cargo, find_program, workspace},
     steps::{self, Outcome},
 };
 
@@ -72,6 +72,18 @@ fn simulate(worlds: u32, seed: Option<u64>) -> anyhow::Result<Outcome> {
         command.env("MINITWIT_SIMULATED_SEED", seed.to_string());
     }
     steps::run(&mut command)
+}
+
+/// Runs the short form with the programs that are there, beside this one. They are not optimised, so
+/// it judges promises alone (nothing lost, doubled or undone) and only tells of missed bars.
+pub(crate) fn short() -> anyhow::Result<Outcome> {
+    if find_program("haproxy").is_none() {
+        return Ok(Outcome::Skipped(
+            "there is no haproxy: `apt-get install haproxy`".to_owned(),
+        ));
+    }
+    let program = std::env::current_exe()?.with_file_name("minitwit-chaos");
+    steps::run(Command::new(program).arg("--short"))
 }
 
 /// Where cargo puts what it builds: two folders above this program.
