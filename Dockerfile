@@ -37,6 +37,7 @@ LABEL org.opencontainers.image.title="minitwit-user" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /minitwit-user /minitwit-user
+ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN=0.0.0.0:5011 LISTEN_ADMIN=0.0.0.0:5021
 USER 65532:65532
 HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-user", "health"]
@@ -50,6 +51,7 @@ LABEL org.opencontainers.image.title="minitwit-follower" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /minitwit-follower /minitwit-follower
+ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN=0.0.0.0:5012 LISTEN_ADMIN=0.0.0.0:5022
 USER 65532:65532
 HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-follower", "health"]
@@ -63,6 +65,7 @@ LABEL org.opencontainers.image.title="minitwit-message" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /minitwit-message /minitwit-message
+ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN=0.0.0.0:5013 LISTEN_ADMIN=0.0.0.0:5023
 USER 65532:65532
 HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-message", "health"]
@@ -76,6 +79,7 @@ LABEL org.opencontainers.image.title="minitwit-gateway" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /minitwit-gateway /minitwit-gateway
+ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN_PAGES=0.0.0.0:5000 LISTEN_API=0.0.0.0:5001 LISTEN_ADMIN=0.0.0.0:5009
 USER 65532:65532
 HEALTHCHECK --interval=2s --timeout=1s --start-period=10s --retries=3 CMD ["/minitwit-gateway", "health"]
@@ -91,6 +95,7 @@ LABEL org.opencontainers.image.title="minitwit" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /minitwit /minitwit
 COPY --from=build --chown=65532:65532 /data /data
+ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN_PAGES=0.0.0.0:5000 LISTEN_API=0.0.0.0:5001 LISTEN_ADMIN=0.0.0.0:5009 DATA_DIR=/data
 VOLUME /data
 USER 65532:65532

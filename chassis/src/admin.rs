@@ -1,5 +1,7 @@
 //! The listener for operators: `/metrics`, `/healthz`, `/readyz`, apart from the public ports.
 
+mod runtime;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -16,6 +18,8 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+
+use runtime::RuntimeMeter;
 
 /// Whether a process can be given work: it has started, and it is not about to stop.
 ///
@@ -60,11 +64,17 @@ impl Readiness {
 pub async fn serve(listener: TcpListener, metrics: PrometheusHandle, readiness: Readiness) {
     let process = metrics_process::Collector::default();
     process.describe();
+    let runtime = RuntimeMeter::default();
+    let ready = metrics::gauge!("minitwit_ready");
+    let seen = readiness.clone();
+    tokio::spawn(runtime::measure_delay());
     let router = Router::new()
         .route(
             "/metrics",
             get(move || {
                 process.collect();
+                runtime.collect();
+                ready.set(u8::from(seen.is_ready()));
                 let text = metrics.render();
                 async move { text }
             }),

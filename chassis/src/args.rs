@@ -50,6 +50,18 @@ pub struct TelemetryArgs {
     /// What tells this process from its service's others in logs and traces [default: the host]
     #[arg(long, env, value_name = "NAME", help_heading = "Telemetry")]
     pub task_slot: Option<String>,
+    /// Which version it calls itself, as its image is named [default: the source's]
+    #[arg(long, env, value_name = "VERSION", help_heading = "Telemetry")]
+    pub service_version: Option<String>,
+    /// Which commit it was built from
+    #[arg(
+        long,
+        env,
+        default_value = "unknown",
+        value_name = "COMMIT",
+        help_heading = "Telemetry"
+    )]
+    pub service_revision: String,
 }
 
 /// How log lines look.

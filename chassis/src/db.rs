@@ -1,5 +1,7 @@
 //! The database handle: SQLite or PostgreSQL, told by the URL's scheme.
 
+mod watch;
+
 use std::{
     str::FromStr,
     sync::{
@@ -19,6 +21,9 @@ use sqlx::{
 };
 
 use crate::store::StoreError;
+
+pub use watch::DbMeter;
+pub(crate) use watch::watch;
 
 /// How long one statement of a request may take on the database unless told otherwise: within the
 /// API's 250 ms.
@@ -46,6 +51,8 @@ pub enum Db {
         read: SqlitePool,
         /// The connection that writes.
         write: SqlitePool,
+        /// What others see of it.
+        meter: DbMeter,
     },
     /// A server.
     Postgres {
@@ -53,6 +60,8 @@ pub enum Db {
         pool: PgPool,
         /// When the server last turned out to be away or read-only.
         suspicion: Suspicion,
+        /// What others see of it.
+        meter: DbMeter,
     },
 }
 
@@ -102,6 +111,7 @@ impl Db {
         Ok(Self::Sqlite {
             read: pool(SQLITE_READERS),
             write: pool(1),
+            meter: DbMeter::new(&name_of_file(&options)),
         })
     }
 
@@ -117,6 +127,7 @@ impl Db {
                 // is good for few is good for many: planning each execution would double its cost.
                 ("plan_cache_mode", "force_generic_plan"),
             ]);
+        let meter = DbMeter::new(options.get_database().unwrap_or("default"));
         let suspicion = Suspicion::default();
         let suspect = suspicion.clone();
         let pool = PgPoolOptions::new()
@@ -132,7 +143,11 @@ impl Db {
                 Box::pin(async move { Ok(fresh) })
             })
             .connect_lazy_with(options);
-        Ok(Self::Postgres { pool, suspicion })
+        Ok(Self::Postgres {
+            pool,
+            suspicion,
+            meter,
+        })
     }
 
     /// Brings the schema up to date.
@@ -231,7 +246,7 @@ impl Db {
     /// Connections open and connections idle, for metrics.
     pub fn connections(&self) -> (u32, usize) {
         match self {
-            Self::Sqlite { read, write } => (
+            Self::Sqlite { read, write, .. } => (
                 read.size() + write.size(),
                 read.num_idle() + write.num_idle(),
             ),
@@ -239,16 +254,53 @@ impl Db {
         }
     }
 
+    /// How many connections there may be.
+    fn connections_max(&self) -> u32 {
+        match self {
+            Self::Sqlite { .. } => SQLITE_READERS + 1,
+            Self::Postgres { .. } => POSTGRES_CONNECTIONS,
+        }
+    }
+
+    /// What others see of it.
+    pub(crate) fn meter(&self) -> &DbMeter {
+        match self {
+            Self::Sqlite { meter, .. } | Self::Postgres { meter, .. } => meter,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Sqlite { write, .. } => write.is_closed(),
+            Self::Postgres { pool, .. } => pool.is_closed(),
+        }
+    }
+
+    /// Asks the database for nothing, only whether it answers.
+    async fn ask_nothing(&self) -> sqlx::Result<()> {
+        const NOTHING: &str = "SELECT 1";
+        match self {
+            Self::Sqlite { read, .. } => sqlx::query(NOTHING).execute(read).await.map(drop),
+            Self::Postgres { pool, .. } => sqlx::query(NOTHING).execute(pool).await.map(drop),
+        }
+    }
+
     /// Closes every connection; SQLite folds its journal into the file.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { read, write } => {
+            Self::Sqlite { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }
             Self::Postgres { pool, .. } => pool.close().await,
         }
     }
+}
+
+/// An SQLite file's name without its extension: `user` of `data/user.db`.
+fn name_of_file(options: &SqliteConnectOptions) -> String {
+    let stem = options.get_filename().file_stem();
+    stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
 fn is_missing_table(cause: &dyn sqlx::error::DatabaseError) -> bool {

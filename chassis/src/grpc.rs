@@ -25,6 +25,9 @@ use crate::{admin::Readiness, shutdown::Drain};
 /// The largest message accepted, in bytes: a batch of the largest posts with room to spare.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The header of a health check's answer in which a server says which version it is.
+pub(crate) const VERSION_HEADER: &str = "x-minitwit-version";
+
 /// How a server behaves beside what it answers.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {

@@ -43,7 +43,7 @@ where
             line.text("span_id", span.to_string());
         }
         line.text("service", self.0.service);
-        line.text("version", self.0.version);
+        line.text("version", self.0.version.as_str());
         line.text("replica", self.0.replica.as_str());
         line.text("target", metadata.target());
         let text = serde_json::to_string(&line.0).map_err(|_| fmt::Error)?;

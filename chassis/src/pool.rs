@@ -63,6 +63,10 @@ pub struct ReplicaStatus {
     pub in_flight: usize,
     /// Whether a name still lists it.
     pub listed: bool,
+    /// The version that it calls itself, once it has been asked.
+    pub version: Option<String>,
+    /// What 99 of 100 of its answers take at most, once there were enough.
+    pub p99: Option<Duration>,
 }
 
 impl Pool {
@@ -92,6 +96,8 @@ impl Pool {
                 since: replica.since(),
                 in_flight: replica.in_flight(),
                 listed: replica.is_listed(),
+                version: replica.version(),
+                p99: replica.latency.p99(),
             })
             .collect();
         replicas.sort_by_key(|replica| replica.address);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{self, Readiness},
     args::{ProcessArgs, ServiceArgs},
-    db::{Db, Migrations, STATEMENT_TIMEOUT},
+    db::{self, Db, Migrations, STATEMENT_TIMEOUT},
     grpc::ServerOptions,
     shutdown::{self, Drain},
     telemetry::{self, Telemetry},
@@ -45,6 +45,11 @@ impl ServiceConfig {
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Option<Db>> {
         let db = Db::open(&self.database_url, self.statement_timeout)?;
+        tokio::spawn(
+            shutdown
+                .clone()
+                .run_until_cancelled_owned(db::watch(db.clone())),
+        );
         tokio::select! {
             () = db.ready(migrations) => Ok(Some(db)),
             () = shutdown.cancelled() => Ok(None),

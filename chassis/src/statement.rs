@@ -95,7 +95,7 @@ impl Statement {
         R: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
         match db {
-            Db::Sqlite { read, write } => {
+            Db::Sqlite { read, write, .. } => {
                 let pool = if self.access == Access::Write {
                     write
                 } else {

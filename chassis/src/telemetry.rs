@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{IsTerminal as _, stdout},
+    sync::OnceLock,
 };
 
 use anyhow::{Context as _, ensure};
@@ -40,8 +41,8 @@ pub struct Telemetry {
 pub struct Identity {
     /// What the process is called.
     pub service: &'static str,
-    /// The version it was built from.
-    pub version: &'static str,
+    /// The version it calls itself.
+    pub version: String,
     /// Which of the service's processes it is: the task's slot in a Swarm, or else the host.
     pub replica: String,
 }
@@ -52,10 +53,20 @@ impl Identity {
         let replica = args.task_slot.clone().or_else(host);
         Self {
             service,
-            version: env!("CARGO_PKG_VERSION"),
+            version: args
+                .service_version
+                .clone()
+                .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             replica: replica.unwrap_or_default().trim().to_owned(),
         }
     }
+}
+
+static IDENTITY: OnceLock<Identity> = OnceLock::new();
+
+/// Who this process is, once its telemetry is set up.
+pub fn identity() -> Option<&'static Identity> {
+    IDENTITY.get()
 }
 
 /// Sets up logs, metrics and traces of the process called `name`; needs a tokio runtime around it.
@@ -72,9 +83,14 @@ pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetr
         .context("metrics were set up before")?;
     let identity = Identity::of(name, args);
     metrics::gauge!(
-        "build_info", "service_name" => name, "service_version" => identity.version
+        "build_info",
+        "service_name" => name,
+        "service_version" => identity.version.clone(),
+        "service_revision" => args.service_revision.clone(),
     )
     .set(1);
+    // Whoever asks for health learns whom it speaks with. Set before: then it is the same.
+    let _ = IDENTITY.set(identity.clone());
     init_logs(args, identity.clone())?;
     Ok(Telemetry {
         metrics,
@@ -111,14 +127,15 @@ fn init_traces(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<Trace
     );
     // An empty variable switches traces off, as one that is not set.
     let endpoint = args.otel_exporter_otlp_endpoint.clone();
-    match endpoint.filter(|endpoint| !endpoint.is_empty()) {
-        Some(endpoint) => trace::init(&Export {
-            endpoint,
-            ratio,
-            identity,
-        }),
-        None => Ok(Traces::default()),
-    }
+    let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else {
+        trace::register();
+        return Ok(Traces::default());
+    };
+    trace::init(&Export {
+        endpoint,
+        ratio,
+        identity,
+    })
 }
 
 impl Telemetry {

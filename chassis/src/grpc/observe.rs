@@ -10,14 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use metrics::Histogram;
 use tonic::{Code, Status, transport::server::TcpConnectInfo};
 use tower::{Layer, Service};
 use tracing::Level;
 
-use super::code_name;
-use crate::trace::{self, Span};
+use super::{VERSION_HEADER, code_name};
+use crate::{
+    telemetry::identity,
+    trace::{self, Span},
+};
 
 /// A call that takes longer is told of in any case: three times what an attempt of the API's has.
 const SLOW: Duration = Duration::from_millis(300);
@@ -69,10 +72,24 @@ where
                 call.left(code_of(&answer));
                 Ok(answer)
             });
-            let answer = answered.await?;
+            let mut answer = answered.await?;
             trace::finish_rpc(span, &call.method, code_of(&answer));
+            if call.method.starts_with(HEALTH) {
+                introduce(answer.headers_mut());
+            }
             Ok(answer)
         })
+    }
+}
+
+/// The service that pools ask how a server is.
+const HEALTH: &str = "grpc.health.";
+
+/// Says which version this is.
+fn introduce(headers: &mut HeaderMap) {
+    let version = identity().map(|identity| HeaderValue::try_from(&identity.version));
+    if let Some(Ok(version)) = version {
+        headers.insert(VERSION_HEADER, version);
     }
 }
 

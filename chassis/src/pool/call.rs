@@ -259,6 +259,7 @@ impl Call<'_> {
             let request = self.request(lease, cap);
             exchange(&mut lease.sender, request).await
         });
+        let began = Instant::now();
         let exchanged = exchanged.await;
         span.finish(match &exchanged {
             Ok(answer) if answer.is_cut_off() => Some(Reason::Timeout.name()),
@@ -274,6 +275,7 @@ impl Call<'_> {
                 // Late or not, it is alive: what it waited for, such as its database, is no better
                 // at another replica that would have to do all the work instead.
                 lease.answered();
+                lease.latency.record(began.elapsed());
                 match answer.code {
                     Code::Unavailable => Err(Failure::Unavailable(Box::new(answer))),
                     Code::DeadlineExceeded => Err(Failure::TimedOut),

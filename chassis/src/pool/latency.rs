@@ -1,4 +1,4 @@
-//! The 95th percentile of recent latencies, cheap enough to be kept on every call.
+//! Percentiles of recent latencies, cheap enough to be kept on every call.
 
 use std::{
     array,
@@ -24,6 +24,7 @@ pub(super) struct Latency {
     counts: [AtomicU32; BUCKETS],
     observed: AtomicU64,
     p95_micros: AtomicU64,
+    p99_micros: AtomicU64,
 }
 
 impl Latency {
@@ -33,6 +34,7 @@ impl Latency {
             counts: array::from_fn(|_| AtomicU32::new(0)),
             observed: AtomicU64::new(0),
             p95_micros: AtomicU64::new(0),
+            p99_micros: AtomicU64::new(0),
         }
     }
 
@@ -48,27 +50,39 @@ impl Latency {
 
     /// The 95th percentile, `None` until enough calls were seen.
     pub(super) fn p95(&self) -> Option<Duration> {
-        match self.p95_micros.load(Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros)),
-        }
+        known(&self.p95_micros)
+    }
+
+    /// The 99th percentile, `None` until enough calls were seen.
+    pub(super) fn p99(&self) -> Option<Duration> {
+        known(&self.p99_micros)
     }
 
     fn renew(&self, decay: bool) {
         let counts: [u32; BUCKETS] = array::from_fn(|index| self.counts[index].load(Relaxed));
         let total: u64 = counts.iter().copied().map(u64::from).sum();
-        let mut below = 0;
-        let index = counts.iter().position(|count| {
-            below += u64::from(*count);
-            below * 100 >= total * 95
-        });
-        let micros = upper_bound(index.unwrap_or(BUCKETS - 1));
-        self.p95_micros.store(micros, Relaxed);
+        let percentile = |percent: u64| {
+            let mut below = 0;
+            let index = counts.iter().position(|count| {
+                below += u64::from(*count);
+                below * 100 >= total * percent
+            });
+            upper_bound(index.unwrap_or(BUCKETS - 1))
+        };
+        self.p95_micros.store(percentile(95), Relaxed);
+        self.p99_micros.store(percentile(99), Relaxed);
         if decay {
             for (count, seen) in self.counts.iter().zip(counts) {
                 count.fetch_sub(seen - seen / 2, Relaxed);
             }
         }
+    }
+}
+
+fn known(micros: &AtomicU64) -> Option<Duration> {
+    match micros.load(Relaxed) {
+        0 => None,
+        micros => Some(Duration::from_micros(micros)),
     }
 }
 
@@ -120,6 +134,7 @@ mod tests {
         }
         let p95 = latency.p95().unwrap();
         assert!(p95 > Duration::from_millis(8) && p95 <= Duration::from_millis(10));
+        assert_eq!(latency.p99(), Some(p95));
     }
 
     #[test]

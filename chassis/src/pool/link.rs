@@ -21,6 +21,7 @@ use super::{
     replica::{Replica, ReplicaState, Sender},
     set::Shared,
 };
+use crate::grpc::VERSION_HEADER;
 
 /// Keeps a replica connected until it is forgotten or the pool is dropped.
 pub(super) async fn maintain(shared: Arc<Shared>, replica: Arc<Replica>) {
@@ -160,6 +161,12 @@ async fn probe(service: &str, replica: &Replica, sender: &Sender) -> Health {
             service: service.to_owned(),
         })
         .await;
+    if let Ok(answer) = &asked
+        && let Some(version) = answer.metadata().get(VERSION_HEADER)
+        && let Ok(version) = version.to_str()
+    {
+        replica.is_version(version);
+    }
     match asked.map(|answer| answer.into_inner().status()) {
         Ok(ServingStatus::Serving) => Health::Serving,
         Ok(ServingStatus::ServiceUnknown) => Health::Foreign,

@@ -20,6 +20,8 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::latency::Latency;
+
 /// The sending end of a replica's connection.
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 
@@ -71,6 +73,8 @@ pub(super) struct Replica {
     pub(super) authority: Authority,
     /// Ends the task that keeps it connected.
     pub(super) stop: CancellationToken,
+    /// How long its answers take.
+    pub(super) latency: Latency,
     state: AtomicU8,
     in_flight: AtomicUsize,
     timeouts: AtomicU32,
@@ -86,6 +90,8 @@ struct Link {
     changed: Instant,
     held_until: Instant,
     unlisted: Option<Instant>,
+    /// What it last called itself.
+    version: Option<String>,
 }
 
 impl Replica {
@@ -96,6 +102,7 @@ impl Replica {
             authority: Authority::try_from(address.to_string())
                 .expect("a socket address is an authority"),
             stop,
+            latency: Latency::new(),
             state: AtomicU8::new(ReplicaState::Connecting as u8),
             in_flight: AtomicUsize::new(0),
             timeouts: AtomicU32::new(0),
@@ -106,6 +113,7 @@ impl Replica {
                 changed: now,
                 held_until: now,
                 unlisted: None,
+                version: None,
             }),
         }
     }
@@ -130,6 +138,19 @@ impl Replica {
     /// Whether a name still lists it.
     pub(super) fn is_listed(&self) -> bool {
         self.link().unlisted.is_none()
+    }
+
+    /// The version that it calls itself, once it has been asked.
+    pub(super) fn version(&self) -> Option<String> {
+        self.link().version.clone()
+    }
+
+    /// Notes the version that it calls itself.
+    pub(super) fn is_version(&self, version: &str) {
+        let mut link = self.link();
+        if link.version.as_deref() != Some(version) {
+            link.version = Some(version.to_owned());
+        }
     }
 
     /// Changes the state, if it is another one now and `from` allows it; answers the old one.

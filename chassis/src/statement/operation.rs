@@ -58,8 +58,13 @@ impl Operation {
             span.set("db.query.summary", self.summary);
             span.set("db.query.text", text.to_owned());
         }
+        let place = db.meter().statement();
         let answer = span.run(ask).await;
+        drop(place);
         let error = answer.as_ref().err().map(kind);
+        if error == Some(POOL_TIMEOUT) {
+            db.meter().timed_out();
+        }
         span.finish(error);
         self.record((engine, error), began);
         answer.map_err(|error| db.failed(error))
@@ -81,10 +86,13 @@ impl Operation {
     }
 }
 
+/// No connection was free in time.
+const POOL_TIMEOUT: &str = "pool_timeout";
+
 /// The kind of a failure, of few values.
 fn kind(error: &sqlx::Error) -> &'static str {
     let cause = match error {
-        sqlx::Error::PoolTimedOut => return "pool_timeout",
+        sqlx::Error::PoolTimedOut => return POOL_TIMEOUT,
         sqlx::Error::PoolClosed => return "pool_closed",
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => return "connection",
         sqlx::Error::Database(cause) => cause,

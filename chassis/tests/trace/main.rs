@@ -37,7 +37,7 @@ static SINK: LazyLock<Sink> = LazyLock::new(|| {
         runtime.block_on(async {
             let identity = Identity {
                 service: "test",
-                version: "0",
+                version: "0".to_owned(),
                 replica: "1".to_owned(),
             };
             let traces = trace::init(&Export {
