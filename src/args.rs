@@ -187,6 +187,7 @@ impl ServeArgs {
                 credentials: self.trust.credentials()?,
                 trusted_proxies: self.trust.trusted_proxies.clone(),
                 pages: self.pages.options()?,
+                prometheus: self.pages.prometheus_url.clone(),
                 api_budget: Duration::from_millis(self.trust.api_budget_ms),
                 requests_max: self.trust.requests_max,
                 drain: Drain::AT_ONCE,

@@ -7,6 +7,7 @@ use chassis::{
     pool::{Pool, PoolConfig},
 };
 use clap::Args;
+use http::Uri;
 use ipnet::IpNet;
 use minitwit_proto::{
     follower::v1::follower_service_server, message::v1::message_service_server,
@@ -142,6 +143,10 @@ pub struct PageArgs {
     /// Where pictures of people come from
     #[arg(long, env, value_enum, default_value_t, value_name = "SOURCE")]
     pub avatars: Avatars,
+    /// Where Prometheus is, such as `http://prometheus:9090`: the status page shows the error budget
+    /// that it has recorded
+    #[arg(long, env, value_parser = parse_prometheus, value_name = "URL")]
+    pub prometheus_url: Option<Uri>,
 }
 
 impl PageArgs {
@@ -162,6 +167,14 @@ impl PageArgs {
             cookie_keys,
             avatars: self.avatars,
         })
+    }
+}
+
+fn parse_prometheus(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (url.scheme_str(), url.host()) {
+        (Some("http"), Some(_)) => Ok(url),
+        _ => Err(format!("{text:?} is not like http://prometheus:9090")),
     }
 }
 

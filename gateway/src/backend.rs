@@ -54,7 +54,6 @@ pub struct Backend {
     pub(crate) messages: writes::Messages,
     pub(crate) reads: reads::Reads,
     pub(crate) moderation: moderation::Moderation,
-    #[expect(dead_code, reason = "the status page shows the replicas")]
     pub(crate) pools: Pools,
 }
 

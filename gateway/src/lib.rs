@@ -8,6 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chassis::{admin::Readiness, shutdown::Drain};
+use http::Uri;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ mod meter;
 mod observe;
 mod origin;
 pub mod pages;
+mod promise;
 mod server;
 pub mod session;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// How the pages behave.
     pub pages: PageOptions,
+    /// Where Prometheus is, for the status page; without it the page counts by itself.
+    pub prometheus: Option<Uri>,
     /// How long a request of the simulator's API may take.
     pub api_budget: Duration,
     /// How many requests of the API may be under way at once; the pages get a quarter of that.
@@ -77,6 +81,7 @@ struct Inner {
     trusted_proxies: Vec<IpNet>,
     pages: Pages,
     live: Live,
+    prometheus: Option<Uri>,
 }
 
 /// The ports of the gateway.
@@ -103,6 +108,7 @@ pub async fn serve(
         credentials,
         trusted_proxies,
         pages,
+        prometheus,
         api_budget,
         requests_max,
         drain,
@@ -116,6 +122,7 @@ pub async fn serve(
         trusted_proxies,
         pages,
         live,
+        prometheus,
     }));
     readiness.ready();
 

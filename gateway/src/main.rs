@@ -76,6 +76,7 @@ async fn run(cli: &Cli, telemetry: &Telemetry, stop: CancellationToken) -> anyho
         credentials: cli.trust.credentials()?,
         trusted_proxies: cli.trust.trusted_proxies.clone(),
         pages: cli.pages.options()?,
+        prometheus: cli.pages.prometheus_url.clone(),
         api_budget: Duration::from_millis(cli.trust.api_budget_ms),
         requests_max: cli.trust.requests_max,
         drain: cli.drain.into(),

@@ -20,7 +20,7 @@ use http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 use tracing::Level;
 
-use crate::origin::Peer;
+use crate::{origin::Peer, promise};
 
 /// How many lines a second tell of failed and slow requests; in an outage, lines without end would be
 /// the next outage.
@@ -118,6 +118,9 @@ impl Seen {
     fn answered(&self, status: StatusCode) {
         let took = self.began.elapsed();
         self.record(status.as_u16(), took);
+        if self.face == Face::Api {
+            promise::count(status.is_server_error(), took);
+        }
         macro_rules! tell {
             ($level:expr, $unsaid:expr) => {
                 tracing::event!(

@@ -34,6 +34,7 @@ pub(crate) mod people;
 mod person;
 mod post;
 mod settings;
+mod status;
 mod timeline;
 mod visitor;
 
@@ -104,6 +105,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/-/message/{id}/flag", post(moderation::flag))
         .route("/-/message/{id}/unflag", post(moderation::unflag))
         .route("/-/public.atom", get(feed::public))
+        .route("/-/status", get(status::show))
         .merge(of_people("/{username}"))
         // Those whose names are routes have their pages here.
         .merge(of_people("/-/user/{username}"))

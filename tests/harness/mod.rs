@@ -190,6 +190,7 @@ fn gateway_config() -> GatewayConfig {
             cookie_keys: CookieKeys::parse(&COOKIE_KEY.into()).unwrap(),
             ..PageOptions::default()
         },
+        prometheus: None,
         // What is asked here is whether an answer is right, on a machine however busy.
         api_budget: Duration::from_secs(10),
         requests_max: REQUESTS_MAX,

@@ -12,6 +12,7 @@ mod live;
 mod looks;
 mod moderation;
 mod session;
+mod status;
 mod timeline;
 
 /// Asserts that a page contains each of some texts.

@@ -1,0 +1,70 @@
+//! The page that says how the suite is.
+
+use std::time::Duration;
+
+use chassis::testing::eventually;
+use serde_json::json;
+
+use crate::{
+    harness::{Running, person::Person},
+    has,
+};
+
+const PATH: &str = "/-/status";
+
+#[tokio::test]
+async fn it_shows_each_service_its_replicas_and_how_far_the_simulator_is() {
+    let suite = Running::new().await;
+    let api = suite.simulator();
+    api.register("a").await.is(204);
+    api.post("/msgs/a?latest=4711", &json!({"content": "hello"}))
+        .await
+        .is(204);
+    let mut stranger = Person::new(suite.pages);
+    let page = stranger.visit(PATH).await;
+    has(&page, &["All is well.", "<dd>4711</dd>", "% left"]);
+    for (service, address) in [
+        ("user", suite.services.user),
+        ("follower", suite.services.follower),
+        ("message", suite.services.message),
+    ] {
+        has(
+            &page,
+            &[
+                &format!("{service}: 1 of 1 ready"),
+                &format!("<td>{address}</td>"),
+                "ready for ",
+            ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_stands_while_a_service_is_away_and_says_which() {
+    let suite = Running::new().await;
+    for (pages, service, verdict) in [
+        (
+            suite.gateway_without_follower().await,
+            "follower",
+            "A service is away",
+        ),
+        (
+            suite.gateway_without_user().await,
+            "user",
+            "A service is away",
+        ),
+    ] {
+        let away = format!("{service}: 0 of 1 ready");
+        eventually(
+            "the others are ready",
+            Duration::from_secs(10),
+            async || {
+                let answer = Person::new(pages).get(PATH).await.is(200);
+                let page = String::from_utf8(answer.body.to_vec()).unwrap();
+                has(&page, &[verdict, &away]);
+                page.contains("message: 1 of 1 ready")
+            },
+        )
+        .await;
+    }
+}
