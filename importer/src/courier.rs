@@ -31,6 +31,10 @@ const CALL_BUDGET: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// What a call should not take longer than, the waiting for its turn included: whoever posts meanwhile
+/// waits behind one, and gives up after 0.3 s.
+const CALL_AIM: Duration = Duration::from_millis(150);
+
 /// A call that took longer than this says that the suite has much to do: a pause as long follows.
 const UNHURRIED: Duration = Duration::from_millis(400);
 
@@ -133,11 +137,16 @@ impl<'a> Courier<'a> {
     }
 
     async fn delivered(&self, began: Instant) {
-        let grown = self.part.get() + self.part.get() / 8 + 1;
-        self.part.set(grown.min(self.part_max));
+        let (part, took) = (self.part.get(), began.elapsed());
+        let part = if took > CALL_AIM {
+            part - part / 4
+        } else {
+            part + part / 8 + 1
+        };
+        self.part
+            .set(part.clamp(PART_MIN.min(self.part_max), self.part_max));
         self.delivered.set(Instant::now());
         self.stage.say("");
-        let took = began.elapsed();
         if took > UNHURRIED {
             tokio::time::sleep(took).await;
         }
@@ -162,7 +171,8 @@ impl<'a> Courier<'a> {
                 format!("the {} service took nothing for {seconds} s", self.service)
             });
         }
-        self.part.set((self.part.get() / 2).max(PART_MIN));
+        self.part
+            .set((self.part.get() / 2).max(PART_MIN.min(self.part_max)));
         self.stage.say(if status.code() == Code::ResourceExhausted {
             "others come first"
         } else {

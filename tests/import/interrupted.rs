@@ -130,7 +130,7 @@ async fn killed_anywhere_and_started_again_every_row_is_there_once() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         suite.kill_and_restart().await;
     }
-    let ended = tokio::time::timeout(Duration::from_secs(120), import.wait()).await;
+    let ended = tokio::time::timeout(Duration::from_mins(2), import.wait()).await;
     let first = ended
         .expect("the import goes on as soon as the suite is back")
         .unwrap();
