@@ -81,6 +81,7 @@ pub(super) async fn show(State(app): State<App>) -> PageAnswer {
     let (verdict, well) = verdict(&services, latest);
     let page = StatusPage {
         layout: Layout {
+            moderator: false,
             me: None,
             flashes: &[],
             here: "",
