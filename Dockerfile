@@ -2,12 +2,14 @@
 #
 #   docker build --target gateway --tag minitwit-gateway .
 #
-# Binaries built elsewhere take the same last stages:
+# Binaries built elsewhere take the same last stages. They come as a folder `image` that holds the
+# files of each image in a folder of its own: the binary, and the libraries that it was not linked
+# with, as they are to lie in the container (image/gateway/minitwit-gateway, …).
 #
 #   with BuildKit   docker build --build-context build=FOLDER --target gateway .
-#                   (FOLDER holds the binaries, and an empty folder `data` for `minitwit`)
-#   without it      a context with a folder `binaries`, and --build-arg TOOLCHAIN=IMAGE, any image
-#                   with a shell: the older builder runs every stage up to the one wanted.
+#                   (FOLDER holds `image`, and an empty folder `data` for `minitwit`)
+#   without it      a context with `image`, and --build-arg TOOLCHAIN=IMAGE, any image with a shell:
+#                   the older builder runs every stage up to the one wanted.
 
 ARG TOOLCHAIN=rust:1.95-bookworm
 
@@ -20,14 +22,15 @@ COPY . .
 # not the build scripts. Nothing of a system is left to be in the image then.
 RUN set -eu; \
     mkdir -p /data; \
-    if [ -d binaries ]; then cp binaries/minitwit* /; exit 0; fi; \
+    if [ -d image ]; then cp -R image /image; exit 0; fi; \
     target=$(rustc --print host-tuple); \
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile dist --target "$target" \
         --package minitwit --package minitwit-user --package minitwit-follower \
         --package minitwit-message --package minitwit-gateway --bins; \
-    for name in minitwit minitwit-user minitwit-follower minitwit-message minitwit-gateway; do \
-        cp "target/$target/dist/$name" /; \
-    done
+    for name in user follower message gateway; do \
+        install -D "target/$target/dist/minitwit-$name" "/image/$name/minitwit-$name"; \
+    done; \
+    install -D "target/$target/dist/minitwit" /image/minitwit/minitwit
 
 FROM scratch AS user
 ARG VERSION=0.0.0
@@ -36,7 +39,7 @@ LABEL org.opencontainers.image.title="minitwit-user" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=build /minitwit-user /minitwit-user
+COPY --from=build /image/user /
 ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN=0.0.0.0:5011 LISTEN_ADMIN=0.0.0.0:5021
 USER 65532:65532
@@ -50,7 +53,7 @@ LABEL org.opencontainers.image.title="minitwit-follower" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=build /minitwit-follower /minitwit-follower
+COPY --from=build /image/follower /
 ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN=0.0.0.0:5012 LISTEN_ADMIN=0.0.0.0:5022
 USER 65532:65532
@@ -64,7 +67,7 @@ LABEL org.opencontainers.image.title="minitwit-message" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=build /minitwit-message /minitwit-message
+COPY --from=build /image/message /
 ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN=0.0.0.0:5013 LISTEN_ADMIN=0.0.0.0:5023
 USER 65532:65532
@@ -78,7 +81,7 @@ LABEL org.opencontainers.image.title="minitwit-gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=build /minitwit-gateway /minitwit-gateway
+COPY --from=build /image/gateway /
 ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN_PAGES=0.0.0.0:5000 LISTEN_API=0.0.0.0:5001 LISTEN_ADMIN=0.0.0.0:5009
 USER 65532:65532
@@ -93,7 +96,7 @@ LABEL org.opencontainers.image.title="minitwit" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=build /minitwit /minitwit
+COPY --from=build /image/minitwit /
 COPY --from=build --chown=65532:65532 /data /data
 ENV SERVICE_VERSION=${VERSION} SERVICE_REVISION=${REVISION}
 ENV LISTEN_PAGES=0.0.0.0:5000 LISTEN_API=0.0.0.0:5001 LISTEN_ADMIN=0.0.0.0:5009 DATA_DIR=/data
