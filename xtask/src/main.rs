@@ -8,6 +8,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod consistency;
+mod coverage;
 mod http;
 mod ops;
 mod process;
@@ -16,6 +17,7 @@ mod setup;
 mod simulation;
 mod steps;
 mod suite;
+mod swarm;
 mod test;
 
 use std::process::ExitCode;
@@ -42,6 +44,8 @@ enum Task {
     Chaos(chaos::Options),
     Bench(bench::Options),
     Consistency(consistency::Options),
+    Coverage(coverage::Options),
+    Swarm(swarm::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         Task::Chaos(options) => chaos::run(&options).map(|_| ExitCode::SUCCESS),
         Task::Bench(options) => bench::run(&options),
         Task::Consistency(options) => consistency::run(&options),
+        Task::Coverage(options) => coverage::run(&options).map(|_| ExitCode::SUCCESS),
+        Task::Swarm(options) => swarm::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     env,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -44,6 +44,11 @@ impl Binaries {
         Ok(Self {
             folder: target_folder()?.join(folder),
         })
+    }
+
+    /// Where they are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The whole suite in one process.

@@ -9,10 +9,11 @@ use crate::{
     cargo::{Tool, cargo, find_program, workspace},
     chaos, ops, setup, simulation,
     steps::{self, Outcome, Report},
+    swarm,
 };
 
 /// What the stores' tests look for; see `chassis::testing`.
-const SERVER_VARIABLE: &str = "MINITWIT_TEST_POSTGRES_URL";
+pub(crate) const SERVER_VARIABLE: &str = "MINITWIT_TEST_POSTGRES_URL";
 
 const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
@@ -20,11 +21,12 @@ const CARGO_DENY: Tool = Tool {
 };
 
 /// The same packages and features in every step, so that what one has built the next can use.
-const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--locked"];
+pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--locked"];
 
 /// Run everything that has to hold before a change is merged.
 ///
-/// Format, lints, build, tests on both databases, documentation tests, a simulator run, licences.
+/// Format, lints, build, tests on both databases, documentation tests, a simulator run, a Swarm,
+/// licences.
 /// Every step runs, whatever became of the others; the summary names what failed and what cannot run
 /// on this system. Debian packages that are missing are installed by root, or after asking through
 /// sudo; otherwise the command to run is printed. No question is asked when `CI` is set.
@@ -51,8 +53,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         });
         report.step("simulator run", simulation::run);
         report.step("chaos", chaos::short);
+        report.step("swarm", swarm::smoke);
     } else {
-        for title in ["tests", "doc tests", "simulator run", "chaos"] {
+        for title in ["tests", "doc tests", "simulator run", "chaos", "swarm"] {
             report.skip(title, "the build failed");
         }
     }

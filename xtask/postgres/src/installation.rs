@@ -19,7 +19,7 @@ const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 
 /// Whether PostgreSQL's programs are on this machine.
 pub fn is_installed() -> bool {
-    find_programs().is_some()
+    programs().is_some()
 }
 
 /// PostgreSQL's programs, and who runs them.
@@ -39,7 +39,7 @@ struct Account {
 impl Installation {
     /// Finds the programs, and hands `data` to the account that they will run under.
     pub(crate) fn find(data: &Path) -> anyhow::Result<Self> {
-        let Some(folder) = find_programs() else {
+        let Some(folder) = programs() else {
             bail!("PostgreSQL is not installed: `apt-get install postgresql` brings it");
         };
         let account = if fs::metadata(data)?.uid() == 0 {
@@ -72,7 +72,7 @@ impl Installation {
 }
 
 /// The folder that has all the programs: the newest of a Linux distribution, or one of the `PATH`.
-fn find_programs() -> Option<PathBuf> {
+pub fn programs() -> Option<PathBuf> {
     let mut versions: Vec<_> = ["/usr/lib/postgresql", "/usr/lib64/pgsql"]
         .iter()
         .filter_map(|folder| fs::read_dir(folder).ok())

@@ -9,5 +9,5 @@ mod installation;
 mod port;
 
 pub use cluster::{Cluster, ClusterOptions};
-pub use installation::is_installed;
+pub use installation::{is_installed, programs};
 pub use port::free_port;

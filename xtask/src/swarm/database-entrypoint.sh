@@ -1,0 +1,27 @@
+#!/bin/sh
+# What PostgreSQL's image is started by: as in the official image, a new volume is filled, the scripts of
+# /docker-entrypoint-initdb.d run against a server that listens to its own socket only, and then the
+# command runs as an ordinary user.
+set -eu
+
+if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$PGDATA" /var/run/postgresql
+    chown -R postgres "$PGDATA" /var/run/postgresql
+    chmod 700 "$PGDATA"
+    # The secrets are root's, and the scripts read them.
+    exec setpriv --reuid postgres --regid postgres --clear-groups sh "$0" "$@"
+fi
+
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    # shellcheck disable=SC2086 # several arguments
+    initdb --username postgres --pwfile "$POSTGRES_PASSWORD_FILE" --encoding UTF8 --locale C \
+        --auth-local trust --auth-host scram-sha-256 ${POSTGRES_INITDB_ARGS:-}
+    echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
+    pg_ctl --wait --options "-c listen_addresses=''" start
+    for script in /docker-entrypoint-initdb.d/*.sh; do
+        sh "$script"
+    done
+    pg_ctl --wait --mode fast stop
+fi
+
+exec "$@" -c 'listen_addresses=*'

@@ -1,0 +1,225 @@
+//! `minitwit simulate` against the edge, while something happens to the Swarm.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use super::{machine::Machines, wait::wait_for};
+
+/// Longer than any scenario: what bounds a run whose master has gone.
+const LONGEST: &str = "15m";
+
+/// How long the simulator may take to read everything back.
+const VERIFICATION_PATIENCE: Duration = Duration::from_mins(2);
+
+/// How much goes by before anything happens, and after it.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// How the load is made.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadOptions {
+    /// `minitwit`.
+    pub(crate) program: PathBuf,
+    /// The API at the edge.
+    pub(crate) url: String,
+    /// `name:password`, in a file.
+    pub(crate) credentials: PathBuf,
+    /// Requests a second, answered or not.
+    pub(crate) rate: u32,
+}
+
+/// A simulator that runs.
+#[derive(Debug)]
+pub(crate) struct Load {
+    process: Child,
+    since: Instant,
+    output: PathBuf,
+}
+
+/// What the simulator found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) sent: u64,
+    pub(crate) failed: u64,
+    /// Median, 99th percentile and maximum, in milliseconds.
+    pub(crate) latency_ms: [f64; 3],
+    /// What was lost, doubled or undone.
+    pub(crate) violations: Vec<String>,
+    /// How often each kind of failure occurred.
+    pub(crate) causes: Vec<String>,
+    /// When requests failed, counted from the start.
+    pub(crate) windows: Vec<Window>,
+}
+
+/// A stretch in which requests failed, in seconds from the start of the load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Window {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) errors: u64,
+}
+
+impl Measured {
+    /// Both together, of which the worse latency counts.
+    pub(crate) fn sum(one: Self, two: Self) -> Self {
+        let worse = |index: usize| one.latency_ms[index].max(two.latency_ms[index]);
+        Self {
+            sent: one.sent + two.sent,
+            failed: one.failed + two.failed,
+            latency_ms: [worse(0), worse(1), worse(2)],
+            violations: [one.violations, two.violations].concat(),
+            causes: [one.causes, two.causes].concat(),
+            windows: [one.windows, two.windows].concat(),
+        }
+    }
+}
+
+impl Load {
+    /// Starts it, and lets it run alone for a moment.
+    pub(crate) fn start(machines: &Machines, options: &LoadOptions) -> anyhow::Result<Self> {
+        let folder = machines.folder().join("load");
+        fs::create_dir_all(&folder)?;
+        let output = folder.join("report.json");
+        let process = machines
+            .outside(&options.program)?
+            .args([
+                "simulate",
+                &options.url,
+                "--json",
+                "--quiet",
+                "--allow-errors",
+            ])
+            .args([
+                "--rate",
+                &options.rate.to_string(),
+                "--for",
+                LONGEST,
+                "--reads",
+                "30",
+            ])
+            .arg("--credentials-file")
+            .arg(&options.credentials)
+            .stdin(Stdio::null())
+            .stdout(File::create(&output)?)
+            .stderr(File::create(folder.join("log"))?)
+            .spawn()
+            .context("cannot start the simulator")?;
+        machines.adopt("load", &process)?;
+        let since = Instant::now();
+        super::wait::pause(MARGIN);
+        Ok(Self {
+            process,
+            since,
+            output,
+        })
+    }
+
+    /// How long it has been running.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Lets it run until that much has gone by since it began.
+    pub(crate) fn run_until(&self, since_start: Duration) {
+        super::wait::pause(since_start.saturating_sub(self.since.elapsed()));
+    }
+
+    /// Lets it run on for a moment, stops it, and waits for what it has found.
+    pub(crate) fn finish(mut self) -> anyhow::Result<Measured> {
+        super::wait::pause(MARGIN);
+        let pid = self.process.id().to_string();
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .context("cannot run kill")?;
+        let process = &mut self.process;
+        wait_for(VERIFICATION_PATIENCE, || Ok(process.try_wait()?))
+            .context("the simulator does not come to an end")?;
+        read(&self.output)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, which is what is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Measured> {
+    let text = fs::read_to_string(path)?;
+    let log = fs::read_to_string(path.with_file_name("log")).unwrap_or_default();
+    let report: Value = match serde_json::from_str(&text) {
+        Ok(report) => report,
+        Err(_) => bail!("the simulator made no report: {}", log.trim()),
+    };
+    measured(&report).context("the simulator's report is not as expected")
+}
+
+fn measured(report: &Value) -> Option<Measured> {
+    let total = &report["total"];
+    let sent = total["sent"].as_u64()? + total["not_sent"].as_u64()?;
+    let latency = |name: &str| total["latency_ms"][name].as_f64();
+    let windows = report["error_windows"].as_array()?.iter().map(|window| {
+        Some(Window {
+            from: window["from_seconds"].as_f64()?,
+            to: window["to_seconds"].as_f64()?,
+            errors: window["errors"].as_u64()?,
+        })
+    });
+    let causes = report["causes"].as_object()?.iter();
+    let violations = report["verification"]["violations"].as_array()?.iter();
+    Some(Measured {
+        sent,
+        failed: sent - total["ok"].as_u64()?,
+        latency_ms: [latency("p50")?, latency("p99")?, latency("max")?],
+        violations: violations
+            .map(|found| format!("{}: {}", text(&found["kind"]), text(&found["detail"])))
+            .collect(),
+        causes: causes
+            .map(|(cause, count)| format!("{count} × {cause}"))
+            .collect(),
+        windows: windows.collect::<Option<_>>()?,
+    })
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_sent_has_failed() {
+        let report = serde_json::json!({
+            "total": {"sent": 90, "ok": 80, "not_sent": 10,
+                      "latency_ms": {"p50": 1.0, "p99": 2.0, "max": 3.0}},
+            "causes": {"no answer in time": 10},
+            "error_windows": [{"from_seconds": 1.0, "to_seconds": 2.5, "errors": 20}],
+            "verification": {"violations": [{"kind": "lost", "detail": "a message"}]},
+        });
+        let measured = measured(&report).unwrap();
+        assert_eq!((measured.sent, measured.failed), (100, 20));
+        assert_eq!(measured.violations, ["lost: a message"]);
+        assert_eq!(measured.causes, ["10 × no answer in time"]);
+        assert_eq!(
+            measured.windows,
+            [Window {
+                from: 1.0,
+                to: 2.5,
+                errors: 20
+            }]
+        );
+    }
+}

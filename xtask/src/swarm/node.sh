@@ -1,0 +1,38 @@
+# A node of the Swarm: the first process of a machine that is made of namespaces (network, mounts,
+# processes, host name). When it is killed, the kernel kills all that runs on the machine, and nothing
+# is left of it: no process, no network, no mount.
+#
+#   sh node.sh NAME ADDRESS OUTSIDE FOLDER
+set -eu
+
+name=$1
+address=$2
+outside=$3
+folder=$4
+
+hostname "$name"
+# What Docker keeps under fixed names is this machine's own: sockets, network namespaces.
+mount -t tmpfs -o mode=755 tmpfs /run
+ip link set lo up
+# The cable is plugged in from outside.
+until ip link set eth0 up 2>/dev/null; do
+    sleep 0.02
+done
+ip address add "$address/24" dev eth0
+iptables -w -P FORWARD ACCEPT
+
+# There is no world outside. A name that Docker does not know is asked of the switch, which refuses:
+# no answer at all would hold up whoever asks for seconds.
+dockerd \
+    --host "unix://$folder/docker.sock" \
+    --data-root "$folder/data" \
+    --pidfile /run/dockerd.pid \
+    --cgroup-parent "/minitwit-swarm/$name" \
+    --exec-opt native.cgroupdriver=cgroupfs \
+    --storage-driver overlay2 \
+    --dns "$outside" \
+    --log-level warn &
+# To wait is also to take away the processes whose parents have gone.
+while kill -0 $! 2>/dev/null; do
+    wait || true
+done

@@ -1,0 +1,138 @@
+//! What a scenario has shown, and the table of all of them.
+
+use std::fmt;
+
+use super::load::Measured;
+
+/// What was measured, what else is worth telling, and which promises were not kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trial {
+    measured: Measured,
+    facts: Vec<String>,
+    broken: Vec<String>,
+}
+
+impl Trial {
+    /// Nothing may be lost or doubled, whatever happens.
+    pub(crate) fn new(measured: Measured) -> Self {
+        let broken = measured.violations.clone();
+        Self {
+            measured,
+            facts: Vec::new(),
+            broken,
+        }
+    }
+
+    /// Something to be told of.
+    pub(crate) fn fact(mut self, fact: impl Into<String>) -> Self {
+        self.facts.push(fact.into());
+        self
+    }
+
+    /// A promise: `broken` says what happened instead.
+    pub(crate) fn promise(mut self, kept: bool, broken: impl Into<String>) -> Self {
+        if !kept {
+            self.broken.push(broken.into());
+        }
+        self
+    }
+
+    /// The promise that no request fails.
+    pub(crate) fn no_failure(self) -> Self {
+        let failed = self.measured.failed;
+        let causes = self.measured.causes.join(", ");
+        self.promise(failed == 0, format!("{failed} requests failed: {causes}"))
+    }
+}
+
+/// The scenarios so far.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<(&'static str, anyhow::Result<Trial>)>,
+}
+
+impl Table {
+    pub(crate) fn add(&mut self, name: &'static str, trial: anyhow::Result<Trial>) {
+        let mut row = Self::default();
+        row.rows.push((name, trial));
+        println!("{row}");
+        self.rows.append(&mut row.rows);
+    }
+
+    /// Whether everything was kept that was promised.
+    pub(crate) fn has_held(&self) -> bool {
+        let held = |trial: &anyhow::Result<Trial>| {
+            trial.as_ref().is_ok_and(|trial| trial.broken.is_empty())
+        };
+        self.rows.iter().all(|(_, trial)| held(trial))
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            formatter,
+            "{:<16} {:<6} {:>7} {:>7} {:>8} {:>8} {:>8}  what happened",
+            "scenario", "held", "sent", "failed", "p50 ms", "p99 ms", "max ms"
+        )?;
+        for (name, trial) in &self.rows {
+            match trial {
+                Ok(trial) => {
+                    let held = if trial.broken.is_empty() { "yes" } else { "NO" };
+                    let Measured {
+                        sent,
+                        failed,
+                        latency_ms: [p50, p99, max],
+                        ..
+                    } = trial.measured;
+                    writeln!(
+                        formatter,
+                        "{name:<16} {held:<6} {sent:>7} {failed:>7} {p50:>8.1} {p99:>8.1} \
+                         {max:>8.1}  {}",
+                        trial.facts.join("; ")
+                    )?;
+                    for broken in &trial.broken {
+                        writeln!(formatter, "{:16} broken: {broken}", "")?;
+                    }
+                }
+                Err(error) => writeln!(formatter, "{name:<16} NO     {error:#}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(failed: u64) -> Measured {
+        Measured {
+            sent: 100,
+            failed,
+            ..Measured::default()
+        }
+    }
+
+    #[test]
+    fn a_broken_promise_is_told_of_and_fails_the_whole() {
+        let mut table = Table::default();
+        table.add("good", Ok(Trial::new(measured(0)).no_failure()));
+        assert!(table.has_held());
+
+        table.add("bad", Ok(Trial::new(measured(3)).no_failure()));
+        assert!(!table.has_held());
+        assert!(table.to_string().contains("3 requests failed"));
+    }
+
+    #[test]
+    fn what_was_lost_breaks_every_promise() {
+        let lost = Measured {
+            violations: vec!["lost: a message".into()],
+            ..measured(0)
+        };
+        let mut table = Table::default();
+        table.add("bad", Ok(Trial::new(lost)));
+        assert!(!table.has_held());
+    }
+}
