@@ -74,6 +74,13 @@ pub struct Migrations {
     pub postgres: Migrator,
 }
 
+/// The same migrations, which do not mind others that were applied before them.
+fn forbearing(migrator: &Migrator) -> Migrator {
+    let mut forbearing = Migrator::with_migrations(migrator.iter().cloned().collect());
+    forbearing.set_ignore_missing(true);
+    forbearing
+}
+
 impl Db {
     /// Opens the database lazily: nothing is reached before the first statement. On a server a
     /// statement is cancelled after `statement_timeout`, and waits a third of it for a connection.
@@ -150,14 +157,15 @@ impl Db {
         })
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date. One that a newer version has made is left as it is: an older
+    /// version is brought back by deploying it, and its migrations run first as always.
     ///
     /// # Errors
     ///
     /// The database cannot be reached, or a migration failed.
     pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
         match self {
-            Self::Sqlite { write, .. } => migrations.sqlite.run(write).await,
+            Self::Sqlite { write, .. } => forbearing(&migrations.sqlite).run(write).await,
             // A connection of its own: building an index may take longer than any request may.
             Self::Postgres { pool, .. } => {
                 let options = PgConnectOptions::clone(&pool.connect_options())
@@ -165,7 +173,7 @@ impl Db {
                 let mut connection = PgConnection::connect_with(&options)
                     .await
                     .context("cannot reach the database")?;
-                migrations.postgres.run(&mut connection).await
+                forbearing(&migrations.postgres).run(&mut connection).await
             }
         }
         .context("cannot bring the database's schema up to date")

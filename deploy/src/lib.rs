@@ -159,16 +159,14 @@ impl Deploy<'_> {
 
     async fn update(&self, service: &str, image: &str) -> anyhow::Result<bool> {
         let before = self.swarm.services().await?;
-        let Some(current) = before.get(service) else {
+        if !before.contains_key(service) {
             bail!("the stack {:?} has no service {service:?}", self.args.stack);
-        };
+        }
         let job = format!("{}{service}", stack::MIGRATION_PREFIX);
-        if let (Some(migration), false) = (before.get(&job), self.args.skip_migrations) {
+        if before.contains_key(&job) && !self.args.skip_migrations {
             println!("== {}", Phase::Migration.title());
             let known_tasks = self.swarm.task_ids().await?;
-            let spec = swarm::with_image(migration, image);
-            self.swarm.remove(&job).await?;
-            self.swarm.create(spec).await?;
+            stack::set_image(&job, image, self.args).await?;
             if !self
                 .follow(&[job], Goal::Complete, &before, known_tasks)
                 .await?
@@ -178,8 +176,7 @@ impl Deploy<'_> {
         }
         println!("== {}", Phase::Service.title());
         let known_tasks = self.swarm.task_ids().await?;
-        let spec = swarm::with_image(current, image);
-        self.swarm.update(service, spec).await?;
+        stack::set_image(service, image, self.args).await?;
         self.follow(&[service.to_owned()], Goal::Update, &before, known_tasks)
             .await
     }

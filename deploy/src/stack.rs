@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::{DeployArgs, swarm};
+use crate::{DeployArgs, ResolveImage, swarm};
 
 /// What the name of a job begins with that brings a service's schema up to date.
 pub(crate) const MIGRATION_PREFIX: &str = "migrate-";
@@ -116,30 +116,11 @@ impl Stack {
 
     /// Has the Docker client deploy one phase.
     pub(crate) async fn deploy(&self, phase: Phase, args: &DeployArgs) -> anyhow::Result<()> {
-        let file = self.part(phase);
-        for attempt in 1..=ATTEMPTS {
-            let mut deploy = docker(
-                args.host.as_deref(),
-                &["stack", "deploy", "--compose-file", "-"],
-            );
-            deploy.args(["--resolve-image", args.resolve_image.word()]);
-            if args.with_registry_auth {
-                deploy.arg("--with-registry-auth");
-            }
-            deploy.arg(&args.stack);
-            let Err(said) = feed(deploy, &file).await? else {
-                return Ok(());
-            };
-            if attempt == ATTEMPTS || !swarm::is_passing(&said) {
-                bail!("`docker stack deploy` failed: {}", said.trim());
-            }
-            println!(
-                "the Swarm cannot take orders now, trying again: {}",
-                said.trim()
-            );
-            tokio::time::sleep(Duration::from_secs(2)).await;
-        }
-        Ok(())
+        let mut options = vec!["stack", "deploy", "--compose-file", "-"];
+        options.extend(["--resolve-image", args.resolve_image.word()]);
+        options.extend(args.with_registry_auth.then_some("--with-registry-auth"));
+        options.push(&args.stack);
+        order(args, &options, &self.part(phase)).await
     }
 
     /// The file of one phase, as JSON, which is YAML; only what its services use, since the client
@@ -158,6 +139,47 @@ impl Stack {
         // The variables have been replaced once: what looks like one now is meant as it stands.
         part.to_string().replace('$', "$$")
     }
+}
+
+/// Has the Docker client give a service another image; a job that has ended runs once more with it.
+///
+/// The client, since it hands the specification back as it is: what is known of it here leaves out
+/// the health check, among others.
+pub(crate) async fn set_image(service: &str, image: &str, args: &DeployArgs) -> anyhow::Result<()> {
+    let label = image_label(image);
+    let name = format!("{}_{service}", args.stack);
+    let mut options = vec!["service", "update", "--detach", "--quiet", "--image", image];
+    options.extend(["--label-add", &label]);
+    options.extend(service.starts_with(MIGRATION_PREFIX).then_some("--force"));
+    options.extend(args.with_registry_auth.then_some("--with-registry-auth"));
+    options.extend((args.resolve_image == ResolveImage::Never).then_some("--no-resolve-image"));
+    options.push(&name);
+    order(args, &options, "").await
+}
+
+/// The label by which the next `docker stack deploy` tells that the file names another image: it
+/// would keep this one otherwise, and say nothing.
+fn image_label(image: &str) -> String {
+    format!("com.docker.stack.image={image}")
+}
+
+/// Gives an order through the Docker client, again while the Swarm has no leader.
+async fn order(args: &DeployArgs, options: &[&str], input: &str) -> anyhow::Result<()> {
+    let what = options[..2].join(" ");
+    for attempt in 1..=ATTEMPTS {
+        let Err(said) = feed(docker(args.host.as_deref(), options), input).await? else {
+            return Ok(());
+        };
+        if attempt == ATTEMPTS || !swarm::is_passing(&said) {
+            bail!("`docker {what}` failed: {}", said.trim());
+        }
+        println!(
+            "the Swarm cannot take orders now, trying again: {}",
+            said.trim()
+        );
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    Ok(())
 }
 
 /// A section of the file, if it is there: indexing would put an empty one in.
@@ -274,6 +296,11 @@ mod tests {
     #[test]
     fn a_dollar_is_not_taken_for_a_variable_the_second_time() {
         assert!(stack().part(Phase::Database).contains("a$$b"));
+    }
+
+    #[test]
+    fn the_next_deployment_sees_an_image_that_was_set_alone() {
+        assert_eq!(image_label("user:2"), "com.docker.stack.image=user:2");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use bollard::{
     Docker,
-    models::{Node, Service, ServiceSpec, ServiceUpdateStatusStateEnum, Task, TaskState},
+    models::{Node, Service, ServiceUpdateStatusStateEnum, Task, TaskState},
     query_parameters::{
         ListNodesOptions, ListServicesOptions, ListTasksOptions, LogsOptions, UpdateServiceOptions,
     },
@@ -20,9 +20,6 @@ use crate::verdict::{State, Update};
 
 /// The label that `docker stack deploy` puts on everything of a stack.
 const NAMESPACE: &str = "com.docker.stack.namespace";
-
-/// The label by which `docker stack deploy` tells whether the file names another image.
-const IMAGE: &str = "com.docker.stack.image";
 
 /// How long a Swarm may be without a leader: three managers have needed 34 s.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(90);
@@ -113,13 +110,6 @@ impl Swarm {
             .collect())
     }
 
-    pub(crate) async fn create(&self, spec: ServiceSpec) -> anyhow::Result<()> {
-        retry(|| self.engine.create_service(spec.clone(), None))
-            .await
-            .context("cannot create the job")?;
-        Ok(())
-    }
-
     /// Removes a service if it is there.
     pub(crate) async fn remove(&self, service: &str) -> anyhow::Result<()> {
         let name = self.full_name(service);
@@ -132,20 +122,9 @@ impl Swarm {
         }
     }
 
-    pub(crate) async fn update(&self, service: &str, spec: ServiceSpec) -> anyhow::Result<()> {
-        self.order(service, Some(spec))
-            .await
-            .with_context(|| format!("cannot update {service}"))
-    }
-
-    /// Brings a service back to its specification before the last update.
+    /// Brings a service back to its specification before the last update. The version is read again
+    /// each time: an order that an election interrupted may have been carried out.
     pub(crate) async fn roll_back(&self, service: &str) -> anyhow::Result<()> {
-        self.order(service, None).await
-    }
-
-    /// Updates to `spec`, or back without one. The version is read again each time: an order that
-    /// an election interrupted may have been carried out.
-    async fn order(&self, service: &str, spec: Option<ServiceSpec>) -> anyhow::Result<()> {
         let name = self.full_name(service);
         let order = async || {
             let current = self.engine.inspect_service(&name, None).await?;
@@ -156,12 +135,11 @@ impl Swarm {
             let options = UpdateServiceOptions {
                 version: i32::try_from(version).unwrap_or(i32::MAX),
                 registry_auth_from: "spec".to_owned(),
-                rollback: spec.is_none().then(|| "previous".to_owned()),
+                rollback: Some("previous".to_owned()),
             };
-            let wanted = spec.clone().or(current.spec).unwrap_or_default();
-            self.engine
-                .update_service(&name, wanted, options, None)
-                .await
+            // It is the previous one that counts, which the Engine knows: this one is only read.
+            let spec = current.spec.unwrap_or_default();
+            self.engine.update_service(&name, spec, options, None).await
         };
         retry(order).await?;
         Ok(())
@@ -192,23 +170,6 @@ impl Swarm {
     fn full_name(&self, service: &str) -> String {
         format!("{}_{service}", self.stack)
     }
-}
-
-/// The service's specification with another image, and with the label that lets the next `docker
-/// stack deploy` see that: it would keep the image otherwise and say nothing.
-pub(crate) fn with_image(service: &Service, image: &str) -> ServiceSpec {
-    let mut spec = service.spec.clone().unwrap_or_default();
-    let container = spec
-        .task_template
-        .as_mut()
-        .and_then(|task| task.container_spec.as_mut());
-    if let Some(container) = container {
-        container.image = Some(image.to_owned());
-    }
-    spec.labels
-        .get_or_insert_default()
-        .insert(IMAGE.to_owned(), image.to_owned());
-    spec
 }
 
 /// Whether a task may still come to something.
@@ -289,33 +250,6 @@ pub(crate) fn is_passing(error: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bollard::models::{TaskSpec, TaskSpecContainerSpec};
-
-    #[test]
-    fn the_next_deployment_sees_an_image_that_was_set_by_hand() {
-        let container = TaskSpecContainerSpec {
-            image: Some("user:1".into()),
-            ..Default::default()
-        };
-        let task = TaskSpec {
-            container_spec: Some(container),
-            ..TaskSpec::default()
-        };
-        let spec = ServiceSpec {
-            task_template: Some(task),
-            ..ServiceSpec::default()
-        };
-        let service = Service {
-            spec: Some(spec),
-            ..Service::default()
-        };
-
-        let spec = with_image(&service, "user:2");
-
-        assert_eq!(spec.labels.unwrap()[IMAGE], "user:2");
-        let container = spec.task_template.unwrap().container_spec.unwrap();
-        assert_eq!(container.image.unwrap(), "user:2");
-    }
 
     #[test]
     fn an_election_passes_and_a_mistake_does_not() {

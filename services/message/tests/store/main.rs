@@ -8,8 +8,12 @@ mod listing;
 mod operator;
 mod support;
 
-use chassis::testing::{Engine, TestDatabase, empty_database};
+use chassis::{
+    db::Migrations,
+    testing::{Engine, TestDatabase, empty_database},
+};
 use minitwit_message::{migrations, operator::store::SqlOperatorStore, store::SqlMessageStore};
+use sqlx::migrate::Migrator;
 
 macro_rules! contract {
     ($($module:ident::$promise:ident),+ $(,)?) => {
@@ -74,6 +78,20 @@ operator_contract!(
 #[test]
 fn both_engines_have_the_same_migrations() {
     migrations().assert_alike();
+}
+
+/// A release is brought back by deploying it, and its migrations run first as always.
+#[tokio::test]
+async fn an_older_release_leaves_a_newer_schema_as_it_is() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let database = empty_database(engine).await;
+        let opened = database.open(&migrations()).await;
+        let none = Migrations {
+            sqlite: Migrator::with_migrations(Vec::new()),
+            postgres: Migrator::with_migrations(Vec::new()),
+        };
+        opened.migrate(&none).await.unwrap();
+    }
 }
 
 async fn open(engine: Engine) -> (SqlMessageStore, TestDatabase) {
