@@ -6,6 +6,7 @@ mod image;
 mod load;
 mod machine;
 mod needs;
+mod next;
 mod rootfs;
 mod scenario;
 mod stack;
@@ -163,6 +164,7 @@ fn perform(
         Some(machines) => Stage::again(machines, programs, options.rate),
         None => Stage::set(Machines::start(MACHINES)?, programs, options.rate)?,
     };
+    stage.profile.clone_from(&options.profile);
     let mut table = Table::default();
     for scenario in scenarios {
         println!("\n== {}: {}", scenario.name, scenario.about);

@@ -49,12 +49,7 @@ pub(crate) fn build(machines: &Machines, programs: &Path) -> anyhow::Result<()> 
     let folder = machines.folder().join("images");
     infrastructure(first, &folder.join("infrastructure"))?;
     let context = folder.join("suite");
-    for name in PROCESSES {
-        let binary = format!("minitwit-{name}");
-        let mut image = Rootfs::new(&context.join("image").join(name))?;
-        image.stripped(&programs.join(&binary), &binary)?;
-    }
-    fs::copy(workspace().join("Dockerfile"), context.join("Dockerfile"))?;
+    fill(&context, programs, &PROCESSES)?;
     for version in VERSIONS {
         for name in PROCESSES {
             suite(first, &context, name, version)?;
@@ -64,13 +59,40 @@ pub(crate) fn build(machines: &Machines, programs: &Path) -> anyhow::Result<()> 
     spread(machines, &folder.join("all.tar"))
 }
 
-/// Builds one of the suite's images from the programs in the context.
-pub(crate) fn suite(
-    engine: &Engine,
-    context: &Path,
-    name: &str,
+/// Builds images of another version of some processes, and hands them to all machines.
+pub(crate) fn add(
+    machines: &Machines,
+    programs: &Path,
+    names: &[&str],
     version: &str,
 ) -> anyhow::Result<()> {
+    let first = &machines.nodes()[0].engine();
+    let folder = machines.folder().join("images");
+    let context = folder.join(version);
+    fill(&context, programs, names)?;
+    for name in names {
+        suite(first, &context, name, version)?;
+    }
+    spread(machines, &folder.join("next.tar"))
+}
+
+/// Fills the folder that images are built from.
+fn fill(context: &Path, programs: &Path, names: &[&str]) -> anyhow::Result<()> {
+    // The older builder makes every stage up to the one that is wanted: none may lack its folder.
+    for name in PROCESSES {
+        fs::create_dir_all(context.join("image").join(name))?;
+    }
+    for name in names {
+        let binary = format!("minitwit-{name}");
+        let mut image = Rootfs::new(&context.join("image").join(name))?;
+        image.stripped(&programs.join(&binary), &binary)?;
+    }
+    fs::copy(workspace().join("Dockerfile"), context.join("Dockerfile"))?;
+    Ok(())
+}
+
+/// Builds one of the suite's images from the programs in the context.
+fn suite(engine: &Engine, context: &Path, name: &str, version: &str) -> anyhow::Result<()> {
     let tag = format!("minitwit-{name}:{version}");
     let arguments = [
         ("--target", name),

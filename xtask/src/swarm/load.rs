@@ -21,6 +21,9 @@ const VERIFICATION_PATIENCE: Duration = Duration::from_mins(2);
 /// How much goes by before anything happens, and after it.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// So many times of trouble are told of.
+const WINDOWS_MAX: usize = 8;
+
 /// How the load is made.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadOptions {
@@ -66,6 +69,13 @@ pub(crate) struct Window {
 }
 
 impl Measured {
+    /// What failed, and when, in seconds from the start of the load.
+    pub(crate) fn story(&self) -> String {
+        let span = |window: &Window| format!("{:.1}–{:.1} s", window.from, window.to);
+        let windows: Vec<String> = self.windows.iter().take(WINDOWS_MAX).map(span).collect();
+        format!("{}; at {}", self.causes.join(", "), windows.join(", "))
+    }
+
     /// Both together, of which the worse latency counts.
     pub(crate) fn sum(one: Self, two: Self) -> Self {
         let worse = |index: usize| one.latency_ms[index].max(two.latency_ms[index]);

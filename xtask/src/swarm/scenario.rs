@@ -7,6 +7,7 @@ mod scale;
 mod secret;
 mod task;
 mod update;
+mod version;
 
 use super::{stage::Stage, trial::Trial};
 
@@ -87,6 +88,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "secrets",
         "cookie key, database password, simulator's password rotated; 0 failed, nobody signed out",
         secret::rotation,
+    ),
+    scenario(
+        "versions",
+        "one more field and column: the new service before the new gateway, and after; 0 failed",
+        version::both_orders,
     ),
 ];
 

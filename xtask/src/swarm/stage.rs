@@ -24,6 +24,8 @@ pub(crate) struct Stage {
     pub(crate) machines: Machines,
     pub(crate) stack: Stack,
     pub(crate) load: LoadOptions,
+    /// How another version of the suite is built.
+    pub(crate) profile: String,
     generation: u32,
 }
 
@@ -61,6 +63,7 @@ impl Stage {
             },
             stack,
             machines,
+            profile: "release".to_owned(),
             generation: 1,
         }
     }

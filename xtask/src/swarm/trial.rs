@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::load::Measured;
 
+/// So many of the things that were lost are shown.
+const SHOWN_MAX: usize = 5;
+
 /// What was measured, what else is worth telling, and which promises were not kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trial {
@@ -15,7 +18,11 @@ pub(crate) struct Trial {
 impl Trial {
     /// Nothing may be lost or doubled, whatever happens.
     pub(crate) fn new(measured: Measured) -> Self {
-        let broken = measured.violations.clone();
+        let found = &measured.violations;
+        let mut broken: Vec<String> = found.iter().take(SHOWN_MAX).cloned().collect();
+        if found.len() > SHOWN_MAX {
+            broken.push(format!("and {} more of the kind", found.len() - SHOWN_MAX));
+        }
         Self {
             measured,
             facts: Vec::new(),
@@ -40,8 +47,8 @@ impl Trial {
     /// The promise that no request fails.
     pub(crate) fn no_failure(self) -> Self {
         let failed = self.measured.failed;
-        let causes = self.measured.causes.join(", ");
-        self.promise(failed == 0, format!("{failed} requests failed: {causes}"))
+        let story = self.measured.story();
+        self.promise(failed == 0, format!("{failed} requests failed: {story}"))
     }
 }
 

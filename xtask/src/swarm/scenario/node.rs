@@ -87,7 +87,7 @@ fn judge(stage: &Stage, at: Duration, measured: Measured) -> Trial {
     let (failed, failed_after) = (count(&lost), count(&after));
     let bad_for = lost.iter().map(|window| window.to - at).fold(0.0, f64::max);
     let allowed = u64::from(stage.load.rate) * MINUTE.as_secs() / 1000;
-    let causes = measured.causes.join(", ");
+    let causes = measured.story();
     Trial::new(measured)
         .fact(format!("bad for {bad_for:.1} s, {failed} failed"))
         .fact(format!("{failed_after} failed when it came back"))

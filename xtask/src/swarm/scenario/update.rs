@@ -17,7 +17,7 @@ pub(super) fn all(stage: &mut Stage) -> anyhow::Result<Trial> {
 }
 
 fn update(stage: &mut Stage, services: &[&str]) -> anyhow::Result<Trial> {
-    let (times, measured) = stage.measure(|stage, _| {
+    let (times, measured) = stage.measure(|stage, load| {
         let mut times = Vec::new();
         for service in services {
             // To the version that does not run now.
@@ -26,6 +26,7 @@ fn update(stage: &mut Stage, services: &[&str]) -> anyhow::Result<Trial> {
             } else {
                 VERSIONS[0]
             };
+            println!("{service}: at {:.0} s", load.elapsed().as_secs_f32());
             let deployment = stage.update(service, next)?;
             times.push(format!("{service} {:.0} s", deployment.time.as_secs_f32()));
         }

@@ -1,0 +1,97 @@
+//! The version after this one: the same source with one more field in a message and one more column
+//! in its table, until there are releases to take instead.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, ensure};
+
+use crate::{
+    cargo::{cargo, workspace},
+    steps,
+    suite::target_folder,
+};
+
+/// What is different in it: a file, a text that it has, and what stands there instead.
+const CHANGES: [(&str, &str, &str); 2] = [
+    (
+        "proto/minitwit/message/v1/message.proto",
+        "message NewMessage {\n",
+        "message NewMessage {\n  // The language of the text, as its author says.\n  \
+         string language = 15;\n",
+    ),
+    (
+        "gateway/src/backend/writes.rs",
+        "        let message = NewMessage {\n",
+        "        let message = NewMessage {\n            language: \"da\".to_owned(),\n",
+    ),
+];
+
+/// The column, in the words of both engines.
+const MIGRATION: &str = "ALTER TABLE message ADD COLUMN language text;\n";
+
+/// Builds the programs that differ, and tells where they are.
+pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
+    let folder = target_folder()?.join("next");
+    let source = folder.join("source");
+    copy_source(&source)?;
+    change(&source)?;
+    let target = folder.join("target");
+    let mut build = cargo(["build", "--locked", "--bins", "--profile", profile]);
+    build.args([
+        "--package",
+        "minitwit-message",
+        "--package",
+        "minitwit-gateway",
+    ]);
+    steps::run(build.current_dir(&source).env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join(if profile == "dev" { "debug" } else { profile }))
+}
+
+/// The files that git knows, as they are now; those that have not changed keep their time, so that
+/// cargo builds only what it must.
+fn copy_source(to: &Path) -> anyhow::Result<()> {
+    let list = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(workspace())
+        .output()
+        .context("cannot run git")?;
+    ensure!(list.status.success(), "git does not list the files");
+    let list = String::from_utf8(list.stdout).context("a file's name is not UTF-8")?;
+    for name in list.split_terminator('\0') {
+        let from = workspace().join(name);
+        if from.is_file() {
+            write(&to.join(name), &fs::read(&from)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn change(source: &Path) -> anyhow::Result<()> {
+    for (file, has, instead) in CHANGES {
+        let path = source.join(file);
+        let text = fs::read_to_string(&path)?;
+        ensure!(
+            text.contains(has),
+            "{file} has no {:?} to be changed",
+            has.trim()
+        );
+        write(&path, text.replacen(has, instead, 1).as_bytes())?;
+    }
+    for engine in ["sqlite", "postgres"] {
+        let file = format!("services/message/migrations/{engine}/9999_language.sql");
+        write(&source.join(file), MIGRATION.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.parent().context("a file without a folder")?)?;
+    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
