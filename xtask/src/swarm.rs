@@ -73,6 +73,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 200, value_name = "PER_SECOND",
           value_parser = clap::value_parser!(u32).range(1..=5_000))]
     rate: u32,
+    /// How many percent of the requests may fail where none should: for programs that are not
+    /// optimised, on a machine that has other things to do
+    #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
+    allowed: f64,
 }
 
 /// Runs the scenarios asked for.
@@ -119,7 +123,8 @@ pub(crate) fn smoke() -> anyhow::Result<Outcome> {
         down: false,
         profile: "dev".to_owned(),
         programs: None,
-        rate: 100,
+        rate: 50,
+        allowed: 1.0,
     };
     let folder = program.parent().context("this program is in no folder")?;
     let table = perform(&choose(&options)?, &options, folder)?;
@@ -161,10 +166,9 @@ fn perform(
         None
     };
     let mut stage = match kept {
-        Some(machines) => Stage::again(machines, programs, options.rate),
-        None => Stage::set(Machines::start(MACHINES)?, programs, options.rate)?,
+        Some(machines) => Stage::again(machines, programs, options),
+        None => Stage::set(Machines::start(MACHINES)?, programs, options)?,
     };
-    stage.profile.clone_from(&options.profile);
     let mut table = Table::default();
     for scenario in scenarios {
         println!("\n== {}: {}", scenario.name, scenario.about);

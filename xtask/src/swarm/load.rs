@@ -35,6 +35,8 @@ pub(crate) struct LoadOptions {
     pub(crate) credentials: PathBuf,
     /// Requests a second, answered or not.
     pub(crate) rate: u32,
+    /// How many percent of the requests may fail where none should.
+    pub(crate) allowed_percent: f64,
 }
 
 /// A simulator that runs.
@@ -43,6 +45,7 @@ pub(crate) struct Load {
     process: Child,
     since: Instant,
     output: PathBuf,
+    allowed_percent: f64,
 }
 
 /// What the simulator found.
@@ -50,6 +53,8 @@ pub(crate) struct Load {
 pub(crate) struct Measured {
     pub(crate) sent: u64,
     pub(crate) failed: u64,
+    /// How many may have failed where none should have.
+    pub(crate) allowed: u64,
     /// Median, 99th percentile and maximum, in milliseconds.
     pub(crate) latency_ms: [f64; 3],
     /// What was lost, doubled or undone.
@@ -82,6 +87,7 @@ impl Measured {
         Self {
             sent: one.sent + two.sent,
             failed: one.failed + two.failed,
+            allowed: one.allowed + two.allowed,
             latency_ms: [worse(0), worse(1), worse(2)],
             violations: [one.violations, two.violations].concat(),
             causes: [one.causes, two.causes].concat(),
@@ -127,6 +133,7 @@ impl Load {
             process,
             since,
             output,
+            allowed_percent: options.allowed_percent,
         })
     }
 
@@ -151,7 +158,9 @@ impl Load {
         let process = &mut self.process;
         wait_for(VERIFICATION_PATIENCE, || Ok(process.try_wait()?))
             .context("the simulator does not come to an end")?;
-        read(&self.output)
+        let mut measured = read(&self.output)?;
+        measured.allowed = share(measured.sent, self.allowed_percent);
+        Ok(measured)
     }
 }
 
@@ -161,6 +170,17 @@ impl Drop for Load {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// So many percent of a number, without what is less than a whole one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a count of requests, and a percentage from 0 to 100"
+)]
+fn share(of: u64, percent: f64) -> u64 {
+    (of as f64 * percent / 100.0) as u64
 }
 
 fn read(path: &Path) -> anyhow::Result<Measured> {
@@ -189,6 +209,7 @@ fn measured(report: &Value) -> Option<Measured> {
     Some(Measured {
         sent,
         failed: sent - total["ok"].as_u64()?,
+        allowed: 0,
         latency_ms: [latency("p50")?, latency("p99")?, latency("max")?],
         violations: violations
             .map(|found| format!("{}: {}", text(&found["kind"]), text(&found["detail"])))

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    image,
+    Options, image,
     load::{Load, LoadOptions, Measured},
     machine::{Machines, Node},
     stack::{Deployment, Stack, Task},
@@ -31,13 +31,17 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Makes a Swarm of the machines and deploys the stack.
-    pub(crate) fn set(machines: Machines, programs: &Path, rate: u32) -> anyhow::Result<Self> {
+    pub(crate) fn set(
+        machines: Machines,
+        programs: &Path,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
         let start = Instant::now();
         let tell = |what: &str| println!("{:>5.1} s  {what}", start.elapsed().as_secs_f32());
         tell("three machines run");
         image::build(&machines, programs)?;
         tell("they have the images");
-        let stage = Self::again(machines, programs, rate);
+        let stage = Self::again(machines, programs, options);
         stage.form_swarm()?;
         tell("they are a Swarm");
         stage.stack.make_secrets()?;
@@ -51,7 +55,7 @@ impl Stage {
     }
 
     /// Over machines on which the stack has been deployed already.
-    pub(crate) fn again(machines: Machines, programs: &Path, rate: u32) -> Self {
+    pub(crate) fn again(machines: Machines, programs: &Path, options: &Options) -> Self {
         let minitwit = programs.join("minitwit");
         let stack = Stack::new(&machines, minitwit.clone());
         Self {
@@ -59,11 +63,12 @@ impl Stage {
                 program: minitwit,
                 url: format!("http://{}:5001", machines.nodes()[0].address),
                 credentials: stack.secrets_folder().join("simulator_credentials"),
-                rate,
+                rate: options.rate,
+                allowed_percent: options.allowed,
             },
             stack,
             machines,
-            profile: "release".to_owned(),
+            profile: options.profile.clone(),
             generation: 1,
         }
     }

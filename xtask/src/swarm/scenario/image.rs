@@ -12,7 +12,7 @@ use crate::swarm::{
 const ROLLED_BACK_WITHIN: Duration = Duration::from_mins(1);
 
 pub(super) fn unhealthy(stage: &mut Stage) -> anyhow::Result<Trial> {
-    reject(stage, UNHEALTHY, "health check")
+    reject(stage, UNHEALTHY, "unhealthy")
 }
 
 pub(super) fn crashing(stage: &mut Stage) -> anyhow::Result<Trial> {
