@@ -210,3 +210,27 @@ fn spread(machines: &Machines, archive: &PathBuf) -> anyhow::Result<()> {
     fs::remove_file(archive)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cargo builds nothing when a member of the workspace is missing.
+    #[test]
+    fn the_images_are_built_from_every_member_of_the_workspace() {
+        let manifest = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
+        let members = manifest
+            .lines()
+            .find_map(|line| line.strip_prefix("members = "))
+            .unwrap();
+        let ignored = fs::read_to_string(workspace().join(".dockerignore")).unwrap();
+        for member in members.split('"').skip(1).step_by(2) {
+            let folder = member.split('/').next().unwrap();
+            let kept = format!("!{folder}");
+            assert!(
+                ignored.lines().any(|line| line == kept),
+                "{folder} is not in .dockerignore"
+            );
+        }
+    }
+}
