@@ -188,7 +188,7 @@ impl Stack {
         format!("{NAME}_{name}")
     }
 
-    /// Waits until every service has as many tasks running as it is to have.
+    /// Waits until every service has as many tasks running as it is to have, at least.
     pub(crate) fn wait_until_calm(&self) -> anyhow::Result<()> {
         let mut missing = String::new();
         let calm = wait_for(CALM_PATIENCE, || {
@@ -201,7 +201,7 @@ impl Stack {
         }
     }
 
-    /// The services that have fewer or more tasks than they are to have, and those under way.
+    /// The services that have fewer tasks than they are to have.
     fn missing(&self) -> String {
         let Ok(list) = self
             .engine
@@ -210,12 +210,14 @@ impl Stack {
             // The managers elect a leader.
             return "the Swarm does not answer".to_owned();
         };
+        // A node that is down is counted with what ran there: then there are more than wanted.
         let is_whole = |line: &&str| {
-            let replicas = line
-                .split_whitespace()
-                .nth(1)
-                .and_then(|word| word.split_once('/'));
-            line.contains("completed") || replicas.is_some_and(|(has, wanted)| has == wanted)
+            let replicas = line.split_whitespace().nth(1);
+            let numbers = replicas.and_then(|word| word.split_once('/'));
+            let number = |text: &str| text.parse::<u32>().ok();
+            let has_enough =
+                numbers.is_some_and(|(has, wanted)| number(has) >= number(wanted).or(Some(1)));
+            line.contains("completed") || has_enough
         };
         let missing: Vec<&str> = list.lines().filter(|line| !is_whole(line)).collect();
         missing.join(", ")

@@ -35,34 +35,50 @@ pub(super) fn drain(stage: &mut Stage) -> anyhow::Result<Trial> {
 
 /// Kills a node's Engine and containers, and starts it again after a minute.
 pub(super) fn killed(stage: &mut Stage) -> anyhow::Result<Trial> {
-    let node = stage.victim()?;
-    let (at, measured) = stage.measure(|stage, load| {
-        let at = load.elapsed();
-        node.kill()?;
-        stage.wait_for_node(&node, "down")?;
-        stage.stack.wait_until_calm()?;
-        load.run_until(at + MINUTE);
-        stage.machines.start_node(&node)?;
-        node.wait_for_engine()?;
-        come_back(stage, load, &node)?;
-        Ok(at)
-    })?;
-    Ok(judge(stage, at, measured))
+    lose(
+        stage,
+        |_, node| node.kill(),
+        |stage, node| {
+            stage.machines.start_node(node)?;
+            node.wait_for_engine()
+        },
+    )
 }
 
 /// Cuts a node's cable for a minute.
 pub(super) fn cut_off(stage: &mut Stage) -> anyhow::Result<Trial> {
+    let set = |stage: &Stage, node: &Node, state| stage.machines.set_cable(node, state);
+    lose(
+        stage,
+        |stage, node| set(stage, node, Cable::Cut),
+        |stage, node| set(stage, node, Cable::Plugged),
+    )
+}
+
+/// Loses a node for a minute; it is brought back whatever came of that.
+fn lose(
+    stage: &mut Stage,
+    take: impl FnOnce(&Stage, &Node) -> anyhow::Result<()>,
+    bring_back: impl Fn(&Stage, &Node) -> anyhow::Result<()>,
+) -> anyhow::Result<Trial> {
     let node = stage.victim()?;
-    let (at, measured) = stage.measure(|stage, load| {
+    let mut is_back = false;
+    let lost = stage.measure(|stage, load| {
         let at = load.elapsed();
-        stage.machines.set_cable(&node, Cable::Cut)?;
+        take(stage, &node)?;
         stage.wait_for_node(&node, "down")?;
         stage.stack.wait_until_calm()?;
         load.run_until(at + MINUTE);
-        stage.machines.set_cable(&node, Cable::Plugged)?;
+        is_back = true;
+        bring_back(stage, &node)?;
         come_back(stage, load, &node)?;
         Ok(at)
-    })?;
+    });
+    if !is_back {
+        bring_back(stage, &node)?;
+        stage.wait_for_node(&node, "ready")?;
+    }
+    let (at, measured) = lost?;
     Ok(judge(stage, at, measured))
 }
 
