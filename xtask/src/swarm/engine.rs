@@ -73,7 +73,9 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
         .with_context(|| format!("cannot run {}", command.get_program().display()))?;
     if !output.status.success() {
         let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-        let said = String::from_utf8_lossy(&output.stderr);
+        // Of a container that cannot start, the client tells on the standard output.
+        let said = [output.stderr, output.stdout].concat();
+        let said = String::from_utf8_lossy(&said);
         bail!("`docker {}` failed: {}", arguments.join(" "), said.trim());
     }
     let text = String::from_utf8(output.stdout).context("docker does not write UTF-8")?;

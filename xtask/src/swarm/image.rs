@@ -140,7 +140,7 @@ fn infrastructure(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
         tar.status().context("cannot run tar")?.success(),
         "tar fails"
     );
-    let path = format!("ENV PATH={}:/usr/bin", server.display());
+    let path = format!("ENV PATH=/usr/local/bin:{}:/usr/bin", server.display());
     let import = [
         "import",
         "--change",

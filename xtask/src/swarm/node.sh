@@ -1,3 +1,4 @@
+#!/bin/sh
 # A node of the Swarm: the first process of a machine that is made of namespaces (network, mounts,
 # processes, host name). When it is killed, the kernel kills all that runs on the machine, and nothing
 # is left of it: no process, no network, no mount.
