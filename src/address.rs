@@ -24,6 +24,7 @@ pub struct SuiteArgs {
     #[arg(
         long,
         env,
+        global = true,
         default_value = "127.0.0.1",
         value_name = "WHERE",
         help_heading = "Suite"

@@ -7,7 +7,7 @@ use chassis::{
     args::{ProcessArgs, secret},
     shutdown::Drain,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use minitwit_deploy::DeployArgs;
 use minitwit_gateway::{
@@ -25,6 +25,17 @@ use crate::{
     user::UserArgs,
 };
 
+/// What stands below the commands.
+const AFTER_HELP: &str = "\
+Examples:
+  minitwit                                 serve it all on this machine
+  minitwit serve --help                    what it can be told when it serves
+  minitwit import minitwit.db              move the old system's data into it
+  minitwit user reset-password 'Ann Lee'   help somebody who forgot the password
+  minitwit flagged --suite 'tasks.{}'      look into a Swarm, from within its networks
+
+Each option is an environment variable of the same name, too.";
+
 /// MiniTwit: a micro-blog as a suite of services
 ///
 /// Without a command it serves the whole suite in this one process.
@@ -34,12 +45,7 @@ use crate::{
     version,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_help = "Each option is an environment variable of the same name, too; `minitwit COMMAND --help` \
-                  tells more.\n\nExamples:\n  \
-                  minitwit                                serve it all on this machine\n  \
-                  minitwit import minitwit.db             move the old system's data into it\n  \
-                  minitwit user reset-password alice      help somebody who forgot the password\n  \
-                  minitwit flagged --suite 'tasks.{}'     look into a Swarm, from one of its networks"
+    after_help = AFTER_HELP
 )]
 pub struct Cli {
     /// What to do.
@@ -48,6 +54,20 @@ pub struct Cli {
     /// The suite's options, when it is to be served.
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+impl Cli {
+    /// The command line. The options of serving are taken without a command, too, but told by
+    /// `minitwit serve --help` alone: there are many.
+    pub fn command_line() -> clap::Command {
+        Self::command().mut_args(|arg| arg.hide(true))
+    }
+
+    /// Reads the command line of this process; ends it when that cannot be understood.
+    pub fn of_process() -> Self {
+        let matches = Self::command_line().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// What `minitwit` can do.
@@ -229,5 +249,42 @@ impl ServeArgs {
             follower: follower.unwrap_or(files.follower),
             message: message.unwrap_or(files.message),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_tells_of_the_commands_and_leaves_the_rest_to_them() {
+        let mut command = Cli::command_line();
+        command.clone().debug_assert();
+        let help = command.render_long_help().to_string();
+        for name in ["serve", "import", "user", "flagged", "simulate", "deploy"] {
+            assert!(help.contains(&format!("\n  {name} ")), "{help}");
+        }
+        assert!(!help.contains("--listen-user"), "{help}");
+    }
+
+    #[test]
+    fn serving_needs_no_command_and_a_suite_may_be_named_anywhere() {
+        let read = |words: &[&str]| {
+            let matches = Cli::command_line().try_get_matches_from(words).unwrap();
+            Cli::from_arg_matches(&matches).unwrap()
+        };
+        let serve = read(&["minitwit", "--listen-api", "127.0.0.1:7001"]);
+        assert!(serve.command.is_none());
+        assert_eq!(serve.serve.listen.listen_api.port(), 7001);
+
+        for words in [
+            ["minitwit", "user", "--suite", "a:1", "export", "alice"],
+            ["minitwit", "user", "export", "alice", "--suite", "a:1"],
+        ] {
+            let Some(Command::User(args)) = read(&words).command else {
+                panic!("it is a command for people's accounts");
+            };
+            assert_eq!(args.suite.suite.to_string(), "a:1,a:2,a:3");
+        }
     }
 }

@@ -8,7 +8,7 @@ use chassis::{
     process::{self, bind},
     telemetry::Telemetry,
 };
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use minitwit::{
     Suite,
     args::{Cli, Command, ServeArgs},
@@ -17,7 +17,7 @@ use minitwit::{
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     match cli.command {
         None => serve(&cli.serve),
         Some(Command::Serve(args)) => serve(&args),

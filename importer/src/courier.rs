@@ -190,3 +190,78 @@ impl<'a> Courier<'a> {
 pub(crate) fn request<T>(message: T) -> Request<T> {
     Deadline::after(CALL_BUDGET).request(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn args(patience: u64) -> ImportArgs {
+        ImportArgs {
+            file: "minitwit.db".into(),
+            dry_run: false,
+            report: None,
+            batch: 100,
+            parallel: 2,
+            patience,
+        }
+    }
+
+    fn parcels(rows: std::ops::Range<i64>) -> Vec<Parcel<i64>> {
+        rows.map(|row| Parcel { row, content: row }).collect()
+    }
+
+    /// Carries 250 rows to a service that fails the calls for which `fails` says how; tells the sizes
+    /// of all calls, and which rows were delivered.
+    async fn carry(
+        patience: u64,
+        fails: impl Fn(usize) -> Option<Status>,
+    ) -> (anyhow::Result<()>, Vec<usize>, Vec<i64>) {
+        let args = args(patience);
+        let stage = Stage::begin("test", 250);
+        let courier = Courier::new("test", &args, &stage);
+        let mut batches = [0..100, 100..200, 200..250].map(parcels).into_iter();
+        let calls = RefCell::new(Vec::new());
+        let mut delivered = Vec::new();
+        let send = async |rows: Vec<i64>| {
+            let call = calls.borrow().len();
+            calls.borrow_mut().push(rows.len());
+            fails(call).map_or(Ok(rows), Err)
+        };
+        let next = async || Ok(batches.next());
+        let carried = courier.carry(next, send, |parcel, said| {
+            assert_eq!(parcel.row, said);
+            delivered.push(said);
+        });
+        let carried = carried.await;
+        delivered.sort_unstable();
+        (carried, calls.into_inner(), delivered)
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_brought_again_in_smaller_parts() {
+        let busy = |call| (call < 3).then(|| Status::resource_exhausted("busy"));
+        let (carried, calls, delivered) = carry(60, busy).await;
+        carried.unwrap();
+        assert_eq!(delivered, (0..250).collect::<Vec<i64>>());
+        assert_eq!(calls[0], 100);
+        assert!(calls[3] < 50, "{calls:?}");
+    }
+
+    #[tokio::test]
+    async fn patience_has_an_end() {
+        let (carried, ..) = carry(0, |_| Some(Status::unavailable("away"))).await;
+        let error = format!("{:#}", carried.unwrap_err());
+        assert_eq!(error, "the test service took nothing for 0 s: away");
+    }
+
+    #[tokio::test]
+    async fn what_no_patience_helps_against_is_told_at_once() {
+        let broken = |call| (call == 1).then(|| Status::internal("the database failed"));
+        let (carried, calls, _) = carry(60, broken).await;
+        let error = format!("{:#}", carried.unwrap_err());
+        assert_eq!(error, "asking the test service: the database failed");
+        assert!(calls.len() <= 3, "{calls:?}");
+    }
+}
