@@ -39,8 +39,12 @@ enum Task {
     ///
     /// Quick enough for a pre-commit hook; needs nothing but the Rust toolchain.
     Check,
-    /// Check what is deployed: stack, edge, alerts, dashboards, scripts. Compiles nothing to run.
-    Ops,
+    /// Check what is deployed: stack, edge, alerts, dashboards, scripts.
+    Ops {
+        /// Let a Prometheus watch the suite as well; wants an idle machine.
+        #[arg(long)]
+        live: bool,
+    },
     Chaos(chaos::Options),
     Bench(bench::Options),
     Consistency(consistency::Options),
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Check => Ok(test::check()),
-        Task::Ops => Ok(ops::run()),
+        Task::Ops { live } => Ok(ops::run(live)),
         Task::Chaos(options) => chaos::run(&options).map(|_| ExitCode::SUCCESS),
         Task::Bench(options) => bench::run(&options),
         Task::Consistency(options) => consistency::run(&options),

@@ -2,6 +2,8 @@
 //!
 //! Each is read by the program that will read it. A program that is not here skips its check by name.
 
+mod live;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,10 +24,13 @@ const STACKS: [&[&str]; 2] = [
     &["stack.yml", "ops/stack.observability.yml"],
 ];
 
-/// Runs the checks alone.
-pub(crate) fn run() -> ExitCode {
+/// Runs the checks alone, or with a Prometheus that watches the suite.
+pub(crate) fn run(live: bool) -> ExitCode {
     let mut report = Report::default();
     check(&mut report);
+    if live {
+        report.step("prometheus, live", live::run);
+    }
     report.finish()
 }
 
@@ -166,25 +171,14 @@ fn prometheus() -> anyhow::Result<Outcome> {
 
 /// Prometheus parses the expression of each panel: they are handed to it as rules.
 fn dashboards() -> anyhow::Result<Outcome> {
-    let mut rules = Vec::new();
-    for path in files_in(&workspace().join("ops/grafana/dashboards"), "json")? {
-        let text = fs::read_to_string(&path)?;
-        let dashboard: Value = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not JSON", path.display()))?;
-        let before = rules.len();
-        let panels = dashboard["panels"].as_array().into_iter().flatten();
-        for target in panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten()) {
-            if target["datasource"]["type"] == "prometheus" {
-                let expression = target["expr"]
-                    .as_str()
-                    .context("a panel without expression")?;
-                rules.push(serde_json::json!({
-                    "record": format!("panel:{}", rules.len()), "expr": fill_in(expression),
-                }));
-            }
-        }
-        ensure!(rules.len() > before, "{} shows nothing", path.display());
-    }
+    let rules: Vec<Value> = panels()?
+        .iter()
+        .enumerate()
+        .map(|(place, panel)| {
+            let expression = fill_in(&panel.expression);
+            serde_json::json!({"record": format!("panel:{place}"), "expr": expression})
+        })
+        .collect();
     let groups = serde_json::json!({"groups": [{"name": "dashboards", "rules": rules}]});
     let folder = tempfile::tempdir().context("cannot create a folder")?;
     let file = folder.path().join("rules.yml");
@@ -192,6 +186,39 @@ fn dashboards() -> anyhow::Result<Outcome> {
     with("promtool", "prometheus", |command| {
         command.args(["check", "rules"]).arg(file)
     })
+}
+
+/// What a panel of a dashboard asks Prometheus.
+struct Panel {
+    /// Dashboard and title.
+    name: String,
+    expression: String,
+}
+
+/// The panels that ask Prometheus; one that asks several things stands here several times.
+fn panels() -> anyhow::Result<Vec<Panel>> {
+    let mut found = Vec::new();
+    for path in files_in(&workspace().join("ops/grafana/dashboards"), "json")? {
+        let text = fs::read_to_string(&path)?;
+        let dashboard: Value = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not JSON", path.display()))?;
+        let before = found.len();
+        let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        for panel in dashboard["panels"].as_array().into_iter().flatten() {
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                if target["datasource"]["type"] == "prometheus" {
+                    let expression = words(&target["expr"]);
+                    ensure!(!expression.is_empty(), "a panel without expression");
+                    found.push(Panel {
+                        name: format!("{}: {}", words(&dashboard["title"]), words(&panel["title"])),
+                        expression,
+                    });
+                }
+            }
+        }
+        ensure!(found.len() > before, "{} shows nothing", path.display());
+    }
+    Ok(found)
 }
 
 /// An expression with Grafana's variables replaced, as Grafana does before it asks.

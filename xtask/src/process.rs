@@ -88,6 +88,18 @@ impl Fleet {
         Ok(())
     }
 
+    /// Kills the programs of this name.
+    pub(crate) fn stop(&mut self, name: &str) -> anyhow::Result<()> {
+        for program in &mut self.programs {
+            if program.name == name {
+                program.process.kill()?;
+                program.process.wait()?;
+            }
+        }
+        self.programs.retain(|program| program.name != name);
+        Ok(())
+    }
+
     /// Fails with the log of a program that has ended, if there is one.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         for program in &mut self.programs {

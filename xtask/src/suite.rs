@@ -107,7 +107,8 @@ impl Binaries {
         Ok(api)
     }
 
-    fn command(&self, name: &str) -> Command {
+    /// One of the programs, quiet.
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.folder.join(name));
         command.env("RUST_LOG", "warn");
         command
