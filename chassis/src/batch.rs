@@ -10,6 +10,7 @@
 mod chunk;
 mod lane;
 mod meter;
+mod queue;
 
 use std::{future::Future, sync::Arc, time::Instant};
 
@@ -19,7 +20,8 @@ use tonic::Status;
 use crate::{deadline::Deadline, trace};
 
 pub use chunk::{Chunked, share, unshare};
-use lane::{Caller, Shared};
+use lane::Shared;
+use queue::Caller;
 
 /// What a batcher does with a batch.
 pub trait Work: Send + Sync + 'static {
@@ -49,8 +51,8 @@ pub trait Work: Send + Sync + 'static {
 /// The bounds of a batcher.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many batches may be under way at once. A second one sets out only if it is full, or the
-    /// first is late: the fewer there are, the more is shared.
+    /// How many batches may be under way at once. Another one sets out only if it is as large as
+    /// those under way, or they are late: the fewer there are, the more is shared.
     pub lanes: usize,
     /// How much weight one batch takes at the most; a single heavier item still goes alone.
     pub batch_weight_max: usize,

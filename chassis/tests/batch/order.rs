@@ -127,19 +127,27 @@ async fn who_has_gone_is_left_out_and_disturbs_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_batch_is_in_time_all_others_wait_for_the_next() {
+async fn who_are_fewer_than_those_under_way_wait_for_more() {
     let (gate, batcher) = gated(Limits {
         lanes: 2,
         ..ONE_LANE
     });
-    let mut calls = Vec::new();
-    for number in 0..3 {
+    let mut calls = vec![call(&batcher, heavy(0, 3)).await];
+    for number in 1..3 {
         calls.push(call(&batcher, Manner::Answer.of(number)).await);
     }
     assert_eq!(gate.numbers(), [[0]]);
+    // The third makes them as many.
+    calls.push(call(&batcher, Manner::Answer.of(3)).await);
+    assert_eq!(gate.numbers(), [vec![0], vec![1, 2, 3]]);
+    // There is no third lane.
+    for number in 4..8 {
+        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+    }
+    assert_eq!(gate.numbers().len(), 2);
     gate.let_one_pass();
     settle().await;
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
+    assert_eq!(gate.numbers()[2..], [vec![4, 5, 6, 7]]);
     gate.let_all_pass();
     for call in calls {
         call.await.unwrap().unwrap();
@@ -147,22 +155,44 @@ async fn while_a_batch_is_in_time_all_others_wait_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_batch_does_not_wait_for_the_one_in_flight() {
+async fn a_lane_ends_when_another_comes_back_for_the_few_who_wait() {
+    let (gate, batcher) = gated(Limits {
+        lanes: 2,
+        ..ONE_LANE
+    });
+    let first = call(&batcher, Manner::Answer.of(0)).await;
+    let mut calls = vec![call(&batcher, heavy(1, 5)).await];
+    calls.push(call(&batcher, Manner::Answer.of(2)).await);
+    assert_eq!(gate.numbers(), [[0], [1]]);
+    gate.let_one_pass();
+    first.await.unwrap().unwrap();
+    settle().await;
+    assert_eq!(gate.numbers().len(), 2);
+    gate.let_one_pass();
+    settle().await;
+    assert_eq!(gate.numbers(), [[0], [1], [2]]);
+    gate.let_all_pass();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_batch_does_not_wait_for_the_one_under_way() {
     let (gate, batcher) = gated(Limits {
         lanes: 2,
         batch_weight_max: 2,
         ..ONE_LANE
     });
-    let mut calls = Vec::new();
-    for number in 0..5 {
-        calls.push(call(&batcher, Manner::Answer.of(number)).await);
-    }
+    let mut calls = vec![call(&batcher, heavy(0, 10)).await];
+    calls.push(call(&batcher, Manner::Answer.of(1)).await);
+    assert_eq!(gate.numbers(), [[0]]);
+    calls.push(call(&batcher, Manner::Answer.of(2)).await);
     assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
     gate.let_all_pass();
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 2], vec![3, 4]]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,19 +201,24 @@ async fn who_waits_for_a_late_batch_sets_out_without_it() {
         lanes: 2,
         ..ONE_LANE
     });
-    let mut calls = Vec::new();
-    for number in 0..3 {
+    let mut calls = vec![call(&batcher, heavy(0, 9)).await];
+    for number in 1..3 {
         calls.push(call(&batcher, Manner::Answer.of(number)).await);
     }
+    assert_eq!(gate.numbers(), [[0]]);
     until(|| gate.numbers().len() == 2).await;
     assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
-    // There is no third lane, however late the two are.
-    calls.push(call(&batcher, Manner::Answer.of(3)).await);
     gate.let_all_pass();
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    assert_eq!(gate.numbers().len(), 3);
+}
+
+fn heavy(number: usize, weight: usize) -> Item {
+    Item {
+        weight,
+        ..Manner::Answer.of(number)
+    }
 }
 
 #[tokio::test]

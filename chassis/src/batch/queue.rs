@@ -1,0 +1,155 @@
+//! Who waits, what is under way, and whether another batch should set out.
+
+use std::{collections::VecDeque, time::Instant};
+
+use tokio::sync::oneshot;
+use tonic::Status;
+
+use super::{Limits, Work};
+use crate::deadline::Deadline;
+
+/// A caller and where its answer goes.
+pub(super) struct Caller<W: Work> {
+    pub(super) item: W::Item,
+    pub(super) deadline: Deadline,
+    pub(super) since: Instant,
+    /// Where the request stands that it belongs to.
+    pub(super) trace: opentelemetry::Context,
+    pub(super) answer: oneshot::Sender<Result<W::Output, Status>>,
+}
+
+impl<W: Work> Caller<W> {
+    /// Whether nobody waits for the answer any more.
+    fn has_gone(&self, now: Instant) -> bool {
+        self.answer.is_closed() || self.deadline.is_over(now)
+    }
+}
+
+/// What a lane is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is about to take those who wait.
+    Gathering,
+    /// A batch of this weight is under way.
+    Carrying { weight: usize },
+    /// Its batch takes long, so nobody waits for it.
+    Late,
+    /// It has ended.
+    Over,
+}
+
+/// Those who wait, and the lanes.
+///
+/// Invariant: while somebody waits, a lane gathers, or carries more than wait, or all lanes run.
+pub(super) struct Queue<W: Work> {
+    callers: VecDeque<Caller<W>>,
+    /// Of all who wait.
+    weight: usize,
+    gathering: usize,
+    carrying: usize,
+    /// Of all batches that lanes carry.
+    weight_carried: usize,
+    late: usize,
+}
+
+impl<W: Work> Default for Queue<W> {
+    fn default() -> Self {
+        Self {
+            callers: VecDeque::new(),
+            weight: 0,
+            gathering: 0,
+            carrying: 0,
+            weight_carried: 0,
+            late: 0,
+        }
+    }
+}
+
+impl<W: Work> Queue<W> {
+    pub(super) fn len(&self) -> usize {
+        self.callers.len()
+    }
+
+    pub(super) fn push(&mut self, caller: Caller<W>) {
+        self.weight += W::weight(&caller.item);
+        self.callers.push_back(caller);
+    }
+
+    fn pop(&mut self) -> Option<Caller<W>> {
+        let caller = self.callers.pop_front()?;
+        self.weight -= W::weight(&caller.item);
+        Some(caller)
+    }
+
+    /// Removes those at the head who have gone; answers how many.
+    pub(super) fn remove_gone(&mut self, now: Instant) -> u64 {
+        let mut removed = 0;
+        while self
+            .callers
+            .front()
+            .is_some_and(|first| first.has_gone(now))
+        {
+            self.pop();
+            removed += 1;
+        }
+        removed
+    }
+
+    /// The next batch and its weight, and how many were left out because they have gone.
+    pub(super) fn take(&mut self, now: Instant, limits: &Limits) -> (Vec<Caller<W>>, usize, u64) {
+        let mut batch = Vec::with_capacity(self.len().min(limits.batch_weight_max));
+        let (mut weight, mut left_out) = (0, 0);
+        while let Some(caller) = self.pop() {
+            if caller.has_gone(now) {
+                left_out += 1;
+                continue;
+            }
+            let with_it = weight + W::weight(&caller.item);
+            if with_it > limits.batch_weight_max && !batch.is_empty() {
+                self.weight += W::weight(&caller.item);
+                self.callers.push_front(caller);
+                break;
+            }
+            weight = with_it;
+            batch.push(caller);
+        }
+        (batch, weight, left_out)
+    }
+
+    /// Keeps the books when a lane goes from one phase to the next.
+    pub(super) fn moved(&mut self, from: Phase, to: Phase) {
+        match from {
+            Phase::Gathering => self.gathering -= 1,
+            Phase::Carrying { weight } => {
+                self.carrying -= 1;
+                self.weight_carried -= weight;
+            }
+            Phase::Late => self.late -= 1,
+            Phase::Over => {}
+        }
+        match to {
+            Phase::Gathering => self.gathering += 1,
+            Phase::Carrying { weight } => {
+                self.carrying += 1;
+                self.weight_carried += weight;
+            }
+            Phase::Late => self.late += 1,
+            Phase::Over => {}
+        }
+    }
+
+    /// Whether those who wait are enough for a batch of their own: as many as each lane carries, or
+    /// as many as one may.
+    pub(super) fn is_worth_a_batch(&self, limits: &Limits) -> bool {
+        self.weight * self.carrying >= self.weight_carried || self.weight >= limits.batch_weight_max
+    }
+
+    /// Whether another lane is to open. Waiting for the batch under way is what makes the next one
+    /// large; it ends when that one is late, or the next is as large already.
+    pub(super) fn wants_lane(&self, limits: &Limits) -> bool {
+        !self.callers.is_empty()
+            && self.gathering == 0
+            && self.carrying + self.late < limits.lanes
+            && self.is_worth_a_batch(limits)
+    }
+}
