@@ -11,8 +11,8 @@ const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 
 /// What a service keeps of the time it is given, so that its own word that the time is over still
 /// reaches the caller: silence is what tells a replica that has frozen from one that is slow. A
-/// tenth, up to this.
-const ANSWER_MAX: Duration = Duration::from_millis(10);
+/// fifth, up to this.
+const ANSWER_MAX: Duration = Duration::from_millis(20);
 
 /// The moment after which nobody waits for the answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ impl Deadline {
     /// The deadline that an rpc came with, less the time that the answer takes.
     pub fn of<T>(request: &Request<T>) -> Self {
         let given = timeout::parse(request.metadata().as_ref()).unwrap_or(DEFAULT_BUDGET);
-        Self::after(given.saturating_sub((given / 10).min(ANSWER_MAX)))
+        Self::after(given.saturating_sub((given / 5).min(ANSWER_MAX)))
     }
 
     /// The deadline as tokio's timers want it.
@@ -68,9 +68,9 @@ mod tests {
         let mut request = Request::new(());
         request.set_timeout(Duration::from_secs(2));
         let left = Deadline::of(&request).remaining();
-        assert!(left <= Duration::from_millis(1_990) && left > Duration::from_millis(1_800));
+        assert!(left <= Duration::from_millis(1_980) && left > Duration::from_millis(1_800));
         request.set_timeout(Duration::from_millis(50));
-        assert!(Deadline::of(&request).remaining() <= Duration::from_millis(45));
+        assert!(Deadline::of(&request).remaining() <= Duration::from_millis(40));
     }
 
     #[test]
