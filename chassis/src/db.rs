@@ -130,8 +130,8 @@ impl Db {
                     "statement_timeout",
                     statement_timeout.as_millis().to_string().as_str(),
                 ),
-                // The statements differ only in how many rows of input they have, and a plan that
-                // is good for few is good for many: planning each execution would double its cost.
+                // Executions differ only in how many rows of input they have, and a plan that is
+                // good for few is good for many: no need to plan each of them.
                 ("plan_cache_mode", "force_generic_plan"),
             ]);
         let meter = DbMeter::new(options.get_database().unwrap_or("default"));
