@@ -120,12 +120,7 @@ async fn reset_password(args: &UserArgs, name: &str) -> anyhow::Result<String> {
     let mut client = operators(address.pools().user);
     let response = client.reset_passwords(Deadline::after(PATIENCE).request(request));
     let response = answered(response.await, &address.user)?;
-    match response
-        .results
-        .into_iter()
-        .next()
-        .and_then(|result| result.outcome)
-    {
+    match item::only(response.results, |result| result.outcome) {
         Some(Outcome::User(_)) => Ok(password),
         Some(Outcome::Error(error)) => Err(refused(name, error)),
         None => bail!("the user service did not answer for {name:?}"),
@@ -150,12 +145,7 @@ async fn set_moderator(args: &UserArgs, name: &str, moderator: bool) -> anyhow::
     let mut client = operators(address.pools().user);
     let response = client.set_moderators(Deadline::after(PATIENCE).request(request));
     let response = answered(response.await, &address.user)?;
-    match response
-        .results
-        .into_iter()
-        .next()
-        .and_then(|result| result.outcome)
-    {
+    match item::only(response.results, |result| result.outcome) {
         Some(Outcome::User(_)) => Ok(()),
         Some(Outcome::Error(error)) => Err(refused(name, error)),
         None => bail!("the user service did not answer for {name:?}"),
@@ -211,12 +201,7 @@ async fn id_of(pool: Pool, name: &str, address: &str) -> anyhow::Result<Uuid> {
     let mut client = UserServiceClient::new(pool);
     let response = client.lookup_users(Deadline::after(PATIENCE).request(request));
     let response = answered(response.await, address)?;
-    match response
-        .results
-        .into_iter()
-        .next()
-        .and_then(|result| result.outcome)
-    {
+    match item::only(response.results, |result| result.outcome) {
         Some(Outcome::User(user)) => Ok(item::id("id", &user.id)?),
         Some(Outcome::Error(error)) => Err(refused(name, error)),
         None => bail!("the user service did not answer for {name:?}"),

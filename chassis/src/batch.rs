@@ -60,6 +60,19 @@ pub struct Limits {
     pub queue_max: usize,
 }
 
+impl Limits {
+    /// For what comes in bulk beside visitors' calls, such as an import: one batch at a time, and few
+    /// that wait, so that whoever brings it comes later when the service has other things to do.
+    pub const BULK: Self = Self {
+        lanes: 1,
+        batch_weight_max: 1_000,
+        queue_max: 8,
+    };
+}
+
+/// The most items of one request that comes in bulk.
+pub const BULK_ITEMS_MAX: usize = 5_000;
+
 /// Many callers in front of one [`Work`]. Clones share the queue.
 pub struct Batcher<W: Work> {
     shared: Arc<Shared<W>>,

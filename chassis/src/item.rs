@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use minitwit_proto::common::v1::{Applied, ItemError, Superseded};
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -51,7 +52,7 @@ impl From<Written> for Result<Applied, Superseded> {
         match written {
             Written::Applied => Ok(Applied {}),
             Written::Superseded(stored) => Err(Superseded {
-                stored_stamp: stored.as_bytes().to_vec().into(),
+                stored_stamp: wire(stored),
             }),
         }
     }
@@ -66,6 +67,52 @@ pub fn id(what: &str, bytes: &[u8]) -> Result<Uuid, Status> {
     Uuid::from_slice(bytes).map_err(|_| {
         Status::invalid_argument(format!("{what} must be 16 bytes, not {}", bytes.len()))
     })
+}
+
+/// Reads an id that may be left out, for which `otherwise` stands.
+///
+/// # Errors
+///
+/// As [`id`], when it is there.
+pub fn id_or(what: &str, bytes: &[u8], otherwise: Uuid) -> Result<Uuid, Status> {
+    if bytes.is_empty() {
+        return Ok(otherwise);
+    }
+    id(what, bytes)
+}
+
+/// Reads a list of ids.
+///
+/// # Errors
+///
+/// As [`id`], for the first that is wrong.
+pub fn each_id(what: &str, list: &[Bytes]) -> Result<Vec<Uuid>, Status> {
+    list.iter().map(|bytes| id(what, bytes)).collect()
+}
+
+/// An id as it goes over the wire.
+pub fn wire(id: Uuid) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+/// What was answered to a list of one item; `None` when nothing was.
+pub fn only<R, O>(results: Vec<R>, outcome: impl FnOnce(R) -> Option<O>) -> Option<O> {
+    results.into_iter().next().and_then(outcome)
+}
+
+/// Refuses a list that is longer than `max`; `what` names its items.
+///
+/// # Errors
+///
+/// `InvalidArgument` when it is.
+pub fn at_most<T>(what: &str, items: &[T], max: usize) -> Result<(), Status> {
+    if items.len() > max {
+        return Err(Status::invalid_argument(format!(
+            "{} {what}, at most {max} can be at once",
+            items.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Reads ids that stand one behind the other.
@@ -88,7 +135,7 @@ pub fn ids(what: &str, bytes: &[u8]) -> Result<Vec<Uuid>, Status> {
 }
 
 /// Writes ids one behind the other.
-pub fn concat(ids: &[Uuid]) -> bytes::Bytes {
+pub fn concat(ids: &[Uuid]) -> Bytes {
     ids.iter().flat_map(|id| *id.as_bytes()).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chassis::item;
 use minitwit_proto::follower::v1::{
     FollowUpdate, ImportFollowResult, ImportFollowsRequest, import_follow_result::Outcome,
     operator_service_client::OperatorServiceClient,
@@ -38,14 +39,13 @@ impl Judge<'_> {
                     return None;
                 };
                 self.seen.insert((from, to), follow.row);
-                let wire = |id: Uuid| bytes::Bytes::copy_from_slice(id.as_bytes());
                 Some(Parcel {
                     row: follow.row,
                     content: FollowUpdate {
-                        follower_id: wire(from),
-                        followee_id: wire(to),
+                        follower_id: item::wire(from),
+                        followee_id: item::wire(to),
                         following: true,
-                        stamp: wire(stamp),
+                        stamp: item::wire(stamp),
                     },
                 })
             }

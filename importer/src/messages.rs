@@ -1,5 +1,6 @@
 //! The old system's messages on their way.
 
+use chassis::item;
 use minitwit_proto::message::v1::{
     ImportMessageResult, ImportMessagesRequest, ImportedMessage, import_message_result::Outcome,
     operator_service_client::OperatorServiceClient,
@@ -44,10 +45,9 @@ fn imported(message: OldMessage, accounts: &Accounts) -> Result<ImportedMessage,
         .ok_or("its time of publication is no number")?;
     let id = key::message(message_id, user_id, millis, &text)
         .ok_or("its time of publication, or its number, is out of bounds")?;
-    let wire = |id: uuid::Uuid| bytes::Bytes::copy_from_slice(id.as_bytes());
     Ok(ImportedMessage {
-        id: wire(id),
-        author_id: wire(author),
+        id: item::wire(id),
+        author_id: item::wire(author),
         text,
         flagged: message.flagged,
     })

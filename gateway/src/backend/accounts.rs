@@ -166,12 +166,7 @@ impl Accounts {
             .register_users(request)
             .await?
             .into_inner();
-        match response
-            .results
-            .into_iter()
-            .next()
-            .and_then(|result| result.outcome)
-        {
+        match item::only(response.results, |result| result.outcome) {
             Some(Outcome::User(user)) => self.remembered(user),
             Some(Outcome::Error(error)) => Err(item::status(error)),
             None => Err(incomplete()),
@@ -250,7 +245,7 @@ impl Work for Lookup {
             .into_iter()
             .map(|who| match who {
                 Who::Named(name) => user_ref::Ref::Username(name),
-                Who::Id(id) => user_ref::Ref::Id(wire(id)),
+                Who::Id(id) => user_ref::Ref::Id(item::wire(id)),
             })
             .map(|r#ref| UserRef { r#ref: Some(r#ref) })
             .collect();
@@ -286,11 +281,6 @@ fn account(user: User) -> Result<Account, Status> {
         session_epoch: user.session_epoch,
         moderator: user.moderator,
     })
-}
-
-/// An id as it goes over the wire.
-pub(super) fn wire(id: Uuid) -> bytes::Bytes {
-    bytes::Bytes::copy_from_slice(id.as_bytes())
 }
 
 /// The status of an answer that breaks the contract.

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::{
     Pools,
-    accounts::{Accounts, incomplete, wire},
+    accounts::{Accounts, incomplete},
 };
 
 /// How often each gateway looks for what was deleted.
@@ -75,7 +75,7 @@ impl Deletion {
         deadline: Deadline,
     ) -> Result<DeletionLease, Status> {
         let deletion = UserDeletion {
-            account_id: wire(account),
+            account_id: item::wire(account),
             check,
             lease_millis: LEASE_MILLIS,
         };
@@ -83,14 +83,9 @@ impl Deletion {
             deletions: vec![deletion],
         });
         let response = self.user.clone().delete_users(request).await?.into_inner();
-        match response
-            .results
-            .into_iter()
-            .next()
-            .and_then(|result| result.outcome)
-        {
+        match item::only(response.results, |result| result.outcome) {
             Some(Outcome::Applied(_)) => Ok(DeletionLease {
-                account_id: wire(account),
+                account_id: item::wire(account),
                 // At once, so within the time of grace: it is looked for once more.
                 leased_millis: 0,
             }),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::pages::avatar::Avatars;
 
 use super::{
-    accounts::{Account, Accounts, answer_all, incomplete, wire},
+    accounts::{Account, Accounts, answer_all, incomplete},
     batcher,
     keep::{Keep, Rendered},
     writes::{outlast, superseded_by},
@@ -147,10 +147,10 @@ impl Work for List {
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
         let kept: Vec<Option<Arc<Rendered>>> = keys.iter().map(|key| self.kept.get(key)).collect();
         let queries = keys.iter().zip(&kept).map(|(key, kept)| FollowsQuery {
-            account_id: wire(key.account),
+            account_id: item::wire(key.account),
             direction: key.direction.into(),
             limit: key.limit,
-            after_id: key.after.map(wire).unwrap_or_default(),
+            after_id: key.after.map(item::wire).unwrap_or_default(),
             known_version: kept.as_ref().map(|kept| kept.version),
         });
         let request = deadline.request(ListFollowsRequest {
@@ -231,10 +231,10 @@ impl Work for Set {
     ) -> Result<Vec<Result<Written, Status>>, Status> {
         use set_follow_result::Outcome;
         let updates = writes.into_iter().map(|(edge, stamp)| FollowUpdate {
-            follower_id: wire(edge.follower),
-            followee_id: wire(edge.followee),
+            follower_id: item::wire(edge.follower),
+            followee_id: item::wire(edge.followee),
             following: edge.following,
-            stamp: wire(stamp),
+            stamp: item::wire(stamp),
         });
         let request = deadline.request(SetFollowsRequest {
             updates: updates.collect(),

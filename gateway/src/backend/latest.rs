@@ -27,7 +27,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{
-    accounts::{answer_all, incomplete, wire},
+    accounts::{answer_all, incomplete},
     batcher,
     writes::{outlast, superseded_by},
 };
@@ -190,7 +190,7 @@ impl Work for Set {
         let updates = last.iter().map(|(value, stamp)| LatestUpdate {
             client: value.client.clone(),
             latest: value.latest,
-            stamp: wire(*stamp),
+            stamp: item::wire(*stamp),
         });
         let request = deadline.request(SetLatestRequest {
             updates: updates.collect(),

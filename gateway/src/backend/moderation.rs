@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     Pools,
-    accounts::{Account, Accounts, incomplete, wire},
+    accounts::{Account, Accounts, incomplete},
     timelines::Entry,
     writes::{outlast, superseded_by},
 };
@@ -72,18 +72,17 @@ impl Moderation {
     ) -> Result<bool, Status> {
         let write = async |stamp: Uuid| {
             let update = FlagUpdate {
-                message_id: wire(message),
+                message_id: item::wire(message),
                 flagged,
-                stamp: wire(stamp),
+                stamp: item::wire(stamp),
                 moderator: String::new(),
-                moderator_id: wire(moderator),
+                moderator_id: item::wire(moderator),
             };
             let request = deadline.request(SetFlagsRequest {
                 updates: vec![update],
             });
             let response = self.messages.clone().set_flags(request).await?;
-            let result = response.into_inner().results.into_iter().next();
-            match result.and_then(|result| result.outcome) {
+            match item::only(response.into_inner().results, |result| result.outcome) {
                 Some(Outcome::Applied(_)) => Ok(Written::Applied),
                 Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
                 Some(Outcome::Error(error)) => Err(item::status(error)),
@@ -104,7 +103,7 @@ impl Moderation {
         deadline: Deadline,
     ) -> Result<FlaggedPage, Status> {
         let request = deadline.request(ListFlaggedRequest {
-            before_stamp: before.map(wire).unwrap_or_default(),
+            before_stamp: before.map(item::wire).unwrap_or_default(),
         });
         let response = self.operators.clone().list_flagged(request).await?;
         let listed = response.into_inner().messages;

@@ -23,7 +23,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::{
-    accounts::{Accounts, answer_all, wire},
+    accounts::{Accounts, answer_all},
     batcher,
     timelines::Entry,
 };
@@ -123,8 +123,8 @@ impl Work for Check {
     ) -> Result<Vec<Result<bool, Status>>, Status> {
         let (edges, positions) = share(asked);
         let checks = edges.into_iter().map(|(account, other)| FollowCheck {
-            follower_id: wire(account),
-            followee_id: wire(other),
+            follower_id: item::wire(account),
+            followee_id: item::wire(other),
         });
         let request = deadline.request(CheckFollowsRequest {
             checks: checks.collect(),
@@ -152,7 +152,7 @@ impl Work for CountFollows {
         deadline: Deadline,
     ) -> Result<Vec<Result<FollowCounts, Status>>, Status> {
         let (accounts, positions) = share(asked);
-        let account_ids = accounts.into_iter().map(wire).collect();
+        let account_ids = accounts.into_iter().map(item::wire).collect();
         let request = deadline.request(CountFollowsRequest { account_ids });
         let counts = self
             .0
@@ -181,7 +181,7 @@ impl Work for CountMessages {
         deadline: Deadline,
     ) -> Result<Vec<Result<i64, Status>>, Status> {
         let (accounts, positions) = share(asked);
-        let author_ids = accounts.into_iter().map(wire).collect();
+        let author_ids = accounts.into_iter().map(item::wire).collect();
         let request = deadline.request(CountMessagesRequest { author_ids });
         let answers = self
             .0
@@ -207,7 +207,7 @@ impl Work for Get {
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
         use get_message_result::Outcome;
         let (messages, positions) = share(asked);
-        let ids: Vec<Bytes> = messages.into_iter().map(wire).collect();
+        let ids: Vec<Bytes> = messages.into_iter().map(item::wire).collect();
         let request = deadline.request(GetMessagesRequest { ids });
         let response = self.0.clone().get_messages(request).await?.into_inner();
         let answers = response

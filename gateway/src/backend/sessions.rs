@@ -10,7 +10,7 @@ use minitwit_proto::user::v1::{
 use tonic::Status;
 use uuid::Uuid;
 
-use super::accounts::{Account, Accounts, incomplete, wire};
+use super::accounts::{Account, Accounts, incomplete};
 
 impl Accounts {
     /// Changes a password; every session of the account ends.
@@ -24,12 +24,7 @@ impl Accounts {
             changes: vec![change],
         });
         let response = self.client().change_passwords(request).await?.into_inner();
-        match response
-            .results
-            .into_iter()
-            .next()
-            .and_then(|result| result.outcome)
-        {
+        match item::only(response.results, |result| result.outcome) {
             Some(Outcome::User(user)) => self.remembered(user),
             Some(Outcome::Error(error)) => Err(item::status(error)),
             None => Err(incomplete()),
@@ -45,17 +40,12 @@ impl Accounts {
     ) -> Result<Arc<Account>, Status> {
         use end_sessions_result::Outcome;
         let end = SessionEnd {
-            account_id: wire(account),
+            account_id: item::wire(account),
             session_epoch,
         };
         let request = deadline.request(EndSessionsRequest { ends: vec![end] });
         let response = self.client().end_sessions(request).await?.into_inner();
-        match response
-            .results
-            .into_iter()
-            .next()
-            .and_then(|result| result.outcome)
-        {
+        match item::only(response.results, |result| result.outcome) {
             Some(Outcome::User(user)) => self.remembered(user),
             Some(Outcome::Error(error)) => Err(item::status(error)),
             None => Err(incomplete()),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::pages::avatar::Avatars;
 
 use super::{
-    accounts::{Account, Accounts, answer_all, incomplete, wire},
+    accounts::{Account, Accounts, answer_all, incomplete},
     batcher,
     keep::{Keep, Rendered},
 };
@@ -236,13 +236,15 @@ impl List {
 fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
     let scope = match &key.scope {
         Scope::Everybody => timeline_query::Scope::Everybody(Everybody {}),
-        Scope::Author(id) => timeline_query::Scope::Authors(Authors { ids: wire(*id) }),
+        Scope::Author(id) => timeline_query::Scope::Authors(Authors {
+            ids: item::wire(*id),
+        }),
         Scope::Authors(ids) => timeline_query::Scope::Authors(Authors { ids: ids.clone() }),
     };
     TimelineQuery {
         scope: Some(scope),
         limit: key.limit,
-        before_id: key.before.map(wire).unwrap_or_default(),
+        before_id: key.before.map(item::wire).unwrap_or_default(),
         known_version: kept.map(|kept| kept.version),
     }
 }

@@ -17,10 +17,7 @@ use minitwit_proto::{
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{
-    accounts::{incomplete, wire},
-    batcher,
-};
+use super::{accounts::incomplete, batcher};
 
 /// A write older than this is not sent again under a new stamp: longer than any caller waits for one,
 /// and more than clocks that are kept differ.
@@ -79,8 +76,8 @@ impl Messages {
         deadline: Deadline,
     ) -> Result<(), Status> {
         let message = NewMessage {
-            id: wire(key),
-            author_id: wire(author),
+            id: item::wire(key),
+            author_id: item::wire(author),
             text,
         };
         self.posts.call(message, deadline).await

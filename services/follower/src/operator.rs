@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits},
+    batch::{BULK_ITEMS_MAX, Batcher, Chunked, Limits},
     deadline::Deadline,
     item::{self, answer_each},
 };
@@ -22,17 +22,6 @@ use crate::{
 pub mod store;
 mod work;
 
-/// The most items of one request of an import.
-const IMPORT_ITEMS_MAX: usize = 5_000;
-
-/// One statement at a time, and few that wait: whoever imports is to come later when the service has
-/// other things to do.
-const IMPORT: Limits = Limits {
-    lanes: 1,
-    batch_weight_max: 1_000,
-    queue_max: 8,
-};
-
 /// The service over a store.
 pub struct Operators<S: OperatorStore> {
     import: Batcher<Chunked<Import<S>>>,
@@ -45,7 +34,7 @@ impl<S: OperatorStore> Operators<S> {
         let store = Arc::new(store);
         let import = Chunked(Import(Arc::clone(&store)));
         Self {
-            import: Batcher::new("follower.import", IMPORT, import),
+            import: Batcher::new("follower.import", Limits::BULK, import),
             store,
         }
     }
@@ -60,12 +49,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         use import_follow_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates;
-        if updates.len() > IMPORT_ITEMS_MAX {
-            return Err(Status::invalid_argument(format!(
-                "{} edges are imported, at most {IMPORT_ITEMS_MAX} can be at once",
-                updates.len()
-            )));
-        }
+        item::at_most("edges are imported", &updates, BULK_ITEMS_MAX)?;
         let updates = updates.iter().map(service::follow_update);
         let imported = answer_each(updates, async |valid| {
             self.import.call(valid, deadline).await
@@ -93,16 +77,13 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         let request = request.into_inner();
         let direction = service::direction(request.direction())?;
         let account = item::id("account_id", &request.account_id)?;
-        let after = match request.after_id.as_ref() {
-            [] => Uuid::nil(),
-            id => item::id("after_id", id)?,
-        };
+        let after = item::id_or("after_id", &request.after_id, Uuid::nil())?;
         let edges = self.store.export(account, direction, after).await?;
         let edges = edges.into_iter().map(|update| proto::FollowUpdate {
-            follower_id: update.edge.follower_id.as_bytes().to_vec().into(),
-            followee_id: update.edge.followee_id.as_bytes().to_vec().into(),
+            follower_id: item::wire(update.edge.follower_id),
+            followee_id: item::wire(update.edge.followee_id),
             following: update.following,
-            stamp: update.stamp.as_bytes().to_vec().into(),
+            stamp: item::wire(update.stamp),
         });
         Ok(Response::new(proto::ExportFollowsResponse {
             edges: edges.collect(),
@@ -114,10 +95,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         request: Request<proto::DeleteFollowsRequest>,
     ) -> Result<Response<proto::DeleteFollowsResponse>, Status> {
         let ids = request.into_inner().account_ids;
-        let accounts: Vec<Uuid> = ids
-            .iter()
-            .map(|id| item::id("account_id", id))
-            .collect::<Result<_, _>>()?;
+        let accounts: Vec<Uuid> = item::each_id("account_id", &ids)?;
         if accounts.is_empty() {
             return Ok(Response::new(proto::DeleteFollowsResponse::default()));
         }

@@ -135,10 +135,7 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
     ) -> Result<Response<proto::CountFollowsResponse>, Status> {
         let deadline = Deadline::of(&request);
         let ids = request.into_inner().account_ids;
-        let ids: Vec<Uuid> = ids
-            .iter()
-            .map(|id| item::id("account_id", id))
-            .collect::<Result<_, _>>()?;
+        let ids: Vec<Uuid> = item::each_id("account_id", &ids)?;
         let counts = self.count.call(ids, deadline).await?;
         let counts = counts
             .into_iter()
@@ -173,10 +170,7 @@ pub(crate) fn direction(direction: proto::Direction) -> Result<Direction, Status
 
 fn conditional(query: &proto::FollowsQuery) -> Result<Conditional<FollowsQuery>, Status> {
     let direction = direction(query.direction())?;
-    let after = match query.after_id.as_ref() {
-        [] => Uuid::nil(),
-        id => item::id("after_id", id)?,
-    };
+    let after = item::id_or("after_id", &query.after_id, Uuid::nil())?;
     Ok(Conditional {
         query: FollowsQuery {
             account_id: item::id("account_id", &query.account_id)?,

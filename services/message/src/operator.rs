@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits},
+    batch::{BULK_ITEMS_MAX, Batcher, Chunked, Limits},
     deadline::Deadline,
     item::{self, answer_each},
 };
@@ -25,17 +25,6 @@ use crate::{
 pub mod store;
 mod work;
 
-/// The most items of one request of an import.
-const IMPORT_ITEMS_MAX: usize = 5_000;
-
-/// One statement at a time, and few that wait: whoever imports is to come later when the service has
-/// other things to do.
-const IMPORT: Limits = Limits {
-    lanes: 1,
-    batch_weight_max: 1_000,
-    queue_max: 8,
-};
-
 /// The service over a store.
 pub struct Operators<S: OperatorStore> {
     import: Batcher<Chunked<Import<S>>>,
@@ -48,7 +37,7 @@ impl<S: OperatorStore> Operators<S> {
         let store = Arc::new(store);
         let import = Chunked(Import(Arc::clone(&store)));
         Self {
-            import: Batcher::new("message.import", IMPORT, import),
+            import: Batcher::new("message.import", Limits::BULK, import),
             store,
         }
     }
@@ -66,12 +55,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
             messages,
             moderator,
         } = request.into_inner();
-        if messages.len() > IMPORT_ITEMS_MAX {
-            return Err(Status::invalid_argument(format!(
-                "{} messages are imported, at most {IMPORT_ITEMS_MAX} can be at once",
-                messages.len()
-            )));
-        }
+        item::at_most("messages are imported", &messages, BULK_ITEMS_MAX)?;
         let messages = messages
             .into_iter()
             .map(|message| imported(message, &moderator));
@@ -100,10 +84,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
     ) -> Result<Response<proto::ExportMessagesResponse>, Status> {
         let request = request.into_inner();
         let author = item::id("author_id", &request.author_id)?;
-        let after = match request.after_id.as_ref() {
-            [] => Uuid::nil(),
-            id => item::id("after_id", id)?,
-        };
+        let after = item::id_or("after_id", &request.after_id, Uuid::nil())?;
         let messages = self.store.export(author, after).await?;
         Ok(Response::new(proto::ExportMessagesResponse {
             messages: messages.into_iter().map(to_wire).collect(),
@@ -114,10 +95,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         &self,
         request: Request<proto::ListFlaggedRequest>,
     ) -> Result<Response<proto::ListFlaggedResponse>, Status> {
-        let before = match request.get_ref().before_stamp.as_ref() {
-            [] => Uuid::max(),
-            stamp => item::id("before_stamp", stamp)?,
-        };
+        let before = item::id_or("before_stamp", &request.get_ref().before_stamp, Uuid::max())?;
         let messages = self.store.flagged(before).await?;
         Ok(Response::new(proto::ListFlaggedResponse {
             messages: messages.into_iter().map(to_wire).collect(),
@@ -129,10 +107,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         request: Request<proto::DeleteMessagesRequest>,
     ) -> Result<Response<proto::DeleteMessagesResponse>, Status> {
         let ids = request.into_inner().author_ids;
-        let authors: Vec<Uuid> = ids
-            .iter()
-            .map(|id| item::id("author_id", id))
-            .collect::<Result<_, _>>()?;
+        let authors: Vec<Uuid> = item::each_id("author_id", &ids)?;
         if authors.is_empty() {
             return Ok(Response::new(proto::DeleteMessagesResponse::default()));
         }

@@ -148,10 +148,7 @@ impl<S: MessageStore> MessageService for Messages<S> {
     ) -> Result<Response<proto::CountMessagesResponse>, Status> {
         let deadline = Deadline::of(&request);
         let ids = request.into_inner().author_ids;
-        let ids: Vec<Uuid> = ids
-            .iter()
-            .map(|id| item::id("author_id", id))
-            .collect::<Result<_, _>>()?;
+        let ids: Vec<Uuid> = item::each_id("author_id", &ids)?;
         let counts = self.count.call(ids, deadline).await?;
         let counts = counts.into_iter().collect::<Result<_, _>>()?;
         Ok(Response::new(proto::CountMessagesResponse { counts }))
@@ -220,10 +217,7 @@ fn conditional(query: proto::TimelineQuery) -> Result<Conditional<TimelineQuery>
             authors.len()
         )));
     }
-    let before = match query.before_id.as_ref() {
-        [] => Uuid::max(),
-        id => item::id("before_id", id)?,
-    };
+    let before = item::id_or("before_id", &query.before_id, Uuid::max())?;
     let query = TimelineQuery {
         scope,
         limit: query.limit.min(LIMIT_MAX),
@@ -238,10 +232,7 @@ fn flag_update(update: proto::FlagUpdate) -> Result<FlagUpdate, Status> {
         flagged: update.flagged,
         stamp: item::id("stamp", &update.stamp)?,
         moderator: update.moderator,
-        moderator_id: match update.moderator_id.as_ref() {
-            [] => Uuid::nil(),
-            id => item::id("moderator_id", id)?,
-        },
+        moderator_id: item::id_or("moderator_id", &update.moderator_id, Uuid::nil())?,
     })
 }
 
@@ -254,8 +245,8 @@ fn timeline_to_wire(timeline: &Timeline) -> proto::Timeline {
 
 pub(crate) fn message_to_wire(message: &crate::store::Message) -> proto::Message {
     proto::Message {
-        id: message.id.as_bytes().to_vec().into(),
-        author_id: message.author_id.as_bytes().to_vec().into(),
+        id: item::wire(message.id),
+        author_id: item::wire(message.author_id),
         text: message.text.clone(),
     }
 }

@@ -36,14 +36,6 @@ mod wire;
 /// The longest time for which a deletion is handed out, in milliseconds.
 const LEASE_MILLIS_MAX: i64 = 10 * 60_000;
 
-/// One statement at a time, and few that wait: whoever imports is to come later when the service has
-/// other things to do.
-const IMPORT: Limits = Limits {
-    lanes: 1,
-    batch_weight_max: 1_000,
-    queue_max: 8,
-};
-
 /// The service over its stores.
 pub struct Operators<S: UserStore, A: AttemptStore, O: OperatorStore> {
     users: Arc<S>,
@@ -60,7 +52,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> Operators<S, A, O> {
         let import = Chunked(Insert(Arc::clone(&doorkeeper.store)));
         Self {
             users: Arc::clone(&doorkeeper.store),
-            import: Batcher::new("user.import", IMPORT, import),
+            import: Batcher::new("user.import", Limits::BULK, import),
             doorkeeper,
             hasher,
             store,

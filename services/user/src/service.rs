@@ -258,7 +258,7 @@ fn change(change: proto::PasswordChange) -> Result<PasswordChange, Status> {
 
 pub(crate) fn user_to_wire(user: &User) -> proto::User {
     proto::User {
-        id: user.id.as_bytes().to_vec().into(),
+        id: item::wire(user.id),
         username: user.username.clone(),
         avatar_hash: user.avatar_hash.clone(),
         session_epoch: user.session_epoch,

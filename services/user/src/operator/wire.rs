@@ -63,14 +63,14 @@ pub(super) fn deleted(deleted: Result<(), Status>) -> proto::DeleteUserResult {
 
 pub(super) fn deleted_user(deleted: Deleted) -> proto::DeletedUser {
     proto::DeletedUser {
-        account_id: deleted.id.as_bytes().to_vec().into(),
+        account_id: item::wire(deleted.id),
         username: deleted.username,
     }
 }
 
 pub(super) fn lease(lease: Lease) -> proto::DeletionLease {
     proto::DeletionLease {
-        account_id: lease.account_id.as_bytes().to_vec().into(),
+        account_id: item::wire(lease.account_id),
         leased_millis: lease.leased_millis,
     }
 }
