@@ -18,12 +18,17 @@ use tracing::Level;
 
 use super::{VERSION_HEADER, code_name};
 use crate::{
+    sparing::Sparing,
     telemetry::identity,
     trace::{self, Span},
 };
 
 /// A call that takes longer is told of in any case: three times what an attempt of the API's has.
 const SLOW: Duration = Duration::from_millis(300);
+
+/// How many lines a second tell of failed and slow calls; in an outage, lines without end would be the
+/// next outage.
+static LINES: Sparing = Sparing::per_second(100);
 
 thread_local! {
     /// Handles by method and code: looking one up in the registry costs more than routing a call.
@@ -142,23 +147,32 @@ impl Call {
         let took = self.began.elapsed();
         record(&self.method, code, took);
         macro_rules! tell {
-            ($level:expr) => {
+            ($level:expr, $unsaid:expr) => {
                 tracing::event!(
                     $level,
                     method = &*self.method,
                     status = code_name(code),
                     seconds = took.as_secs_f64(),
                     peer = ?self.peer,
+                    lines_left_out = $unsaid,
                     "a call was answered"
                 )
             };
         }
-        match code {
-            Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable => {
-                tell!(Level::WARN);
+        let failed = matches!(
+            code,
+            Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable
+        );
+        if failed || took >= SLOW {
+            match LINES.may() {
+                Some(unsaid) if failed => tell!(Level::WARN, unsaid),
+                Some(unsaid) => tell!(Level::INFO, unsaid),
+                None => {}
             }
-            _ if took >= SLOW || trace::is_sampled() => tell!(Level::INFO),
-            _ => tell!(Level::DEBUG),
+        } else if trace::is_sampled() {
+            tell!(Level::INFO, tracing::field::Empty);
+        } else {
+            tell!(Level::DEBUG, tracing::field::Empty);
         }
     }
 }
