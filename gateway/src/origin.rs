@@ -1,8 +1,12 @@
 //! Where a request comes from, and the key of what it writes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use chassis::stamp::unix_millis;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
@@ -29,6 +33,9 @@ pub(crate) struct Origin {
     pub(crate) key: Uuid,
     /// Whether the client came by TLS, as far as trusted proxies tell.
     pub(crate) secure: bool,
+    /// How long the request has been on its way since a trusted proxy received it, as far as their
+    /// clocks agree: one that is repeated has waited for another gateway before.
+    pub(crate) waited: Duration,
 }
 
 impl FromRequestParts<App> for Origin {
@@ -38,11 +45,9 @@ impl FromRequestParts<App> for Origin {
         let peer = parts.extensions.get::<Peer>().copied();
         let proxied = Self::is_proxied(peer, app);
         let (peer, trusted) = (peer.map(|peer| peer.0.ip()), &app.0.trusted_proxies);
-        let key = if proxied {
-            named_key(&parts.headers)
-        } else {
-            None
-        };
+        let start = start(&parts.headers).filter(|_| proxied);
+        let key = start.and_then(|start| named_key(&parts.headers, start));
+        let waited = start.map_or(0, |start| unix_millis().saturating_sub(start));
         let client = if proxied {
             client_address(&parts.headers, trusted).or(peer)
         } else {
@@ -54,6 +59,7 @@ impl FromRequestParts<App> for Origin {
             client,
             key: key.unwrap_or_else(|| app.0.backend.clock.stamp()),
             secure,
+            waited: Duration::from_millis(waited),
         })
     }
 }
@@ -87,9 +93,13 @@ fn client_address(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
         .copied()
 }
 
-fn named_key(headers: &HeaderMap) -> Option<Uuid> {
+/// When the proxy received the request, in milliseconds since 1970.
+fn start(headers: &HeaderMap) -> Option<u64> {
+    parse_start(headers.get(X_REQUEST_START)?.to_str().ok()?)
+}
+
+fn named_key(headers: &HeaderMap, start: u64) -> Option<Uuid> {
     let name = headers.get(X_REQUEST_ID)?;
-    let start = parse_start(headers.get(X_REQUEST_START)?.to_str().ok()?)?;
     let digest = Sha256::digest(name.as_bytes());
     let name = u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes"));
     Some(chassis::stamp::named(start, name))
@@ -147,12 +157,12 @@ mod tests {
     fn a_repeated_request_has_the_same_key() {
         let mut headers = HeaderMap::new();
         headers.insert(X_REQUEST_ID, "abc".parse().unwrap());
-        assert_eq!(named_key(&headers), None);
+        assert_eq!(start(&headers), None);
         headers.insert(X_REQUEST_START, "1700000000123".parse().unwrap());
-        assert_eq!(named_key(&headers), named_key(&headers.clone()));
-        assert_eq!(
-            chassis::stamp::millis(named_key(&headers).unwrap()),
-            1_700_000_000_123
-        );
+        let start = start(&headers).unwrap();
+        let key = named_key(&headers, start).unwrap();
+        assert_eq!(named_key(&headers.clone(), start), Some(key));
+        assert_eq!(chassis::stamp::millis(key), 1_700_000_000_123);
+        assert_eq!(named_key(&HeaderMap::new(), start), None);
     }
 }
