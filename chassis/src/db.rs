@@ -1,15 +1,9 @@
 //! The database handle: SQLite or PostgreSQL, told by the URL's scheme.
 
+mod suspicion;
 mod watch;
 
-use std::{
-    str::FromStr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
@@ -22,6 +16,7 @@ use sqlx::{
 
 use crate::store::StoreError;
 
+pub use suspicion::Suspicion;
 pub use watch::DbMeter;
 pub(crate) use watch::watch;
 
@@ -243,6 +238,20 @@ impl Db {
         error
     }
 
+    /// Lets a statement go on, unless the server is away: then it fails as the one that found out.
+    pub(crate) async fn admit(&self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite { .. } => Ok(()),
+            Self::Postgres {
+                pool, suspicion, ..
+            } => {
+                suspicion
+                    .admit(async || pool.acquire().await.map(drop))
+                    .await
+            }
+        }
+    }
+
     /// What the engine is called in metrics and traces.
     pub fn engine(&self) -> &'static str {
         match self {
@@ -323,45 +332,5 @@ fn spoils_connections(error: &sqlx::Error) -> bool {
             .is_some_and(|code| code == "25006" || code.starts_with("57P")),
         sqlx::Error::PoolTimedOut => false,
         _ => true,
-    }
-}
-
-/// Remembers since when connections are not to be trusted.
-///
-/// After a fail-over a pooled connection stays on the demoted server: a ping passes and every
-/// write fails. So one failure that speaks of the server condemns every connection opened before.
-#[derive(Clone, Debug)]
-pub struct Suspicion {
-    origin: Instant,
-    raised_millis: Arc<AtomicU64>,
-}
-
-impl Default for Suspicion {
-    fn default() -> Self {
-        Self {
-            origin: Instant::now(),
-            raised_millis: Arc::new(AtomicU64::new(0)),
-        }
-    }
-}
-
-impl Suspicion {
-    fn now_millis(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn raise(&self) {
-        self.raised_millis
-            .store(self.now_millis().max(1), Ordering::Relaxed);
-    }
-
-    /// Whether a connection of this age was opened after the last suspicion.
-    fn is_younger(&self, age: Duration) -> bool {
-        let raised = self.raised_millis.load(Ordering::Relaxed);
-        if raised == 0 {
-            return true;
-        }
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        self.now_millis().saturating_sub(age) > raised
     }
 }

@@ -2,6 +2,11 @@
 
 use tonic::Status;
 
+use crate::sparing::Sparing;
+
+/// How many lines a second tell that the database is away: every statement finds out.
+static LINES: Sparing = Sparing::per_second(10);
+
 /// A failed store operation. "Not found" is no failure but an `Option`.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -32,7 +37,9 @@ impl From<StoreError> for Status {
         match &error {
             StoreError::Conflict => Self::already_exists("the key is taken"),
             StoreError::Unavailable(source) => {
-                tracing::warn!(error = %source, "the database is away");
+                if let Some(unsaid) = LINES.may() {
+                    tracing::warn!(error = %source, lines_left_out = unsaid, "the database is away");
+                }
                 Self::unavailable("the database is away")
             }
             StoreError::Database(source) => {

@@ -59,7 +59,11 @@ impl Operation {
             span.set("db.query.text", text.to_owned());
         }
         let place = db.meter().statement();
-        let answer = span.run(ask).await;
+        let answer = async {
+            db.admit().await?;
+            ask.await
+        };
+        let answer = span.run(answer).await;
         drop(place);
         let error = answer.as_ref().err().map(kind);
         if error == Some(POOL_TIMEOUT) {
