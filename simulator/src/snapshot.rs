@@ -17,8 +17,9 @@ use crate::progress::Progress;
 /// The longest list that a server must give.
 pub(crate) const WINDOW: usize = 10_000;
 
-/// How many users are read at a time.
-const CONCURRENCY: usize = 16;
+/// How many users are read at a time: few, because a server that has just been overloaded, or that
+/// takes few requests at once, has to have room for them.
+const CONCURRENCY: usize = 4;
 
 /// How long one read may take, how often it is tried, and the first pause in between, doubled each
 /// time.
