@@ -31,6 +31,22 @@ const ACQUIRE_SHARE: u32 = 3;
 /// How long a service that starts waits for a connection before it tries again.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How statements are planned on PostgreSQL.
+const PLANNER: [(&str, &str); 6] = [
+    // Executions differ only in how many rows of input they have, and a plan that is good for few is
+    // good for many: no need to plan each of them.
+    ("plan_cache_mode", "force_generic_plan"),
+    // Every statement finds its rows by an index, for each row of input. On a table that is small the
+    // planner would rather read all of it, and keep to that plan while the table grows: an import into
+    // a new suite had it read a million messages for each page.
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    // What is switched off counts as very dear, which must not set a compiler to work.
+    ("jit", "off"),
+];
+
 /// How many connections a process holds to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 8;
 
@@ -120,15 +136,11 @@ impl Db {
     fn open_postgres(url: &str, statement_timeout: Duration) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(url)
             .context("cannot read the PostgreSQL URL")?
-            .options([
-                (
-                    "statement_timeout",
-                    statement_timeout.as_millis().to_string().as_str(),
-                ),
-                // Executions differ only in how many rows of input they have, and a plan that is
-                // good for few is good for many: no need to plan each of them.
-                ("plan_cache_mode", "force_generic_plan"),
-            ]);
+            .options([(
+                "statement_timeout",
+                statement_timeout.as_millis().to_string().as_str(),
+            )])
+            .options(PLANNER);
         let meter = DbMeter::new(options.get_database().unwrap_or("default"));
         let suspicion = Suspicion::default();
         let suspect = suspicion.clone();

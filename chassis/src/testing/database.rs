@@ -83,6 +83,48 @@ async fn postgres() -> TestDatabase {
     }
 }
 
+impl TestDatabase {
+    /// Sees that no statement so far has read a whole table instead of going by an index; on SQLite,
+    /// which does not tell, nothing. `small` are tables that are always so small that it is no matter. To
+    /// be called when nobody is connected any more.
+    ///
+    /// # Panics
+    ///
+    /// When one has, or when somebody stays connected.
+    pub async fn assert_read_by_index(&self, small: &[&str]) {
+        const CONNECTED: &str = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        // An index that is made reads its table, too, but that has no rows then.
+        const READ_WHOLE: &str = "SELECT relname || ': ' || seq_tup_read || ' rows'
+            FROM pg_stat_user_tables
+            WHERE seq_tup_read > 0 AND relname <> '_sqlx_migrations' AND relname <> ALL ($1)";
+        if let Remains::Folder { .. } = self.remains {
+            return;
+        }
+        let mut connection = PgConnection::connect(&self.url)
+            .await
+            .expect("a connection to the test's database");
+        // Whoever is gone has told what was read.
+        for _ in 0..1_000 {
+            let connected: i64 = sqlx::query_scalar(CONNECTED)
+                .fetch_one(&mut connection)
+                .await
+                .expect("a count");
+            if connected == 0 {
+                let read: Vec<String> = sqlx::query_scalar(READ_WHOLE)
+                    .bind(small)
+                    .fetch_all(&mut connection)
+                    .await
+                    .expect("a list of tables");
+                assert!(read.is_empty(), "read as a whole: {read:?}");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("somebody stays connected to the test's database");
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Remains::Database { name } = &self.remains else {

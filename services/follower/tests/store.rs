@@ -269,8 +269,9 @@ macro_rules! contract {
             })+ }
         mod postgres { $(#[tokio::test]
             async fn $promise() {
-                let (store, _database) = super::open(super::Engine::Postgres).await;
+                let (store, database) = super::open(super::Engine::Postgres).await;
                 super::$promise(store).await;
+                database.assert_read_by_index(&[]).await;
             })+ }
     };
 }

@@ -24,8 +24,9 @@ macro_rules! contract {
             })+ }
         mod postgres { $(#[tokio::test]
             async fn $promise() {
-                let (store, _database) = super::open(super::Engine::Postgres).await;
+                let (store, database) = super::open(super::Engine::Postgres).await;
                 super::$module::$promise(store).await;
+                database.assert_read_by_index(&[]).await;
             })+ }
     };
 }
@@ -50,18 +51,20 @@ contract!(
 struct Stores {
     messages: SqlMessageStore,
     operators: SqlOperatorStore,
-    _database: TestDatabase,
 }
 
 macro_rules! operator_contract {
     ($($promise:ident),+ $(,)?) => {
         mod operator_sqlite { $(#[tokio::test]
             async fn $promise() {
-                super::operator::$promise(super::stores(super::Engine::Sqlite).await).await;
+                let (stores, _database) = super::stores(super::Engine::Sqlite).await;
+                super::operator::$promise(stores).await;
             })+ }
         mod operator_postgres { $(#[tokio::test]
             async fn $promise() {
-                super::operator::$promise(super::stores(super::Engine::Postgres).await).await;
+                let (stores, database) = super::stores(super::Engine::Postgres).await;
+                super::operator::$promise(stores).await;
+                database.assert_read_by_index(&[]).await;
             })+ }
     };
 }
@@ -100,12 +103,12 @@ async fn open(engine: Engine) -> (SqlMessageStore, TestDatabase) {
     (store, database)
 }
 
-async fn stores(engine: Engine) -> Stores {
+async fn stores(engine: Engine) -> (Stores, TestDatabase) {
     let database = empty_database(engine).await;
     let db = database.open(&migrations()).await;
-    Stores {
+    let stores = Stores {
         messages: SqlMessageStore::new(db.clone()),
         operators: SqlOperatorStore::new(db),
-        _database: database,
-    }
+    };
+    (stores, database)
 }

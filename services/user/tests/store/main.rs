@@ -21,8 +21,10 @@ macro_rules! contract {
         mod postgres {
             $(#[tokio::test]
             async fn $promise() {
-                let (db, _database) = crate::open(crate::Engine::Postgres).await;
+                let (db, database) = crate::open(crate::Engine::Postgres).await;
                 super::$promise(db).await;
+                // There are as many rows as clients of the API.
+                database.assert_read_by_index(&["api_client"]).await;
             })+
         }
     };
