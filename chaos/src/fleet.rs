@@ -23,6 +23,9 @@ use crate::{
 /// How long a process may take to be ready, on a machine that is busy.
 pub const START_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many of the requests are traced, where any is: enough for some in every second of a fault.
+const TRACED_SHARE: &str = "0.2";
+
 /// How many replicas of what, and what is between them.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -40,6 +43,8 @@ pub struct Plan {
     pub proxied_database: Vec<Role>,
     /// Addresses that the gateways are given beside those of the replicas.
     pub strangers: Vec<(Role, Stranger)>,
+    /// Where the replicas send their traces; their log lines are JSON then.
+    pub traces: Option<String>,
     /// What else the gateways are told.
     pub gateway_environment: Vec<(&'static str, String)>,
 }
@@ -69,6 +74,7 @@ impl Default for Plan {
             proxied: Vec::new(),
             proxied_database: Vec::new(),
             strangers: Vec::new(),
+            traces: None,
             gateway_environment: Vec::new(),
         }
     }
@@ -145,6 +151,14 @@ impl Fleet {
                 plan.hard_stop.as_millis().to_string(),
             ),
         ];
+        if let Some(collector) = &plan.traces {
+            let told = [
+                ("LOG_FORMAT", "json"),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str()),
+                ("OTEL_TRACES_SAMPLER_ARG", TRACED_SHARE),
+            ];
+            environment.extend(told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         if role == Role::Gateway {
             environment.push(("LISTEN_API".to_owned(), serving.to_string()));
             environment.push(("LISTEN_PAGES".to_owned(), address()?.to_string()));

@@ -39,6 +39,9 @@ struct Options {
     /// Where the suite's programs are [default: beside this one]
     #[arg(long, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
+    /// Draw what the scenarios saw that have something to draw: `slow-request.svg`
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -153,5 +156,6 @@ async fn context(options: &Options) -> anyhow::Result<Context> {
         cluster: Arc::new(cluster),
         short: options.short,
         seed: options.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+        pictures: options.pictures.clone(),
     })
 }

@@ -190,17 +190,19 @@ impl Replica {
 
     /// The last lines that it wrote.
     pub fn log_tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
+    /// All that it wrote.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// How often a text occurs in what it wrote.
     pub fn count_in_log(&self, text: &str) -> usize {
-        fs::read_to_string(&self.log)
-            .unwrap_or_default()
-            .matches(text)
-            .count()
+        self.log().matches(text).count()
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Context {
     pub short: bool,
     /// Where chance begins.
     pub seed: u64,
+    /// Where pictures of what was seen go, if they are wanted.
+    pub pictures: Option<PathBuf>,
 }
 
 impl Context {

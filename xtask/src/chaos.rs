@@ -1,6 +1,9 @@
 //! `cargo xtask chaos`: what happens to the replicas of the suite, and what its users see of it.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
     cargo::{cargo, find_program, workspace},
@@ -22,6 +25,9 @@ pub(crate) struct Options {
     /// Where chance begins, to do the same again [default: any]
     #[arg(long)]
     seed: Option<u64>,
+    /// Draw the way from a slow request to its statement into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
 }
 
 /// The programs of the suite, and the one that ill-treats them.
@@ -48,6 +54,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     }
     if let Some(seed) = options.seed {
         command.args(["--seed", &seed.to_string()]);
+    }
+    if let Some(folder) = &options.pictures {
+        command.arg("--pictures").arg(folder);
     }
     steps::run(&mut command)?;
     if options.only.is_some() {

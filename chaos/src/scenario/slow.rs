@@ -1,27 +1,41 @@
 //! The follower service is slow: first its network, then its database.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::Context as _;
+use chassis::testing::Sink;
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use super::away::judge;
 use crate::{
     fleet::{Fleet, Plan},
+    picture,
     probe::Kind,
     proxy::Weather,
     replica::Role,
     row::Row,
+    story::{self, Story},
     trial::{Context, Load, under_load},
 };
 
 /// The budget of a statement, and as long again for a busy machine.
 const STATEMENT_MAX: Duration = Duration::from_millis(440);
 
+/// The requests that are followed to their statement.
+const ROUTE: &str = "/fllws/{username}";
+
+/// A statement that took so long waited for the lock.
+const HELD_UP: Duration = Duration::from_millis(50);
+
+/// How long the last spans may be on their way: they are sent every few seconds.
+const SPANS_PATIENCE: Duration = Duration::from_secs(20);
+
 pub(super) async fn follower(context: &Context) -> anyhow::Result<Row> {
+    let sink = Sink::start();
     let plan = Plan {
         proxied: vec![Role::Follower],
+        traces: Some(sink.endpoint.clone()),
         ..context.plan()
     };
     let fleet = context.fleet(&plan).await?;
@@ -62,7 +76,35 @@ pub(super) async fn follower(context: &Context) -> anyhow::Result<Row> {
     ));
     row.promise(cancelled > 0, "no statement was cancelled in the database");
     row.bar(oldest < STATEMENT_MAX, "a statement outlived its budget");
+    match slow_request(&fleet, &sink).await {
+        Some(story) => draw(context, &story)?,
+        None => row.promise(false, "no slow request's trace leads to its statement"),
+    }
     Ok(row)
+}
+
+/// A slow request whose line leads to its trace, and that to the statement that was held up.
+async fn slow_request(fleet: &Fleet, sink: &Sink) -> Option<Story> {
+    let until = Instant::now() + SPANS_PATIENCE;
+    while Instant::now() < until {
+        let stories = fleet
+            .all(Role::Gateway)
+            .flat_map(|gateway| story::of_slow_requests(&gateway.log(), ROUTE, sink));
+        let longest = stories.max_by_key(Story::statement_took);
+        if let Some(story) = longest.filter(|story| story.statement_took() >= Some(HELD_UP)) {
+            return Some(story);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    None
+}
+
+fn draw(context: &Context, story: &Story) -> anyhow::Result<()> {
+    if let Some(folder) = &context.pictures {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("slow-request.svg"), picture::svg(story))?;
+    }
+    Ok(())
 }
 
 fn set_all(fleet: &Fleet, weather: Weather) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use opentelemetry_proto::tonic::{
@@ -35,6 +36,8 @@ pub struct SeenSpan {
     pub service: String,
     /// When it began, in nanoseconds since 1970.
     pub began: u64,
+    /// When it ended, in nanoseconds since 1970.
+    pub ended: u64,
     /// What else is known of it.
     pub attributes: BTreeMap<String, String>,
     /// Trace and span of each link.
@@ -47,6 +50,11 @@ impl SeenSpan {
     /// An attribute; empty when it is not there.
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
+    }
+
+    /// How long it took.
+    pub fn took(&self) -> Duration {
+        Duration::from_nanos(self.ended.saturating_sub(self.began))
     }
 }
 
@@ -101,6 +109,11 @@ impl Sink {
         let spans = self.lock();
         let of_trace = spans.iter().filter(|span| span.trace == trace);
         of_trace.cloned().collect()
+    }
+
+    /// Forgets all spans so far; answers how many there were.
+    pub fn forget(&self) -> usize {
+        std::mem::take(&mut *self.lock()).len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<SeenSpan>> {
@@ -172,6 +185,7 @@ fn seen(span: Span, service: &str) -> SeenSpan {
         name: span.name,
         service: service.to_owned(),
         began: span.start_time_unix_nano,
+        ended: span.end_time_unix_nano,
         attributes: texts(span.attributes),
         failed: span
             .status
