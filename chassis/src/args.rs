@@ -35,6 +35,9 @@ pub struct TelemetryArgs {
     /// How log lines look [default: text at a terminal, json otherwise]
     #[arg(long, env, value_name = "FORMAT", help_heading = "Telemetry")]
     pub log_format: Option<LogFormat>,
+    /// Keep no metrics and make no traces; log lines are written all the same
+    #[arg(long, env, help_heading = "Telemetry")]
+    pub otel_sdk_disabled: bool,
     /// Where traces go, for example `http://collector:4317`; none are made without it
     #[arg(long, env, value_name = "URL", help_heading = "Telemetry")]
     pub otel_exporter_otlp_endpoint: Option<String>,

@@ -75,12 +75,17 @@ pub fn identity() -> Option<&'static Identity> {
 ///
 /// An option cannot be read, or telemetry was set up before.
 pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
-    let metrics = PrometheusBuilder::new()
+    let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".into()), SIZES))
-        .context("the metrics' buckets are not valid")?
-        .install_recorder()
-        .context("metrics were set up before")?;
+        .context("the metrics' buckets are not valid")?;
+    let metrics = if args.otel_sdk_disabled {
+        // A recorder that nothing is told: its page is empty.
+        builder.build_recorder().handle()
+    } else {
+        let installed = builder.install_recorder();
+        installed.context("metrics were set up before")?
+    };
     let identity = Identity::of(name, args);
     metrics::gauge!(
         "build_info",
@@ -127,7 +132,8 @@ fn init_traces(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<Trace
     );
     // An empty variable switches traces off, as one that is not set.
     let endpoint = args.otel_exporter_otlp_endpoint.clone();
-    let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else {
+    let wanted = |endpoint: &String| !endpoint.is_empty() && !args.otel_sdk_disabled;
+    let Some(endpoint) = endpoint.filter(wanted) else {
         trace::register();
         return Ok(Traces::default());
     };

@@ -1,6 +1,9 @@
 //! What came of an import, row by row where something is to be said.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 /// The tables, as people call them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub(crate) struct Tally {
     pub(crate) merged: Vec<(i64, String)>,
     /// Rows that are not brought over.
     pub(crate) refused: Vec<(i64, String)>,
+    /// How long it took.
+    pub(crate) took: Duration,
 }
 
 impl Tally {
@@ -100,20 +105,21 @@ impl Report {
         };
         writeln!(
             out,
-            "{:10} {:>12} {brought:>14} {:>14} {:>10} {:>10}",
-            "", "in the file", "there before", "merged", "refused"
+            "{:10} {:>12} {brought:>14} {:>14} {:>10} {:>10} {:>10}",
+            "", "in the file", "there before", "merged", "refused", "seconds"
         )?;
         for table in Table::ALL {
             let tally = self.tally(table);
             writeln!(
                 out,
-                "{:10} {:>12} {:>14} {:>14} {:>10} {:>10}",
+                "{:10} {:>12} {:>14} {:>14} {:>10} {:>10} {:>10.1}",
                 table.name(),
                 tally.rows,
                 tally.brought,
                 tally.there_before,
                 tally.merged.len(),
-                tally.refused.len()
+                tally.refused.len(),
+                tally.took.as_secs_f64()
             )?;
         }
         self.list("Not brought over", |tally| &tally.refused, lines_max, out)?;

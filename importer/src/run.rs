@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{BufWriter, Write as _},
     path::Path,
+    time::Instant,
 };
 
 use anyhow::Context as _;
@@ -76,7 +77,18 @@ fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
 
 /// People first: they can sign in as soon as they are there.
 async fn bring(import: &Import<'_>, old: &OldDatabase, report: &mut Report) -> anyhow::Result<()> {
-    let accounts = accounts::bring(import, old, report).await?;
-    follows::bring(import, old, &accounts, report).await?;
-    messages::bring(import, old, &accounts, report).await
+    let began = Instant::now();
+    let accounts = accounts::bring(import, old, report).await;
+    report.users.took = began.elapsed();
+    let accounts = accounts?;
+
+    let began = Instant::now();
+    let brought = follows::bring(import, old, &accounts, report).await;
+    report.follows.took = began.elapsed();
+    brought?;
+
+    let began = Instant::now();
+    let brought = messages::bring(import, old, &accounts, report).await;
+    report.messages.took = began.elapsed();
+    brought
 }

@@ -24,11 +24,11 @@ use crate::suite::Binaries;
 use self::{
     data::{Databases, Scale},
     report::{Pair, Report, Row},
-    side::Sides,
+    side::{Against, Programs, Sides},
     wrk::{Kind, Load},
 };
 
-/// Measure the suite against a monolith, side by side.
+/// Measure the suite against a monolith, side by side, or against itself without telemetry.
 ///
 /// Builds both, starts a private PostgreSQL with durable commits, loads the same rows into the
 /// databases of both, and drives them in turn with wrk. Prints a table, and writes it, JSON and the
@@ -96,6 +96,9 @@ pub(crate) struct Options {
     warm_up: u64,
     #[command(flatten)]
     scale: Scale,
+    /// What the suite is measured against
+    #[arg(long, value_enum, default_value_t = Against::Monolith, value_name = "WHAT")]
+    against: Against,
     /// What the suite runs on; with SQLite it is one process
     #[arg(long, value_enum, default_value_t = Engine::Postgres, value_name = "ENGINE")]
     engine: Engine,
@@ -152,16 +155,14 @@ impl Engine {
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     wrk::program()?;
     let binaries = Binaries::build(&options.profile)?;
-    let monolith = match &options.opponent {
-        Some(program) => program.clone(),
-        None => side::build_monolith()?,
-    };
+    let programs = Programs::build(&binaries, options.against, options.opponent.as_deref())?;
     println!("loading the databases");
     let opponent_data = options.opponent_data.clone();
     let databases = Databases::load(&binaries, options.scale, options.engine, opponent_data)?;
-    let mut sides = Sides::start(&binaries, &monolith, &databases, options.engine)?;
+    let mut sides = Sides::start(&programs, &databases, options.engine)?;
     let rows = measure(options, &databases, &mut sides)?;
     let report = Report {
+        against: options.against,
         engine: options.engine,
         scale: options.scale,
         seconds: options.seconds,
@@ -219,13 +220,13 @@ fn measure(
             if number == 0 && options.warm_up > 0 {
                 let time = Duration::from_secs(options.warm_up);
                 wrk::drive(sides.suite, &load, time)?;
-                wrk::drive(sides.monolith, &load, time)?;
+                wrk::drive(sides.other, &load, time)?;
                 databases.reset().context("cannot put the data back")?;
             }
             let time = Duration::from_secs(options.seconds);
             let pair = Pair {
                 suite: wrk::drive(sides.suite, &load, time)?,
-                monolith: wrk::drive(sides.monolith, &load, time)?,
+                other: wrk::drive(sides.other, &load, time)?,
             };
             sides.fleet.check()?;
             progress.tell(&load, &pair);
@@ -278,7 +279,7 @@ impl Progress {
     fn tell(&mut self, load: &Load, pair: &Pair) {
         self.done += 1;
         let left = self.start.elapsed() / self.done * (self.total - self.done);
-        let errors = match pair.suite.errors() + pair.monolith.errors() {
+        let errors = match pair.suite.errors() + pair.other.errors() {
             0 => String::new(),
             errors => format!(", {errors} ERRORS"),
         };
@@ -291,7 +292,7 @@ impl Progress {
             load.connections,
             if load.with_latest { "with" } else { "without" },
             pair.suite.requests_per_second,
-            pair.monolith.requests_per_second,
+            pair.other.requests_per_second,
             pair.ratio(),
             left.as_secs() / 60,
             left.as_secs() % 60,

@@ -1,4 +1,4 @@
-//! `minitwit simulate` against the edge, while something happens to the Swarm.
+//! `minitwit simulate` in the background, while something happens to the suite.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::{machine::Machines, wait::wait_for};
+use crate::wait::{pause, wait_for};
 
 /// Longer than any scenario: what bounds a run whose master has gone.
 const LONGEST: &str = "15m";
@@ -27,12 +27,10 @@ const WINDOWS_MAX: usize = 8;
 /// How the load is made.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadOptions {
-    /// `minitwit`.
-    pub(crate) program: PathBuf,
-    /// The API at the edge.
+    /// Where the API is.
     pub(crate) url: String,
-    /// `name:password`, in a file.
-    pub(crate) credentials: PathBuf,
+    /// `name:password`, in a file; `None` for the simulator's usual ones.
+    pub(crate) credentials: Option<PathBuf>,
     /// Requests a second, answered or not.
     pub(crate) rate: u32,
     /// How many percent of the requests may fail where none should.
@@ -97,13 +95,18 @@ impl Measured {
 }
 
 impl Load {
-    /// Starts it, and lets it run alone for a moment.
-    pub(crate) fn start(machines: &Machines, options: &LoadOptions) -> anyhow::Result<Self> {
-        let folder = machines.folder().join("load");
-        fs::create_dir_all(&folder)?;
+    /// Starts it by the command that runs `minitwit`; what it writes goes into a folder.
+    pub(crate) fn start(
+        mut minitwit: Command,
+        folder: &Path,
+        options: &LoadOptions,
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)?;
         let output = folder.join("report.json");
-        let process = machines
-            .outside(&options.program)?
+        if let Some(credentials) = &options.credentials {
+            minitwit.env("SIMULATOR_CREDENTIALS_FILE", credentials);
+        }
+        let process = minitwit
             .args([
                 "simulate",
                 &options.url,
@@ -119,22 +122,27 @@ impl Load {
                 "--reads",
                 "30",
             ])
-            .arg("--credentials-file")
-            .arg(&options.credentials)
             .stdin(Stdio::null())
             .stdout(File::create(&output)?)
             .stderr(File::create(folder.join("log"))?)
             .spawn()
             .context("cannot start the simulator")?;
-        machines.adopt("load", &process)?;
-        let since = Instant::now();
-        super::wait::pause(MARGIN);
         Ok(Self {
             process,
-            since,
+            since: Instant::now(),
             output,
             allowed_percent: options.allowed_percent,
         })
+    }
+
+    /// The process, for whoever sees to it that none outlives its task.
+    pub(crate) fn process(&self) -> &Child {
+        &self.process
+    }
+
+    /// Lets it run alone for a moment.
+    pub(crate) fn run_alone(&self) {
+        self.run_until(MARGIN);
     }
 
     /// How long it has been running.
@@ -144,12 +152,12 @@ impl Load {
 
     /// Lets it run until that much has gone by since it began.
     pub(crate) fn run_until(&self, since_start: Duration) {
-        super::wait::pause(since_start.saturating_sub(self.since.elapsed()));
+        pause(since_start.saturating_sub(self.since.elapsed()));
     }
 
     /// Lets it run on for a moment, stops it, and waits for what it has found.
     pub(crate) fn finish(mut self) -> anyhow::Result<Measured> {
-        super::wait::pause(MARGIN);
+        pause(MARGIN);
         let pid = self.process.id().to_string();
         Command::new("kill")
             .args(["-INT", &pid])

@@ -10,6 +10,8 @@ mod chaos;
 mod consistency;
 mod coverage;
 mod http;
+mod import;
+mod load;
 mod ops;
 mod process;
 mod psql;
@@ -19,6 +21,7 @@ mod steps;
 mod suite;
 mod swarm;
 mod test;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -48,6 +51,7 @@ enum Task {
     Chaos(chaos::Options),
     Bench(bench::Options),
     Consistency(consistency::Options),
+    Import(import::Options),
     Coverage(coverage::Options),
     Swarm(swarm::Options),
 }
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Task::Chaos(options) => chaos::run(&options).map(|_| ExitCode::SUCCESS),
         Task::Bench(options) => bench::run(&options),
         Task::Consistency(options) => consistency::run(&options),
+        Task::Import(options) => import::run(&options),
         Task::Coverage(options) => coverage::run(&options).map(|_| ExitCode::SUCCESS),
         Task::Swarm(options) => swarm::run(&options),
     };

@@ -29,9 +29,14 @@ pub(crate) fn run(live: bool) -> ExitCode {
     let mut report = Report::default();
     check(&mut report);
     if live {
-        report.step("prometheus, live", live::run);
+        watched(&mut report);
     }
     report.finish()
+}
+
+/// Lets a Prometheus watch the suite.
+pub(crate) fn watched(report: &mut Report) {
+    report.step("prometheus, live", live::run);
 }
 
 /// Runs every check.

@@ -6,12 +6,13 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
+
+use crate::wait::pause;
 
 /// Remembers process ids, and kills them when its input ends without a word: so nothing outlives a
 /// task that is killed itself.
@@ -134,6 +135,17 @@ impl Fleet {
         bail!("nothing within {patience:?}");
     }
 
+    /// The first lines that each program wrote, with its name.
+    pub(crate) fn first_words(&self, lines_max: usize) -> anyhow::Result<Vec<String>> {
+        let mut words = Vec::new();
+        for program in &self.programs {
+            let log = fs::read_to_string(&program.log)?;
+            let lines = log.lines().take(lines_max);
+            words.extend(lines.map(|line| format!("{}: {line}", program.name)));
+        }
+        Ok(words)
+    }
+
     /// What each program holds in memory now, and has held at most.
     pub(crate) fn memory(&self) -> anyhow::Result<Vec<Memory>> {
         self.programs.iter().map(Program::memory).collect()
@@ -173,12 +185,6 @@ fn kib(status: &str, name: &str) -> anyhow::Result<u64> {
         .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         .with_context(|| format!("no {name} in the status of a process"))
-}
-
-fn pause(time: Duration) {
-    // Nothing is ever sent: a pause that no runtime thread could be blocked by mistake with.
-    let (_sender, never) = mpsc::channel::<()>();
-    let _ = never.recv_timeout(time);
 }
 
 #[cfg(test)]

@@ -42,10 +42,19 @@ pub(crate) fn create(cluster: &Cluster, database: &str) -> anyhow::Result<()> {
 /// Runs a client to its end; an error says what it wrote.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output();
-    judge(command.get_program(), output)
+    judge(command.get_program(), output).map(drop)
 }
 
-fn judge(program: &OsStr, output: io::Result<Output>) -> anyhow::Result<()> {
+/// Runs one statement and tells what it answers, without ornament.
+pub(crate) fn ask(cluster: &Cluster, database: &str, sql: &str) -> anyhow::Result<String> {
+    let mut command = session(cluster, database)?;
+    command.args(["--no-align", "--tuples-only", "--command", sql]);
+    let output = command.stdin(Stdio::null()).output();
+    let output = judge(command.get_program(), output)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn judge(program: &OsStr, output: io::Result<Output>) -> anyhow::Result<Output> {
     let name = program.display();
     let output = output.with_context(|| format!("cannot run {name}"))?;
     if !output.status.success() {
@@ -54,5 +63,5 @@ fn judge(program: &OsStr, output: io::Result<Output>) -> anyhow::Result<()> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    Ok(())
+    Ok(output)
 }

@@ -32,6 +32,8 @@ const PACKAGES: [&str; 5] = [
 #[derive(Debug)]
 pub(crate) struct Binaries {
     folder: PathBuf,
+    /// What each of them is told.
+    environment: Vec<(String, String)>,
 }
 
 impl Binaries {
@@ -41,9 +43,25 @@ impl Binaries {
         build.args(PACKAGES.iter().flat_map(|name| ["--package", name]));
         steps::run(&mut build)?;
         let folder = if profile == "dev" { "debug" } else { profile };
-        Ok(Self {
-            folder: target_folder()?.join(folder),
-        })
+        Ok(Self::in_folder(&target_folder()?.join(folder)))
+    }
+
+    /// Those that are in a folder already.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// The same programs, told something else as well.
+    pub(crate) fn told(&self, environment: &[(&str, &str)]) -> Self {
+        let more = environment.iter();
+        let more = more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self {
+            folder: self.folder.clone(),
+            environment: self.environment.iter().cloned().chain(more).collect(),
+        }
     }
 
     /// Where they are.
@@ -110,7 +128,10 @@ impl Binaries {
     /// One of the programs, quiet.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.folder.join(name));
-        command.env("RUST_LOG", "warn");
+        let environment = self.environment.iter();
+        command
+            .env("RUST_LOG", "warn")
+            .envs(environment.map(|(name, value)| (name, value)));
         command
     }
 }

@@ -3,7 +3,6 @@
 
 mod engine;
 mod image;
-mod load;
 mod machine;
 mod needs;
 mod next;
@@ -13,7 +12,6 @@ mod stack;
 mod stage;
 mod trial;
 mod visitor;
-mod wait;
 
 use std::{
     path::{Path, PathBuf},

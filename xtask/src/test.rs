@@ -25,8 +25,8 @@ pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--lo
 
 /// Run everything that has to hold before a change is merged.
 ///
-/// Format, lints, build, tests on both databases, documentation tests, a simulator run, a Swarm,
-/// licences.
+/// Format, lints, build, tests on both databases, documentation tests, a simulator run, faults, a
+/// Swarm, a Prometheus that watches the suite, licences.
 /// Every step runs, whatever became of the others; the summary names what failed and what cannot run
 /// on this system. Debian packages that are missing are installed by root, or after asking through
 /// sudo; otherwise the command to run is printed. No question is asked when `CI` is set.
@@ -54,8 +54,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         report.step("simulator run", simulation::run);
         report.step("chaos", chaos::short);
         report.step("swarm", swarm::smoke);
+        ops::watched(&mut report);
     } else {
-        for title in ["tests", "doc tests", "simulator run", "chaos", "swarm"] {
+        let titles = ["tests", "doc tests", "simulator run", "chaos", "swarm"];
+        for title in titles.into_iter().chain(["prometheus, live"]) {
             report.skip(title, "the build failed");
         }
     }

@@ -73,7 +73,7 @@ pub(crate) fn svg(report: &Report) -> String {
     let bottom = top - GROUP_GAP + 8.0;
     let mut picture = frame(report, with_latest, bottom + BOTTOM);
     legend(&mut picture, &connections);
-    grid(&mut picture, &scale, bottom);
+    grid(&mut picture, &scale, bottom, report.against.short());
     picture.push_str(&bars);
     picture.push_str("</svg>\n");
     picture
@@ -104,7 +104,10 @@ impl Scale {
 }
 
 fn frame(report: &Report, with_latest: bool, height: f64) -> String {
-    let title = "Requests per second, as a multiple of the monolith’s";
+    let title = format!(
+        "Requests per second, as a multiple of those of {}",
+        report.against.name().replace('`', "")
+    );
     let latest = if with_latest {
         "every request moves a durable “latest”"
     } else {
@@ -158,7 +161,7 @@ fn legend(picture: &mut String, connections: &[u32]) {
     }
 }
 
-fn grid(picture: &mut String, scale: &Scale, bottom: f64) {
+fn grid(picture: &mut String, scale: &Scale, bottom: f64, other: &str) {
     let mut ratio = 0.0;
     while ratio <= scale.end + scale.step / 2.0 {
         line(picture, scale.x(ratio), bottom, GRID, "");
@@ -185,7 +188,7 @@ fn grid(picture: &mut String, scale: &Scale, bottom: f64) {
         bottom + 32.0,
         "middle",
         "#c0392b",
-        "the monolith",
+        other,
     );
 }
 

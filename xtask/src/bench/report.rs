@@ -9,12 +9,14 @@ use crate::process::Memory;
 use super::{
     Engine,
     data::Scale,
+    side::Against,
     wrk::{Load, Measurement},
 };
 
 /// All that one bench has measured.
 #[derive(Debug)]
 pub(crate) struct Report {
+    pub(crate) against: Against,
     pub(crate) engine: Engine,
     pub(crate) scale: Scale,
     pub(crate) seconds: u64,
@@ -33,7 +35,7 @@ pub(crate) struct Row {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     pub(crate) suite: Measurement,
-    pub(crate) monolith: Measurement,
+    pub(crate) other: Measurement,
 }
 
 /// The median of some numbers, and how far they lie apart.
@@ -65,7 +67,7 @@ impl Spread {
 impl Pair {
     /// How many times as many requests the suite has served.
     pub(crate) fn ratio(&self) -> f64 {
-        self.suite.requests_per_second / self.monolith.requests_per_second
+        self.suite.requests_per_second / self.other.requests_per_second
     }
 }
 
@@ -81,14 +83,14 @@ impl Row {
 
     /// How many times as long half of the suite's requests took at most, pair by pair.
     fn p50_ratio(&self) -> Spread {
-        self.spread(|pair| pair.suite.p50_ms / pair.monolith.p50_ms)
+        self.spread(|pair| pair.suite.p50_ms / pair.other.p50_ms)
     }
 
     fn errors(&self) -> (u64, u64) {
         let sum = |errors: fn(&Pair) -> u64| self.pairs.iter().map(errors).sum();
         (
             sum(|pair| pair.suite.errors()),
-            sum(|pair| pair.monolith.errors()),
+            sum(|pair| pair.other.errors()),
         )
     }
 
@@ -107,15 +109,15 @@ impl Row {
                 "without"
             },
             median(|pair| pair.suite.requests_per_second),
-            median(|pair| pair.monolith.requests_per_second),
+            median(|pair| pair.other.requests_per_second),
             ratio.median,
             ratio.least,
             ratio.greatest,
             median(|pair| pair.suite.p50_ms),
-            median(|pair| pair.monolith.p50_ms),
+            median(|pair| pair.other.p50_ms),
             self.p50_ratio().median,
             median(|pair| pair.suite.p99_ms),
-            median(|pair| pair.monolith.p99_ms),
+            median(|pair| pair.other.p99_ms),
         )
     }
 
@@ -130,8 +132,7 @@ impl Row {
                 "failures": measurement.failures,
             })
         };
-        let pair =
-            |pair: &Pair| json!({ "suite": side(&pair.suite), "monolith": side(&pair.monolith) });
+        let pair = |pair: &Pair| json!({ "suite": side(&pair.suite), "other": side(&pair.other) });
         json!({
             "kind": self.load.kind.name(),
             "connections": self.load.connections,
@@ -143,8 +144,9 @@ impl Row {
     }
 }
 
+/// The head of the table; `OTHER` is what the suite is measured against.
 const HEADER: &str = "\
-| work | connections | latest | suite, req/s | monolith, req/s | ratio (min – max) | suite p50, ms | monolith p50, ms | p50 ratio | suite p99, ms | monolith p99, ms | errors, suite / monolith |
+| work | connections | latest | suite, req/s | OTHER, req/s | ratio (min – max) | suite p50, ms | OTHER p50, ms | p50 ratio | suite p99, ms | OTHER p99, ms | errors, suite / OTHER |
 |---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
 
@@ -159,16 +161,20 @@ impl Report {
     }
 
     /// What was compared, in a sentence.
-    pub(crate) fn subject(&self) -> &'static str {
+    pub(crate) fn subject(&self) -> String {
+        let against = self.against.name();
         match self.engine {
-            Engine::Postgres => {
+            Engine::Postgres => format!(
                 "The suite, its gateway and its three services as processes of their own, against \
-                 the monolith, both on the same PostgreSQL."
+                 {against}, both on the same PostgreSQL."
+            ),
+            Engine::Sqlite if self.against == Against::Untold => {
+                format!("The suite in one process on SQLite against {against}.")
             }
-            Engine::Sqlite => {
-                "The suite in one process on SQLite against the monolith on PostgreSQL: not the \
-                 same database."
-            }
+            Engine::Sqlite => format!(
+                "The suite in one process on SQLite against {against} on PostgreSQL: not the same \
+                 database."
+            ),
         }
     }
 
@@ -182,9 +188,10 @@ impl Report {
         let pairs = self.rows.first().map_or(0, |row| row.pairs.len());
         let mut text = format!(
             "{} {users} users, {messages} messages, {follows} follows; medians of {pairs} pairs of \
-             {} s a side, with the least and the greatest ratio.\n\n{HEADER}",
+             {} s a side, with the least and the greatest ratio.\n\n{}",
             self.subject(),
-            self.seconds
+            self.seconds,
+            HEADER.replace("OTHER", self.against.short())
         );
         for row in &self.rows {
             text.push_str(&row.markdown());

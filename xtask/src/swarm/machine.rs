@@ -15,8 +15,9 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
-use super::{engine::Engine, wait::wait_for};
+use super::engine::Engine;
 use crate::cargo::workspace;
+use crate::wait::wait_for;
 
 /// The switch's own address, from which users come.
 const SWITCH: &str = "10.40.0.254";

@@ -14,9 +14,8 @@ use super::{
     engine::{Engine, output},
     image::INFRASTRUCTURE,
     machine::Machines,
-    wait::wait_for,
 };
-use crate::cargo::workspace;
+use crate::{cargo::workspace, wait::wait_for};
 
 /// How long a deployment may take before it counts as failed.
 const DEPLOY_SECONDS_MAX: u32 = 240;

@@ -1,7 +1,7 @@
 //! Where the scenarios take place: the machines, the stack on them, and the load.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -9,9 +9,11 @@ use anyhow::Context;
 
 use super::{
     Options, image,
-    load::{Load, LoadOptions, Measured},
     machine::{Machines, Node},
     stack::{Deployment, Stack, Task},
+};
+use crate::{
+    load::{Load, LoadOptions, Measured},
     wait::wait_for,
 };
 
@@ -24,6 +26,7 @@ pub(crate) struct Stage {
     pub(crate) machines: Machines,
     pub(crate) stack: Stack,
     pub(crate) load: LoadOptions,
+    minitwit: PathBuf,
     /// How another version of the suite is built.
     pub(crate) profile: String,
     generation: u32,
@@ -60,12 +63,12 @@ impl Stage {
         let stack = Stack::new(&machines, minitwit.clone());
         Self {
             load: LoadOptions {
-                program: minitwit,
                 url: format!("http://{}:5001", machines.nodes()[0].address),
-                credentials: stack.secrets_folder().join("simulator_credentials"),
+                credentials: Some(stack.secrets_folder().join("simulator_credentials")),
                 rate: options.rate,
                 allowed_percent: options.allowed,
             },
+            minitwit,
             stack,
             machines,
             profile: options.profile.clone(),
@@ -130,7 +133,11 @@ impl Stage {
         event: impl FnOnce(&mut Self, &Load) -> anyhow::Result<T>,
     ) -> anyhow::Result<(T, Measured)> {
         self.stack.wait_until_calm()?;
-        let load = Load::start(&self.machines, &self.load)?;
+        let minitwit = self.machines.outside(&self.minitwit)?;
+        let folder = self.machines.folder().join("load");
+        let load = Load::start(minitwit, &folder, &self.load)?;
+        self.machines.adopt("load", load.process())?;
+        load.run_alone();
         let happened = event(self, &load)?;
         let measured = load.finish()?;
         Ok((happened, measured))

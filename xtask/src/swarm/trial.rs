@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::load::Measured;
+use crate::load::Measured;
 
 /// So many of the things that were lost are shown.
 const SHOWN_MAX: usize = 5;

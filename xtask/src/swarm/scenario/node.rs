@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::swarm::{
-    load::{Load, Measured},
-    machine::{Cable, Node},
-    stage::Stage,
-    trial::Trial,
+use crate::{
+    load::{Load, Measured, Window},
+    swarm::{
+        machine::{Cable, Node},
+        stage::Stage,
+        trial::Trial,
+    },
 };
 
 /// How soon all must be good again.
@@ -97,9 +99,7 @@ fn judge(stage: &Stage, at: Duration, measured: Measured) -> Trial {
         .windows
         .iter()
         .partition(|window| window.from < returned);
-    let count = |windows: &[&crate::swarm::load::Window]| -> u64 {
-        windows.iter().map(|window| window.errors).sum()
-    };
+    let count = |windows: &[&Window]| -> u64 { windows.iter().map(|window| window.errors).sum() };
     let (failed, failed_after) = (count(&lost), count(&after));
     let bad_for = lost.iter().map(|window| window.to - at).fold(0.0, f64::max);
     let allowed = u64::from(stage.load.rate) * MINUTE.as_secs() / 1000;

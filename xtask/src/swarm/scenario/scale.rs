@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::swarm::{
-    engine::output, image::PROCESSES, stack::Stack, stage::Stage, trial::Trial, wait::wait_for,
+use crate::{
+    swarm::{engine::output, image::PROCESSES, stack::Stack, stage::Stage, trial::Trial},
+    wait::wait_for,
 };
 
 /// How soon a new replica must have traffic, counted from when it is healthy.

@@ -4,8 +4,9 @@ use std::{fs, time::Instant};
 
 use anyhow::Context as _;
 
-use crate::swarm::{
-    engine::output, load::Measured, stack::Stack, stage::Stage, trial::Trial, visitor::Visitor,
+use crate::{
+    load::Measured,
+    swarm::{engine::output, stack::Stack, stage::Stage, trial::Trial, visitor::Visitor},
 };
 
 /// The key of the cookies, a database's password, the simulator's password.
@@ -52,7 +53,7 @@ pub(super) fn rotation(stage: &mut Stage) -> anyhow::Result<Trial> {
     )?;
     let file = stage.machines.folder().join("simulator_credentials");
     fs::write(&file, &new_password)?;
-    let old_file = std::mem::replace(&mut stage.load.credentials, file);
+    let old_file = stage.load.credentials.replace(file);
     let (stayed_again, two) = deploy(stage, &visitor)?;
 
     let is_refused = is_refused(stage, &password)?;

@@ -1,12 +1,14 @@
 //! Two versions side by side, whichever is first.
 
-use crate::swarm::{
-    image::{self, VERSIONS},
+use crate::{
     load::Measured,
-    next,
-    stage::Stage,
-    trial::Trial,
-    visitor::Visitor,
+    swarm::{
+        image::{self, VERSIONS},
+        next,
+        stage::Stage,
+        trial::Trial,
+        visitor::Visitor,
+    },
 };
 
 /// The tag of the version after this one.
