@@ -7,6 +7,7 @@ use minitwit_postgres::{Cluster, ClusterOptions};
 
 use crate::{
     cargo::{cargo, find_program},
+    setup,
     steps::{self, Outcome},
     suite::target_folder,
     test::{EVERYTHING, SERVER_VARIABLE},
@@ -14,17 +15,26 @@ use crate::{
 
 /// Run all tests and tell which lines they run through.
 ///
-/// Needs cargo-llvm-cov, cargo-nextest and the toolchain's component `llvm-tools`. The summary and a
-/// file for editors and services (lcov) are left in target/coverage.
+/// Needs cargo-llvm-cov, cargo-nextest and the toolchain's component `llvm-tools`, and what the tests
+/// need, as for `cargo xtask test`: PostgreSQL, HAProxy, Chromium, and npm, which brings axe-core. What
+/// is missing of these is installed, or asked for, in the same way. The summary and a file for editors
+/// and services (lcov) are left in target/coverage.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Install nothing: work with what is there.
+    #[arg(long)]
+    no_install: bool,
+}
 
 /// Measures, shows the summary, and leaves both forms in a folder.
-pub(crate) fn run(_: &Options) -> anyhow::Result<Outcome> {
+pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     for program in ["cargo-llvm-cov", "cargo-nextest"] {
         if find_program(program).is_none() {
             bail!("{program} is not installed: `cargo install {program}` brings it");
         }
+    }
+    if !options.no_install {
+        setup::install_missing()?;
     }
     let cluster = Cluster::start(ClusterOptions {
         durable: false,
