@@ -17,9 +17,30 @@ use crate::{
 
 const MINITWIT: &str = env!("CARGO_BIN_EXE_minitwit");
 
-/// How many times each is killed.
-const IMPORT_KILLS: u32 = 10;
-const SUITE_KILLS: u32 = 3;
+/// So many of them that every kill comes long before the last one.
+const MESSAGES: u32 = 8_000;
+
+/// What the suite lists, at least, when the import is killed: people come first, then whom they
+/// follow, then messages.
+const IMPORT_KILLS: [(&str, usize); 10] = [
+    ("/msgs", 0),
+    ("/fllws/user%201", 0),
+    ("/fllws/user%201", 1),
+    ("/fllws/user%201", 10),
+    ("/msgs?no=1", 1),
+    ("/msgs?no=100", 100),
+    ("/msgs?no=200", 200),
+    ("/msgs?no=400", 400),
+    ("/msgs?no=700", 700),
+    ("/msgs?no=1000", 1_000),
+];
+
+/// And when the suite is.
+const SUITE_KILLS: [(&str, usize); 3] = [
+    ("/msgs?no=1500", 1_500),
+    ("/msgs?no=2000", 2_000),
+    ("/msgs?no=2500", 2_500),
+];
 
 /// A suite in a process of its own, which can be killed like one.
 struct Suite {
@@ -74,7 +95,7 @@ impl Suite {
         let [user, follower, message] = [3, 4, 5].map(|place| self.address(place).to_string());
         let suite = format!("{user},{follower},{message}");
         Command::new(MINITWIT)
-            .args(["import", "--batch", "50", "--suite", &suite])
+            .args(["import", "--batch", "5", "--suite", &suite])
             .arg(file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -82,6 +103,20 @@ impl Suite {
             .kill_on_drop(true)
             .spawn()
             .unwrap()
+    }
+
+    /// Waits until so many messages or follows are listed; the import goes on meanwhile.
+    async fn lists(&self, path: &str, count: usize) {
+        let listed = async || {
+            let answer = self.api().get(path).await;
+            answer.status == 200 && {
+                let list = answer.json();
+                let list = list.get("follows").unwrap_or(&list);
+                list.as_array().unwrap().len() >= count
+            }
+        };
+        let what = format!("{path} lists {count}");
+        chassis::testing::eventually(&what, Duration::from_mins(1), listed).await;
     }
 
     async fn listed(&self) -> Vec<Listed> {
@@ -97,6 +132,10 @@ impl Suite {
         };
         messages.map(of).collect()
     }
+}
+
+fn is_running(process: &mut Child) -> bool {
+    process.try_wait().unwrap().is_none()
 }
 
 fn serve(ports: [u16; 6], folder: &Path) -> Child {
@@ -117,17 +156,19 @@ fn serve(ports: [u16; 6], folder: &Path) -> Child {
 
 #[tokio::test]
 async fn killed_anywhere_and_started_again_every_row_is_there_once() {
-    let (mut suite, old) = (Suite::start().await, Old::clean(40, 4_000, 600).await);
+    let (mut suite, old) = (Suite::start().await, Old::clean(40, MESSAGES, 600).await);
 
     // Each kill comes a little later than the last, wherever the import is by then.
-    for round in 0..IMPORT_KILLS {
+    for (path, count) in IMPORT_KILLS {
         let mut import = suite.import(&old.file);
-        tokio::time::sleep(Duration::from_millis(u64::from(round) * 60)).await;
+        suite.lists(path, count).await;
+        assert!(is_running(&mut import), "{path} lists {count}");
         import.kill().await.unwrap();
     }
     let mut import = suite.import(&old.file);
-    for _ in 0..SUITE_KILLS {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    for (path, count) in SUITE_KILLS {
+        suite.lists(path, count).await;
+        assert!(is_running(&mut import), "{path} lists {count}");
         suite.kill_and_restart().await;
     }
     let ended = tokio::time::timeout(Duration::from_mins(2), import.wait()).await;
