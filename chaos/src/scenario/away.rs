@@ -60,7 +60,8 @@ fn touches(role: Role, kind: Kind) -> bool {
 }
 
 /// What has to hold of an outage: who needs nothing of it sees nothing of it, who does is told so in
-/// time, and two seconds after its end it is as if it had never been.
+/// time, and two seconds after its end it is as if it had never been. An outage that refused nothing
+/// was none, and shows nothing.
 pub(super) fn judge(
     row: &mut Row,
     what: &str,
@@ -102,6 +103,10 @@ pub(super) fn judge(
         refused.len(),
         untouched.len(),
     ));
+    row.promise(
+        touched.is_empty() || !refused.is_empty(),
+        format!("{what}: nothing was refused"),
+    );
     row.bar(
         unclean == 0,
         format!("{what}: refusals that are late or not clean"),
