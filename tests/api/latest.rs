@@ -1,0 +1,33 @@
+//! How far the simulator has come, as it asks itself.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::json;
+
+use crate::harness::Running;
+
+#[tokio::test]
+async fn latest_is_the_last_one_sent_whatever_became_of_the_request() {
+    let suite = Running::new().await;
+    let api = suite.simulator();
+    assert_eq!(api.latest().await, -1);
+    api.get("/msgs?latest=0").await.is(200);
+    assert_eq!(api.latest().await, 0);
+    api.get("/msgs/nobody?latest=9").await.is(404);
+    assert_eq!(api.latest().await, 9);
+    api.post("/register?latest=5", &json!({})).await.is(400);
+    assert_eq!(api.latest().await, 5);
+    api.send(
+        Method::POST,
+        "/msgs/x?latest=6",
+        Bytes::from_static(b"nonsense"),
+    )
+    .await
+    .is(400);
+    assert_eq!(api.latest().await, 6);
+    for nothing in ["-1", "", "x", "1.5", "99999999999999999999", "null"] {
+        api.get(&format!("/msgs?latest={nothing}")).await.is(200);
+        assert_eq!(api.latest().await, 6, "latest={nothing}");
+    }
+    suite.stop().await;
+}
