@@ -34,7 +34,7 @@ Examples:
   minitwit user reset-password 'Ann Lee'   help somebody who forgot the password
   minitwit flagged --suite 'tasks.{}'      look into a Swarm, from within its networks
 
-Each option is an environment variable of the same name, too.";
+Each option of `serve` is an environment variable of the same name, too; `--log` is RUST_LOG.";
 
 /// MiniTwit: a micro-blog as a suite of services
 ///

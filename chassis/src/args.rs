@@ -1,5 +1,5 @@
-//! The options that processes share: each a flag and an environment variable of the same name,
-//! secrets also as a file.
+//! The options that processes share: each a flag and an environment variable of the same name (but
+//! `--log` is `RUST_LOG`, as everywhere), secrets also as a file.
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
