@@ -30,9 +30,9 @@ const IMPORT_KILLS: [(&str, usize); 10] = [
     ("/msgs?no=1", 1),
     ("/msgs?no=100", 100),
     ("/msgs?no=200", 200),
+    ("/msgs?no=300", 300),
     ("/msgs?no=400", 400),
-    ("/msgs?no=700", 700),
-    ("/msgs?no=1000", 1_000),
+    ("/msgs?no=500", 500),
 ];
 
 /// And when the suite is.
