@@ -1,5 +1,6 @@
 //! The database handle: SQLite or PostgreSQL, told by the URL's scheme.
 
+mod migrate;
 mod suspicion;
 mod watch;
 
@@ -9,13 +10,13 @@ use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection as _, PgConnection, PgPool, SqlitePool,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use crate::store::StoreError;
 
+pub use migrate::Migrations;
 pub use suspicion::Suspicion;
 pub use watch::DbMeter;
 pub(crate) use watch::watch;
@@ -74,22 +75,6 @@ pub enum Db {
         /// What others see of it.
         meter: DbMeter,
     },
-}
-
-/// The same migrations for both engines: same names, same order, other words.
-#[derive(Debug)]
-pub struct Migrations {
-    /// For SQLite.
-    pub sqlite: Migrator,
-    /// For PostgreSQL.
-    pub postgres: Migrator,
-}
-
-/// The same migrations, which do not mind others that were applied before them.
-fn forbearing(migrator: &Migrator) -> Migrator {
-    let mut forbearing = Migrator::with_migrations(migrator.iter().cloned().collect());
-    forbearing.set_ignore_missing(true);
-    forbearing
 }
 
 impl Db {
@@ -162,28 +147,6 @@ impl Db {
             suspicion,
             meter,
         })
-    }
-
-    /// Brings the schema up to date. One that a newer version has made is left as it is: an older
-    /// version is brought back by deploying it, and its migrations run first as always.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be reached, or a migration failed.
-    pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
-        match self {
-            Self::Sqlite { write, .. } => forbearing(&migrations.sqlite).run(write).await,
-            // A connection of its own: building an index may take longer than any request may.
-            Self::Postgres { pool, .. } => {
-                let options = PgConnectOptions::clone(&pool.connect_options())
-                    .options([("statement_timeout", "0")]);
-                let mut connection = PgConnection::connect_with(&options)
-                    .await
-                    .context("cannot reach the database")?;
-                forbearing(&migrations.postgres).run(&mut connection).await
-            }
-        }
-        .context("cannot bring the database's schema up to date")
     }
 
     /// Waits until the database is there and its schema is at least as new as `migrations`.

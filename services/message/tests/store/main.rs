@@ -5,6 +5,7 @@
 
 mod keeping;
 mod listing;
+mod migrating;
 mod operator;
 mod support;
 

@@ -1,0 +1,53 @@
+//! A schema is brought up to date though others do it at the same time, or died over it.
+
+use chassis::{
+    db::{Db, STATEMENT_TIMEOUT},
+    testing::{Engine, TestDatabase, empty_database},
+};
+use minitwit_message::migrations;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+async fn migrate(database: &TestDatabase) {
+    let db = Db::open(&database.url.clone().into(), STATEMENT_TIMEOUT).unwrap();
+    db.migrate(&migrations()).await.unwrap();
+}
+
+/// Whether the index that is built outside of a transaction is there and used.
+async fn is_built(connection: &mut PgConnection) -> bool {
+    const VALID: &str =
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('message_flagged')";
+    let valid = sqlx::query_scalar(VALID).fetch_optional(connection).await;
+    valid.unwrap().unwrap_or(false)
+}
+
+#[tokio::test]
+async fn several_at_once_bring_the_schema_up_to_date() {
+    let database = empty_database(Engine::Postgres).await;
+    let each = || migrate(&database);
+    tokio::join!(each(), each(), each(), each());
+
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    assert!(is_built(&mut connection).await);
+}
+
+#[tokio::test]
+async fn what_was_left_of_an_index_is_built_anew() {
+    const UNUSABLE: &str = "UPDATE pg_index SET indisvalid = false
+        WHERE indexrelid = 'message_flagged'::regclass";
+    const NOT_NOTED: &str = "DELETE FROM _sqlx_migrations WHERE version = 3";
+    let database = empty_database(Engine::Postgres).await;
+    migrate(&database).await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+
+    // One died while it was built.
+    connection.execute(UNUSABLE).await.unwrap();
+    connection.execute(NOT_NOTED).await.unwrap();
+    assert!(!is_built(&mut connection).await);
+    migrate(&database).await;
+    assert!(is_built(&mut connection).await);
+
+    // One died after it was built.
+    connection.execute(NOT_NOTED).await.unwrap();
+    migrate(&database).await;
+    assert!(is_built(&mut connection).await);
+}
