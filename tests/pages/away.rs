@@ -92,3 +92,26 @@ async fn who_is_known_can_be_read_after_the_user_service_has_gone() {
     assert!(refused.headers.contains_key(header::RETRY_AFTER));
     has(&foo.visit("/logout").await, &["You were logged out"]);
 }
+
+/// Only what somebody wrote whom this gateway has never met cannot be shown.
+#[tokio::test]
+async fn an_author_nobody_knows_concerns_only_the_lists_that_hold_her() {
+    let suite = Running::new().await;
+    let wire = Relay::to([suite.services.user]).await;
+    let services = ServiceListen {
+        user: wire.address,
+        ..suite.services
+    };
+    let pages = suite.gateway_before(services).await;
+    let mut foo = Person::signed_in(pages, "foo").await;
+    foo.share("mine").await;
+    Person::signed_in(suite.pages, "bar")
+        .await
+        .share("theirs")
+        .await;
+
+    wire.cut();
+    foo.get("/public").await.is(503);
+    has(&foo.visit("/").await, &["mine"]);
+    has(&foo.visit("/foo").await, &["mine"]);
+}

@@ -130,26 +130,43 @@ impl Accounts {
         ids: &[Uuid],
         deadline: Deadline,
     ) -> Result<Vec<Option<Arc<Account>>>, Status> {
+        let (accounts, looked_up) = self.as_far_as_known(ids, deadline).await;
+        looked_up.map(|()| accounts)
+    }
+
+    /// The accounts of ids, in their order, and whether those that were not known could be looked up:
+    /// if so, `None` stands where there is none, else also for some that may be.
+    pub(crate) async fn as_far_as_known(
+        &self,
+        ids: &[Uuid],
+        deadline: Deadline,
+    ) -> (Vec<Option<Arc<Account>>>, Result<(), Status>) {
         let mut accounts: Vec<Option<Arc<Account>>> =
             ids.iter().map(|id| self.memory.by_id.get(id)).collect();
         let missing: Vec<usize> = (0..ids.len())
             .filter(|&place| accounts[place].is_none())
             .collect();
-        if !missing.is_empty() {
-            let asked = missing.iter().map(|&place| Who::Id(ids[place])).collect();
-            let lookup = Lookup {
-                client: self.client.clone(),
-                memory: self.memory.clone(),
-            };
-            for (place, found) in missing.into_iter().zip(lookup.run(asked, deadline).await?) {
-                accounts[place] = match found {
-                    Ok(account) => Some(account),
-                    Err(status) if status.code() == Code::NotFound => None,
-                    Err(status) => return Err(status),
-                };
+        if missing.is_empty() {
+            return (accounts, Ok(()));
+        }
+        let asked = missing.iter().map(|&place| Who::Id(ids[place])).collect();
+        let lookup = Lookup {
+            client: self.client.clone(),
+            memory: self.memory.clone(),
+        };
+        let answers = match lookup.run(asked, deadline).await {
+            Ok(answers) => answers,
+            Err(status) => return (accounts, Err(status)),
+        };
+        let mut looked_up = Ok(());
+        for (place, answer) in missing.into_iter().zip(answers) {
+            match answer {
+                Ok(account) => accounts[place] = Some(account),
+                Err(status) if status.code() == Code::NotFound => {}
+                Err(status) => looked_up = Err(status),
             }
         }
-        Ok(accounts)
+        (accounts, looked_up)
     }
 
     /// Creates an account whose id is the key of the write.

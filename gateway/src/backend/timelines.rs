@@ -10,8 +10,8 @@ use chassis::{
     pool::Pool,
 };
 use minitwit_proto::message::v1::{
-    Authors, Everybody, ListTimelinesRequest, Timeline, TimelineQuery, list_timeline_result,
-    message_service_client::MessageServiceClient, timeline_query,
+    Authors, Everybody, ListTimelinesRequest, Message, Timeline, TimelineQuery,
+    list_timeline_result, message_service_client::MessageServiceClient, timeline_query,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -165,7 +165,7 @@ impl Work for List {
                 Some(list_timeline_result::Outcome::Timeline(timeline)) => Some(timeline),
                 _ => None,
             });
-        let authors = self.authors(timelines, deadline).await?;
+        let authors = self.authors(timelines, deadline).await;
         let mut answers = Vec::with_capacity(keys.len());
         for ((key, kept), result) in keys.into_iter().zip(kept).zip(response.results) {
             use list_timeline_result::Outcome;
@@ -181,43 +181,38 @@ impl Work for List {
 }
 
 impl List {
+    /// The authors of timelines, as far as they can be had.
     async fn authors<'a>(
         &self,
         timelines: impl Iterator<Item = &'a Timeline>,
         deadline: Deadline,
-    ) -> Result<HashMap<Uuid, Arc<Account>>, Status> {
-        let mut ids = timelines
+    ) -> Authorship {
+        let mut ids: Vec<Uuid> = timelines
             .flat_map(|timeline| &timeline.messages)
-            .map(|message| item::id("author_id", &message.author_id))
-            .collect::<Result<Vec<Uuid>, Status>>()?;
+            // One that is no id fails the timeline that it is in.
+            .filter_map(|message| item::id("author_id", &message.author_id).ok())
+            .collect();
         ids.sort_unstable();
         ids.dedup();
-        let accounts = self.accounts.of_ids(&ids, deadline).await?;
+        // A look-up that takes all the time there is must not take those along who do not need it.
+        let deadline = deadline.at_most(deadline.remaining() / 4 * 3);
+        let (accounts, looked_up) = self.accounts.as_far_as_known(&ids, deadline).await;
         let known = ids.into_iter().zip(accounts);
-        Ok(known
-            .filter_map(|(id, account)| Some((id, account?)))
-            .collect())
+        Authorship {
+            known: known
+                .filter_map(|(id, account)| Some((id, account?)))
+                .collect(),
+            looked_up,
+        }
     }
 
     fn render(
         &self,
         key: TimelineKey,
         timeline: Timeline,
-        authors: &HashMap<Uuid, Arc<Account>>,
+        authors: &Authorship,
     ) -> Result<Arc<Rendered>, Status> {
-        let mut entries = Vec::with_capacity(timeline.messages.len());
-        for message in timeline.messages {
-            let author = item::id("author_id", &message.author_id)?;
-            // A message whose account is gone is about to go as well.
-            if let Some(author) = authors.get(&author) {
-                let id = item::id("id", &message.id)?;
-                entries.push(Entry {
-                    id,
-                    author: Arc::clone(author),
-                    text: message.text,
-                });
-            }
-        }
+        let mut entries = authors.entries(timeline.messages)?;
         let shown = key.format.shown(key.limit);
         let more = entries.len() > shown;
         entries.truncate(shown);
@@ -230,6 +225,37 @@ impl List {
             ..Rendered::default()
         };
         Ok(self.kept.insert(key, rendered))
+    }
+}
+
+/// The authors that are known, and whether the others are known to be none.
+struct Authorship {
+    known: HashMap<Uuid, Arc<Account>>,
+    looked_up: Result<(), Status>,
+}
+
+impl Authorship {
+    /// The messages with their authors.
+    ///
+    /// # Errors
+    ///
+    /// One of the authors is not known, and could not be looked up.
+    fn entries(&self, messages: Vec<Message>) -> Result<Vec<Entry>, Status> {
+        let mut entries = Vec::with_capacity(messages.len());
+        for message in messages {
+            let author = item::id("author_id", &message.author_id)?;
+            let Some(author) = self.known.get(&author) else {
+                // A message whose account is gone is about to go as well.
+                self.looked_up.clone()?;
+                continue;
+            };
+            entries.push(Entry {
+                id: item::id("id", &message.id)?,
+                author: Arc::clone(author),
+                text: message.text,
+            });
+        }
+        Ok(entries)
     }
 }
 
@@ -246,5 +272,57 @@ fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
         limit: key.limit,
         before_id: key.before.map(item::wire).unwrap_or_default(),
         known_version: kept.map(|kept| kept.version),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn account(id: u128) -> Arc<Account> {
+        Arc::new(Account {
+            id: Uuid::from_u128(id),
+            username: format!("account {id}"),
+            avatar_hash: String::new(),
+            session_epoch: 0,
+            moderator: false,
+        })
+    }
+
+    fn by(author: u128) -> Message {
+        Message {
+            id: item::wire(Uuid::now_v7()),
+            author_id: item::wire(Uuid::from_u128(author)),
+            text: "hello".to_owned(),
+        }
+    }
+
+    fn authorship(looked_up: Result<(), Status>) -> Authorship {
+        Authorship {
+            known: HashMap::from([(Uuid::from_u128(1), account(1))]),
+            looked_up,
+        }
+    }
+
+    #[test]
+    fn a_failed_look_up_concerns_only_those_whom_nobody_knows() {
+        let authors = authorship(Err(Status::unavailable("the user service is away")));
+        let known = authors.entries(vec![by(1), by(1)]).unwrap();
+        assert_eq!(known.len(), 2);
+        let error = authors.entries(vec![by(1), by(2)]).unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+    }
+
+    #[test]
+    fn messages_of_nobody_are_left_out() {
+        let authors = authorship(Ok(()));
+        let entries = authors.entries(vec![by(2), by(1)]).unwrap();
+        let names: Vec<&str> = entries
+            .iter()
+            .map(|entry| entry.author.username.as_str())
+            .collect();
+        assert_eq!(names, ["account 1"]);
     }
 }
