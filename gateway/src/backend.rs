@@ -89,14 +89,12 @@ impl Backend {
 
 /// Two rpcs of a kind at a time: one that waits for a stuck replica does not hold up the others,
 /// and the more there are, the less is shared.
+const LIMITS: Limits = Limits {
+    lanes: 2,
+    batch_weight_max: 128,
+    queue_max: 2048,
+};
+
 fn batcher<W: Work>(name: &'static str, work: W) -> Batcher<W> {
-    Batcher::new(
-        name,
-        Limits {
-            lanes: 2,
-            batch_weight_max: 128,
-            queue_max: 2048,
-        },
-        work,
-    )
+    Batcher::new(name, LIMITS, work)
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use chassis::{
-    batch::{Batcher, Work, share},
+    batch::{Batcher, Limits, Work, share},
     deadline::Deadline,
     item,
     pool::Pool,
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::pages::avatar::Avatars;
 
 use super::{
+    LIMITS,
     accounts::{Account, Accounts, answer_all, incomplete},
     batcher,
     keep::{Keep, Rendered},
@@ -99,8 +100,18 @@ impl Format {
     }
 }
 
+/// For timelines of many authors: as many as the message service reads at once.
+const MERGED_LIMITS: Limits = Limits {
+    batch_weight_max: 2_000,
+    ..LIMITS
+};
+
 /// The timelines of the message service.
-pub(crate) struct Timelines(Batcher<List>);
+pub(crate) struct Timelines {
+    single: Batcher<List>,
+    /// Apart, because one of them may take as long as hundreds of others.
+    merged: Batcher<List>,
+}
 
 impl Timelines {
     pub(super) fn new(
@@ -113,7 +124,10 @@ impl Timelines {
             accounts,
             kept: Keep::new(rendered_bytes_max, |key: &TimelineKey| key.scope.bytes()),
         };
-        Self(batcher("gateway.list_timelines", list))
+        Self {
+            single: batcher("gateway.list_timelines", list.clone()),
+            merged: Batcher::new("gateway.list_merged_timelines", MERGED_LIMITS, list),
+        }
     }
 
     /// A timeline as it is now.
@@ -122,10 +136,15 @@ impl Timelines {
         key: TimelineKey,
         deadline: Deadline,
     ) -> Result<Arc<Rendered>, Status> {
-        self.0.call(key, deadline).await
+        let batcher = match key.scope {
+            Scope::Everybody | Scope::Author(_) => &self.single,
+            Scope::Authors(_) => &self.merged,
+        };
+        batcher.call(key, deadline).await
     }
 }
 
+#[derive(Clone)]
 struct List {
     client: MessageServiceClient<Pool>,
     accounts: Accounts,
@@ -177,6 +196,11 @@ impl Work for List {
             });
         }
         answer_all(&answers, &positions)
+    }
+
+    /// As many as authors are merged.
+    fn weight(key: &TimelineKey) -> usize {
+        (key.scope.bytes() / size_of::<Uuid>()).max(1)
     }
 }
 
@@ -324,5 +348,20 @@ mod tests {
             .map(|entry| entry.author.username.as_str())
             .collect();
         assert_eq!(names, ["account 1"]);
+    }
+
+    #[test]
+    fn a_timeline_weighs_as_much_as_it_merges() {
+        let weight = |scope| {
+            List::weight(&TimelineKey {
+                scope,
+                limit: 30,
+                before: None,
+                format: Format::Json,
+            })
+        };
+        assert_eq!(weight(Scope::Everybody), 1);
+        assert_eq!(weight(Scope::Author(Uuid::nil())), 1);
+        assert_eq!(weight(Scope::Authors(Bytes::from(vec![0; 48]))), 3);
     }
 }

@@ -40,10 +40,24 @@ const LIMITS: Limits = Limits {
     queue_max: 1024,
 };
 
+/// For timelines of many authors: as many as are read well within the time that an answer has.
+const MERGED_LIMITS: Limits = Limits {
+    batch_weight_max: 2_000,
+    ..LIMITS
+};
+
+/// A timeline that somebody may have already.
+type Asked = Conditional<TimelineQuery>;
+
+/// What a timeline is answered with; `None` means unchanged.
+type Listed = Result<Option<Arc<Timeline>>, Status>;
+
 /// The service over a store.
 pub struct Messages<S: MessageStore> {
     insert: Batcher<Chunked<Insert<S>>>,
     list: Batcher<Chunked<List<S>>>,
+    /// Apart, because one of them may take as long as hundreds of others.
+    list_merged: Batcher<Chunked<List<S>>>,
     find: Batcher<Chunked<Find<S>>>,
     count: Batcher<Chunked<Count<S>>>,
     set_flags: Batcher<Chunked<SetFlags<S>>>,
@@ -58,12 +72,49 @@ impl<S: MessageStore> Messages<S> {
         Self {
             insert: batcher("message.insert", Insert(Arc::clone(&store))),
             list: batcher("message.list", List(Arc::clone(&store))),
+            list_merged: Batcher::new(
+                "message.list_merged",
+                MERGED_LIMITS,
+                Chunked(List(Arc::clone(&store))),
+            ),
             find: batcher("message.find", Find(Arc::clone(&store))),
             count: batcher("message.count", Count(Arc::clone(&store))),
             set_flags: batcher("message.set_flags", SetFlags(store)),
             message_skew: SkewWatch::new("message"),
             flag_skew: SkewWatch::new("flag"),
         }
+    }
+}
+
+impl<S: MessageStore> Messages<S> {
+    /// Timelines in the order asked, those that are merged apart from the others: neither kind waits
+    /// for the other's batches, nor fails with them.
+    async fn list(&self, asked: Vec<Asked>, deadline: Deadline) -> Result<Vec<Listed>, Status> {
+        let is_merged = |asked: &Asked| asked.query.scope.merged() > 1;
+        let kinds: Vec<bool> = asked.iter().map(is_merged).collect();
+        let (merged, single): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_merged);
+        if merged.is_empty() {
+            return self.list.call(single, deadline).await;
+        }
+        if single.is_empty() {
+            return self.list_merged.call(merged, deadline).await;
+        }
+        let counts = (merged.len(), single.len());
+        let (merged, single) = tokio::join!(
+            self.list_merged.call(merged, deadline),
+            self.list.call(single, deadline),
+        );
+        let each = |listed: Result<Vec<Listed>, Status>, count| {
+            let listed = listed.unwrap_or_else(|status| vec![Err(status); count]);
+            listed.into_iter()
+        };
+        let (mut merged, mut single) = (each(merged, counts.0), each(single, counts.1));
+        let listed = kinds.into_iter().map(|is_merged| {
+            let kind = if is_merged { &mut merged } else { &mut single };
+            kind.next()
+                .unwrap_or_else(|| Err(Status::internal("a timeline was not answered")))
+        });
+        Ok(listed.collect())
     }
 }
 
@@ -106,8 +157,7 @@ impl<S: MessageStore> MessageService for Messages<S> {
         use list_timeline_result::Outcome;
         let deadline = Deadline::of(&request);
         let queries = request.into_inner().queries.into_iter().map(conditional);
-        let listed =
-            answer_each(queries, async |valid| self.list.call(valid, deadline).await).await?;
+        let listed = answer_each(queries, async |valid| self.list(valid, deadline).await).await?;
         let results = listed.into_iter().map(|listed| match listed {
             Ok(Some(timeline)) => Outcome::Timeline(timeline_to_wire(&timeline)),
             Ok(None) => Outcome::Unchanged(Unchanged {}),

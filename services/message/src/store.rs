@@ -43,6 +43,16 @@ pub enum Scope {
     Authors(Vec<Uuid>),
 }
 
+impl Scope {
+    /// How many authors' messages are merged; 1 when nothing is.
+    pub fn merged(&self) -> usize {
+        match self {
+            Self::Everybody => 1,
+            Self::Authors(authors) => authors.len().max(1),
+        }
+    }
+}
+
 /// A page of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TimelineQuery {

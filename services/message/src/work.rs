@@ -31,7 +31,7 @@ impl<S: MessageStore> Work for Insert<S> {
     }
 }
 
-/// Reads timelines; `None` means unchanged.
+/// Reads timelines; `None` means unchanged. One weighs as much as authors are merged into it.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> Work for List<S> {
@@ -49,6 +49,10 @@ impl<S: MessageStore> Work for List<S> {
             async |queries| self.0.timelines(&queries).await,
         )
         .await
+    }
+
+    fn weight(asked: &Conditional<TimelineQuery>) -> usize {
+        asked.query.scope.merged()
     }
 }
 

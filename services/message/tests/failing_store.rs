@@ -7,11 +7,14 @@ use minitwit_message::{
     store::{FlagUpdate, Message, MessageStore, NewMessage, Timeline, TimelineQuery},
 };
 use minitwit_proto::message::v1::{
-    self as proto, CreateMessagesRequest, message_service_server::MessageService as _,
+    self as proto, Authors, CreateMessagesRequest, Everybody, ListTimelinesRequest,
+    list_timeline_result::Outcome, message_service_server::MessageService as _,
+    timeline_query::Scope,
 };
 use tonic::{Code, Request};
 use uuid::Uuid;
 
+/// A database that is away, but for timelines that merge nothing, which are empty.
 struct Away;
 
 fn away<T>() -> Result<T, StoreError> {
@@ -27,8 +30,11 @@ impl MessageStore for Away {
         away()
     }
 
-    async fn timelines(&self, _: &[TimelineQuery]) -> Result<Vec<Timeline>, StoreError> {
-        away()
+    async fn timelines(&self, queries: &[TimelineQuery]) -> Result<Vec<Timeline>, StoreError> {
+        if queries.iter().any(|query| query.scope.merged() > 1) {
+            return away();
+        }
+        Ok(vec![Timeline::default(); queries.len()])
     }
 
     async fn find(&self, _: Vec<Uuid>) -> Result<Vec<Option<Message>>, StoreError> {
@@ -71,4 +77,42 @@ async fn what_is_not_valid_is_refused_without_the_database() {
         .create_messages(Request::new(request))
         .await;
     assert_eq!(answer.unwrap().into_inner().results.len(), 1);
+}
+
+#[tokio::test]
+async fn a_merged_timeline_that_fails_concerns_no_other() {
+    let authors = |count: usize| {
+        Scope::Authors(Authors {
+            ids: vec![7; 16 * count].into(),
+        })
+    };
+    let scopes = [
+        Scope::Everybody(Everybody {}),
+        authors(2),
+        authors(1),
+        authors(3),
+    ];
+    let queries = scopes.map(|scope| proto::TimelineQuery {
+        scope: Some(scope),
+        limit: 10,
+        ..proto::TimelineQuery::default()
+    });
+    let ask = async |queries: &[proto::TimelineQuery]| {
+        let request = ListTimelinesRequest {
+            queries: queries.to_vec(),
+        };
+        Messages::new(Away)
+            .list_timelines(Request::new(request))
+            .await
+    };
+
+    let answer = ask(&queries).await.unwrap().into_inner();
+    let listed = answer
+        .results
+        .iter()
+        .map(|result| matches!(result.outcome, Some(Outcome::Timeline(_))));
+    assert_eq!(listed.collect::<Vec<_>>(), [true, false, true, false]);
+    // When all fail, it is said of the whole, and may be asked of another replica.
+    let status = ask(&queries[1..2]).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
 }
