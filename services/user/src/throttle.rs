@@ -21,6 +21,10 @@ pub const FAILURES_PER_ADDRESS_MAX: i64 = 1000;
 /// How long failures are counted from the first on, and remembered.
 pub const WINDOW_MILLIS: i64 = 15 * 60 * 1000;
 
+/// How many counters are forgotten by one statement: what can be done well within the time that a
+/// statement has.
+const PRUNE_CHUNK: usize = 1_000;
+
 /// A sign-in about to be checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -96,10 +100,16 @@ impl SqlAttemptStore {
         use Kind::{Bool, Int, Text};
         let over = "sign_in_failure.started_millis <= excluded.started_millis - ";
         let over = format!("{over}{WINDOW_MILLIS}");
-        // A counter that is full is left alone, so that holding somebody off costs no write.
+        // A counter that is full is left alone, so that holding somebody off costs no write; nor do the
+        // names that are tried from an address that is held off, which would fill the table.
         let count = format!(
             "INSERT INTO sign_in_failure (address, username, failures, started_millis)
-             SELECT address, username, added, now_millis FROM {{input}} WHERE true
+             SELECT input.address, input.username, input.added, input.now_millis FROM {{input}}
+             WHERE input.username = '' OR COALESCE(
+                 (SELECT of_address.failures FROM sign_in_failure AS of_address
+                  WHERE of_address.address = input.address AND of_address.username = ''
+                    AND of_address.started_millis > input.now_millis - {WINDOW_MILLIS}),
+                 0) < {FAILURES_PER_ADDRESS_MAX}
              ON CONFLICT (address, username) DO UPDATE SET
                  failures = excluded.failures
                      + CASE WHEN {over} THEN 0 ELSE sign_in_failure.failures END,
@@ -140,13 +150,7 @@ impl SqlAttemptStore {
                  WHERE address = wanted_address AND username = wanted_username",
                 &[key[0], key[1], ("forget", Bool)],
             ),
-            prune: Statement::new(
-                Access::Write,
-                "DELETE sign_in_failure",
-                "DELETE FROM sign_in_failure
-                 WHERE started_millis < (SELECT before_millis FROM {input})",
-                &[("before_millis", Int)],
-            ),
+            prune: prune(),
         }
     }
 
@@ -224,10 +228,39 @@ impl AttemptStore for SqlAttemptStore {
     }
 
     async fn prune(&self, now_millis: i64) -> Result<(), StoreError> {
-        let input = vec![Column::Int(vec![now_millis - WINDOW_MILLIS])];
-        self.prune.fetch::<(i64,)>(&self.db, input).await?;
-        Ok(())
+        loop {
+            let input = vec![Column::Int(vec![now_millis - WINDOW_MILLIS])];
+            let found: Vec<(i64,)> = self.prune.fetch(&self.db, input).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+        }
     }
+}
+
+/// Forgets counters by their place, as many as were found: others may be about to forget the same.
+/// One that somebody has begun anew meanwhile stays; no index has the sum, so the rows are still
+/// reached by their place.
+fn prune() -> Statement {
+    const AGED: &str = "FROM {input} JOIN sign_in_failure AS aged
+        ON aged.started_millis < input.before_millis";
+    Statement::per_engine(
+        Access::Write,
+        "DELETE sign_in_failure",
+        &format!(
+            "DELETE FROM sign_in_failure WHERE (address, username) IN (
+                 SELECT aged.address, aged.username {AGED} LIMIT {PRUNE_CHUNK})
+             RETURNING CAST(1 AS BIGINT)"
+        ),
+        &format!(
+            "WITH found AS MATERIALIZED (SELECT aged.ctid AS place {AGED} LIMIT {PRUNE_CHUNK}),
+             deleted AS (
+                 DELETE FROM sign_in_failure WHERE ctid = ANY (ARRAY(SELECT place FROM found))
+                   AND started_millis + 0 < (SELECT input.before_millis FROM {{input}}))
+             SELECT CAST(1 AS BIGINT) FROM found"
+        ),
+        &[("before_millis", Kind::Int)],
+    )
 }
 
 /// The counters of an attempt: of its address, and of its address with its name.

@@ -22,6 +22,8 @@ contract!(
     of_one_batch_no_more_than_the_limit_go_on,
     of_batches_side_by_side_no_more_than_the_limit_go_on,
     what_is_too_old_is_forgotten,
+    however_much_is_too_old_it_is_forgotten,
+    names_tried_from_a_held_address_are_not_counted,
 );
 
 async fn ten_failures_hold_until_the_window_ends(db: Db) {
@@ -138,6 +140,35 @@ async fn what_is_too_old_is_forgotten(db: Db) {
     assert_ne!(count(&store, "::1", "alice", NOW).await, Admitted);
     store.prune(NOW + WINDOW_MILLIS + 1).await.unwrap();
     assert_eq!(count(&store, "::1", "alice", NOW).await, Admitted);
+}
+
+/// Far more than one statement forgets.
+async fn however_much_is_too_old_it_is_forgotten(db: Db) {
+    let store = SqlAttemptStore::new(db);
+    let addresses = (0..1_500).map(|number| format!("::{number}"));
+    let each: Vec<Attempt> = addresses.map(|one| attempt(&one, "alice")).collect();
+    for _ in 0..10 {
+        let standings = store.count(&each, NOW).await.unwrap();
+        assert!(standings.iter().all(|standing| *standing == Admitted));
+    }
+    let standings = store.count(&each, NOW).await.unwrap();
+    assert!(standings.iter().all(|standing| *standing != Admitted));
+
+    store.prune(NOW + WINDOW_MILLIS + 1).await.unwrap();
+    let standings = store.count(&each, NOW).await.unwrap();
+    assert!(standings.iter().all(|standing| *standing == Admitted));
+}
+
+async fn names_tried_from_a_held_address_are_not_counted(db: Db) {
+    let store = SqlAttemptStore::new(db);
+    let names = (0..1_000).map(|number| attempt("::1", &format!("name {number}")));
+    store.count(&names.collect::<Vec<_>>(), NOW).await.unwrap();
+    let until = NOW + WINDOW_MILLIS;
+    for _ in 0..11 {
+        let standing = count(&store, "::1", "another", until - 1).await;
+        assert_eq!(standing, Held(until));
+    }
+    assert_eq!(count(&store, "::1", "another", until).await, Admitted);
 }
 
 fn attempt(address: &str, username: &str) -> Attempt {
