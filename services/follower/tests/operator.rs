@@ -2,21 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
+use std::time::Duration;
+
 use chassis::{
     stamp,
-    testing::{Engine, TestDatabase, empty_database},
+    testing::{Engine, TestDatabase, empty_database, eventually},
 };
 use minitwit_follower::{
     migrations,
     operator::store::{CHUNK, OperatorStore, SqlOperatorStore},
     store::{Direction, Edge, FollowUpdate, FollowerStore, SqlFollowerStore},
 };
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
 struct Stores {
     follows: SqlFollowerStore,
     operators: SqlOperatorStore,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 macro_rules! contract {
@@ -44,7 +47,7 @@ async fn stores(engine: Engine) -> Stores {
     Stores {
         follows: SqlFollowerStore::new(db.clone()),
         operators: SqlOperatorStore::new(db),
-        _database: database,
+        database,
     }
 }
 
@@ -134,4 +137,38 @@ async fn the_edges_of_an_account_are_deleted_at_both_ends(stores: Stores) {
         .map(|counts| (counts.followees, counts.followers))
         .collect();
     assert_eq!(counts, [(0, 0), (0, 1), (1, 0)]);
+}
+
+#[tokio::test]
+async fn whoever_comes_second_to_delete_does_not_say_that_all_is_gone() {
+    const WAITING: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    let stores = stores(Engine::Postgres).await;
+    let [alice, bob] = [1, 2].map(Uuid::from_u128);
+    let edges = vec![old(edge(alice, bob))];
+    stores.operators.import(edges).await.unwrap();
+    let url = &stores.database.url;
+    let mut first = PgConnection::connect(url).await.unwrap();
+    first.execute("BEGIN").await.unwrap();
+    first.execute("DELETE FROM follow").await.unwrap();
+
+    let second = stores.operators.delete(vec![alice]);
+    let first_ends = async {
+        let mut watcher = PgConnection::connect(url).await.unwrap();
+        eventually("the second waits", Duration::from_secs(8), async || {
+            let waiting: bool = sqlx::query_scalar(WAITING)
+                .fetch_one(&mut watcher)
+                .await
+                .unwrap();
+            waiting
+        })
+        .await;
+        first.execute("COMMIT").await.unwrap();
+    };
+    let (more, ()) = tokio::join!(second, first_ends);
+    assert!(
+        more.unwrap(),
+        "there may be more than the first has deleted"
+    );
+    assert!(!stores.operators.delete(vec![alice]).await.unwrap());
 }

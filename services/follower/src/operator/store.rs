@@ -33,7 +33,8 @@ pub trait OperatorStore: Send + Sync + 'static {
         after: Uuid,
     ) -> impl Future<Output = Result<Vec<FollowUpdate>, StoreError>> + Send;
 
-    /// Deletes at most [`CHUNK`] edges of accounts at each end, and tells whether there may be more.
+    /// Deletes at most [`CHUNK`] edges of accounts at each end, and tells whether there may be more: as
+    /// long as any were found, though somebody else has deleted them first.
     fn delete(&self, accounts: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
@@ -95,7 +96,9 @@ fn export(own: &str, other: &str) -> Statement {
 }
 
 /// By place, for PostgreSQL would rather read the whole table than look up a thousand keys. A row
-/// that moves meanwhile is met the next time.
+/// that moves meanwhile is met the next time, so what counts is how many were found: of two who
+/// delete the same rows, the second finds them, waits for the first and deletes none, and others may
+/// be left. SQLite has one writer.
 fn delete(own: &str) -> Statement {
     let doomed = |columns: &str| {
         format!(
@@ -112,8 +115,10 @@ fn delete(own: &str) -> Statement {
             doomed("follow.follower_id, follow.followee_id")
         ),
         &format!(
-            "DELETE FROM follow WHERE ctid = ANY (ARRAY({})) RETURNING CAST(1 AS BIGINT)",
-            doomed("follow.ctid")
+            "WITH found AS MATERIALIZED ({}),
+             deleted AS (DELETE FROM follow WHERE ctid = ANY (ARRAY(SELECT place FROM found)))
+             SELECT CAST(1 AS BIGINT) FROM found",
+            doomed("follow.ctid AS place")
         ),
         &[("wanted", Kind::Id)],
     )
@@ -169,8 +174,8 @@ impl OperatorStore for SqlOperatorStore {
         let mut more = false;
         for statement in &self.delete {
             let input = vec![Column::Id(accounts.clone())];
-            let deleted: Vec<(i64,)> = statement.fetch(&self.db, input).await?;
-            more |= !deleted.is_empty();
+            let found: Vec<(i64,)> = statement.fetch(&self.db, input).await?;
+            more |= !found.is_empty();
         }
         Ok(more)
     }

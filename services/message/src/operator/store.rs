@@ -64,7 +64,8 @@ pub trait OperatorStore: Send + Sync + 'static {
         before: Uuid,
     ) -> impl Future<Output = Result<Vec<FlaggableMessage>, StoreError>> + Send;
 
-    /// Deletes at most [`CHUNK`] messages of authors, and tells whether there may be more.
+    /// Deletes at most [`CHUNK`] messages of authors, and tells whether there may be more: as long as
+    /// any were found, though somebody else has deleted them first.
     fn delete(&self, authors: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
@@ -125,7 +126,9 @@ impl SqlOperatorStore {
                 &[("before_stamp", Id)],
             ),
             // By place, for PostgreSQL would rather read the whole table than look up a thousand
-            // keys. A row that moves meanwhile is met the next time.
+            // keys. A row that moves meanwhile is met the next time, so what counts is how many were
+            // found: of two who delete the same rows, the second finds them, waits for the first and
+            // deletes none, and others may be left. SQLite has one writer.
             delete: Statement::per_engine(
                 Access::Write,
                 "DELETE message",
@@ -137,11 +140,13 @@ impl SqlOperatorStore {
                      RETURNING CAST(1 AS BIGINT)"
                 ),
                 &format!(
-                    "DELETE FROM message WHERE ctid = ANY (ARRAY(
-                         SELECT message.ctid
+                    "WITH found AS MATERIALIZED (
+                         SELECT message.ctid AS place
                          FROM {{input}} JOIN message ON message.author_id = input.wanted
-                         LIMIT {CHUNK}))
-                     RETURNING CAST(1 AS BIGINT)"
+                         LIMIT {CHUNK}),
+                     deleted AS (
+                         DELETE FROM message WHERE ctid = ANY (ARRAY(SELECT place FROM found)))
+                     SELECT CAST(1 AS BIGINT) FROM found"
                 ),
                 &[("wanted", Id)],
             ),
@@ -194,10 +199,10 @@ impl OperatorStore for SqlOperatorStore {
     }
 
     async fn delete(&self, authors: Vec<Uuid>) -> Result<bool, StoreError> {
-        let deleted: Vec<(i64,)> = self
+        let found: Vec<(i64,)> = self
             .delete
             .fetch(&self.db, vec![Column::Id(authors)])
             .await?;
-        Ok(!deleted.is_empty())
+        Ok(!found.is_empty())
     }
 }
