@@ -21,6 +21,7 @@ use minitwit_proto::{
         operator_service_client::OperatorServiceClient as UserOperators,
     },
 };
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -142,6 +143,27 @@ impl Deletion {
         let answer = self.user.clone().lease_deletions(request).await?;
         Ok(answer.into_inner().leases)
     }
+
+    /// Takes what is pending into its hand, and goes on with it.
+    async fn carry_on(&self) {
+        let leases = match self.lease().await {
+            Ok(leases) => leases,
+            Err(status) => {
+                tracing::debug!(code = ?status.code(), "deletions are not handed out");
+                return;
+            }
+        };
+        let deadline = Deadline::after(PATIENCE);
+        for lease in leases {
+            match self.carry_out(&lease, deadline).await {
+                Ok(()) => tracing::info!("what a deleted account wrote is gone"),
+                Err(status) => tracing::warn!(
+                    code = ?status.code(), message = status.message(),
+                    "what a deleted account wrote is deleted later"
+                ),
+            }
+        }
+    }
 }
 
 /// The deletions as one gateway sees them.
@@ -160,8 +182,15 @@ impl Deletions {
         let weak = Arc::downgrade(&deletions);
         tokio::spawn(async move {
             let mut since = 0;
+            // Beside the looking, which goes on though a deletion cannot be finished.
+            let mut carrying_on = JoinSet::new();
             while let Some(deletions) = weak.upgrade() {
-                deletions.look(&mut since).await;
+                let pending = deletions.look(&mut since).await;
+                while carrying_on.try_join_next().is_some() {}
+                if pending && carrying_on.is_empty() {
+                    let deletion = deletions.deletion.clone();
+                    carrying_on.spawn(async move { deletion.carry_on().await });
+                }
                 drop(deletions);
                 tokio::time::sleep(INTERVAL).await;
             }
@@ -192,18 +221,18 @@ impl Deletions {
         Ok(())
     }
 
-    /// Forgets who was deleted, and carries on what is pending.
-    async fn look(&self, since: &mut i64) {
+    /// Forgets who was deleted, and tells whether a deletion is pending.
+    async fn look(&self, since: &mut i64) -> bool {
         let request = Deadline::after(RPC_BUDGET).request(ListDeletionsRequest {
             since_millis: *since,
         });
         let answer = match self.deletion.user.clone().list_deletions(request).await {
             Ok(answer) => answer.into_inner(),
             // The service is of an older version, which deletes nobody.
-            Err(status) if status.code() == Code::Unimplemented => return,
+            Err(status) if status.code() == Code::Unimplemented => return false,
             Err(status) => {
                 tracing::debug!(code = ?status.code(), "deletions cannot be asked for");
-                return;
+                return false;
             }
         };
         *since = answer.now_millis;
@@ -215,28 +244,6 @@ impl Deletions {
                 self.accounts.forget(id, &deleted.username);
             }
         }
-        if answer.pending {
-            self.carry_on().await;
-        }
-    }
-
-    async fn carry_on(&self) {
-        let leases = match self.deletion.lease().await {
-            Ok(leases) => leases,
-            Err(status) => {
-                tracing::debug!(code = ?status.code(), "deletions are not handed out");
-                return;
-            }
-        };
-        let deadline = Deadline::after(PATIENCE);
-        for lease in leases {
-            match self.deletion.carry_out(&lease, deadline).await {
-                Ok(()) => tracing::info!("what a deleted account wrote is gone"),
-                Err(status) => tracing::warn!(
-                    code = ?status.code(), message = status.message(),
-                    "what a deleted account wrote is deleted later"
-                ),
-            }
-        }
+        answer.pending
     }
 }
