@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// How long after a deletion what the account wrote is looked for once more, in milliseconds: longer
-/// than any gateway goes on believing in the account, and than any write may be under way.
+/// than a gateway that can ask goes on believing in the account, and than any write may be under way.
+///
+/// A gateway that cannot reach this service for longer goes on believing: it could only forget every
+/// name, but known names are to work while this service is away. What it takes for the account after
+/// this time stays stored, though nobody sees it: a gateway that asks is told that there is no author.
 pub const GRACE_MILLIS: i64 = 60_000;
 
 /// How far back deletions are told again, in milliseconds: clocks differ, and commits take time.
