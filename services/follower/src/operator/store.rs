@@ -81,14 +81,17 @@ impl SqlOperatorStore {
     }
 }
 
+/// Both ids are known before the first row is read, so that the index is read in its order and no
+/// further than the page goes.
 fn export(own: &str, other: &str) -> Statement {
     Statement::new(
         Access::Read,
         "SELECT follow export",
         &format!(
             "SELECT follow.follower_id, follow.followee_id, follow.following, follow.stamp
-             FROM {{input}} JOIN follow
-                 ON follow.{own} = input.wanted AND follow.{other} > input.after_id
+             FROM follow
+             WHERE follow.{own} = (SELECT input.wanted FROM {{input}})
+               AND follow.{other} > (SELECT input.after_id FROM {{input}})
              ORDER BY follow.{other} LIMIT {CHUNK}"
         ),
         &[("wanted", Kind::Id), ("after_id", Kind::Id)],

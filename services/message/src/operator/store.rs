@@ -108,9 +108,12 @@ impl SqlOperatorStore {
             export: Statement::new(
                 Access::Read,
                 "SELECT message export",
+                // Both known before the first row is read, so that the index is read in its order
+                // and no further than the page goes.
                 &format!(
-                    "SELECT {FLAGGABLE} FROM {{input}}
-                     JOIN message ON message.author_id = input.wanted AND message.id > input.after_id
+                    "SELECT {FLAGGABLE} FROM message
+                     WHERE message.author_id = (SELECT input.wanted FROM {{input}})
+                       AND message.id > (SELECT input.after_id FROM {{input}})
                      ORDER BY message.id LIMIT {CHUNK}"
                 ),
                 &[("wanted", Id), ("after_id", Id)],
