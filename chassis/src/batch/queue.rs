@@ -1,12 +1,19 @@
 //! Who waits, what is under way, and whether another batch should set out.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{Limits, Work};
 use crate::deadline::Deadline;
+
+/// How often a queue that is full is looked through for those who have gone: it may be long, and
+/// whoever is refused must be so at little cost.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A caller and where its answer goes.
 pub(super) struct Caller<W: Work> {
@@ -50,6 +57,8 @@ pub(super) struct Queue<W: Work> {
     /// Of all batches that lanes carry.
     weight_carried: usize,
     late: usize,
+    /// When it was last looked through for those who have gone.
+    swept: Option<Instant>,
 }
 
 impl<W: Work> Default for Queue<W> {
@@ -61,6 +70,7 @@ impl<W: Work> Default for Queue<W> {
             carrying: 0,
             weight_carried: 0,
             late: 0,
+            swept: None,
         }
     }
 }
@@ -81,7 +91,8 @@ impl<W: Work> Queue<W> {
         Some(caller)
     }
 
-    /// Removes those at the head who have gone; answers how many.
+    /// Makes room by removing those who have gone: at the head, or else wherever they stand, though
+    /// not again soon after the last time. Answers how many.
     pub(super) fn remove_gone(&mut self, now: Instant) -> u64 {
         let mut removed = 0;
         while self
@@ -92,6 +103,22 @@ impl<W: Work> Queue<W> {
             self.pop();
             removed += 1;
         }
+        let is_due = self
+            .swept
+            .is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_INTERVAL);
+        if removed > 0 || !is_due {
+            return removed;
+        }
+        self.swept = Some(now);
+        let weight = &mut self.weight;
+        self.callers.retain(|caller| {
+            let has_gone = caller.has_gone(now);
+            if has_gone {
+                *weight -= W::weight(&caller.item);
+                removed += 1;
+            }
+            !has_gone
+        });
         removed
     }
 
@@ -151,5 +178,62 @@ impl<W: Work> Queue<W> {
             && self.gathering == 0
             && self.carrying + self.late < limits.lanes
             && self.is_worth_a_batch(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Work whose items are their weights.
+    struct Weights;
+
+    impl Work for Weights {
+        type Item = usize;
+        type Output = ();
+
+        async fn run(
+            &self,
+            items: Vec<usize>,
+            _: Deadline,
+        ) -> Result<Vec<Result<(), Status>>, Status> {
+            Ok(vec![Ok(()); items.len()])
+        }
+
+        fn weight(item: &usize) -> usize {
+            *item
+        }
+    }
+
+    type Answer = oneshot::Receiver<Result<(), Status>>;
+
+    fn arrive(queue: &mut Queue<Weights>, weight: usize) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        queue.push(Caller {
+            item: weight,
+            deadline: Deadline::after(Duration::from_mins(1)),
+            since: Instant::now(),
+            trace: opentelemetry::Context::new(),
+            answer,
+        });
+        answered
+    }
+
+    #[test]
+    fn those_who_have_gone_are_found_behind_those_who_wait() {
+        let mut queue = Queue::default();
+        let _first = arrive(&mut queue, 1);
+        drop(arrive(&mut queue, 2));
+        let _third = arrive(&mut queue, 4);
+        drop(arrive(&mut queue, 8));
+        let now = Instant::now();
+        assert_eq!(queue.remove_gone(now), 2);
+        assert_eq!((queue.len(), queue.weight), (2, 5));
+
+        drop(arrive(&mut queue, 16));
+        assert_eq!(queue.remove_gone(now + SWEEP_INTERVAL / 2), 0);
+        assert_eq!((queue.len(), queue.weight), (3, 21));
+        assert_eq!(queue.remove_gone(now + SWEEP_INTERVAL), 1);
+        assert_eq!((queue.len(), queue.weight), (2, 5));
     }
 }

@@ -94,15 +94,18 @@ async fn who_has_given_up_keeps_nobody_out() {
         ..ONE_LANE
     });
     let in_flight = call(&batcher, Manner::Answer.of(0)).await;
-    for number in 1..4 {
+    // One who still waits, before those who do not.
+    let patient = call(&batcher, Manner::Answer.of(1)).await;
+    for number in 2..4 {
         call(&batcher, Manner::Answer.of(number)).await.abort();
         settle().await;
     }
     let newcomer = call(&batcher, Manner::Answer.of(4)).await;
     gate.let_all_pass();
     assert_eq!(newcomer.await.unwrap().unwrap(), 4);
+    assert_eq!(patient.await.unwrap().unwrap(), 1);
     in_flight.await.unwrap().unwrap();
-    assert_eq!(gate.numbers(), [[0], [4]]);
+    assert_eq!(gate.numbers(), [vec![0], vec![1, 4]]);
 }
 
 #[tokio::test]
