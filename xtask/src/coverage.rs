@@ -16,7 +16,7 @@ use crate::{
 /// Run all tests and tell which lines they run through.
 ///
 /// Needs cargo-llvm-cov, cargo-nextest and the toolchain's component `llvm-tools`, and what the tests
-/// need, as for `cargo xtask test`: PostgreSQL, HAProxy, Chromium, and npm, which brings axe-core. What
+/// need, as for `cargo xtask test`: PostgreSQL, `HAProxy`, Chromium, and npm, which brings axe-core. What
 /// is missing of these is installed, or asked for, in the same way. The summary and a file for editors
 /// and services (lcov) are left in target/coverage.
 #[derive(Debug, clap::Args)]
