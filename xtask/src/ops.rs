@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     cargo::{find_program, workspace},
     steps::{self, Outcome, Report},
+    suite::Binaries,
 };
 
 /// The stack, alone and with what watches it.
@@ -25,19 +26,22 @@ const STACKS: [&[&str]; 2] = [
     &["stack.yml", "ops/stack.observability.yml"],
 ];
 
+/// The step in which a Prometheus watches the suite.
+pub(crate) const LIVE: &str = "prometheus, live";
+
 /// Runs the checks alone, or with a Prometheus that watches the suite.
 pub(crate) fn run(live: bool) -> ExitCode {
     let mut report = Report::default();
     check(&mut report);
     if live {
-        watched(&mut report);
+        report.step(LIVE, || live::run(|| Binaries::build("dev")));
     }
     report.finish()
 }
 
-/// Lets a Prometheus watch the suite.
+/// Lets a Prometheus watch the suite, with the programs that lie beside this one.
 pub(crate) fn watched(report: &mut Report) {
-    report.step("prometheus, live", live::run);
+    report.step(LIVE, || live::run(Binaries::beside));
 }
 
 /// Runs every check.

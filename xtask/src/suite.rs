@@ -46,6 +46,15 @@ impl Binaries {
         Ok(Self::in_folder(&target_folder()?.join(folder)))
     }
 
+    /// Those that lie beside this very program, built with it.
+    pub(crate) fn beside() -> anyhow::Result<Self> {
+        let program = env::current_exe().context("cannot tell where this program is")?;
+        let folder = program.parent();
+        Ok(Self::in_folder(
+            folder.context("this program is in no folder")?,
+        ))
+    }
+
     /// Those that are in a folder already.
     pub(crate) fn in_folder(folder: &Path) -> Self {
         Self {

@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         ops::watched(&mut report);
     } else {
         let titles = ["tests", "doc tests", "simulator run", "chaos", "swarm"];
-        for title in titles.into_iter().chain(["prometheus, live"]) {
+        for title in titles.into_iter().chain([ops::LIVE]) {
             report.skip(title, "the build failed");
         }
     }

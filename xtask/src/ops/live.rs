@@ -53,12 +53,12 @@ struct Watched {
 }
 
 /// Starts the suite and Prometheus, and asks for everything that is shown or alerted on.
-pub(super) fn run() -> anyhow::Result<Outcome> {
+pub(super) fn run(programs: impl FnOnce() -> anyhow::Result<Binaries>) -> anyhow::Result<Outcome> {
     let Some(prometheus) = find_program("prometheus") else {
         let reason = "prometheus is not installed: it is in the package of its name";
         return Ok(Outcome::Skipped(reason.to_owned()));
     };
-    let binaries = Binaries::build("dev")?;
+    let binaries = programs()?;
     let folder = tempfile::tempdir().context("cannot create a folder")?;
     let mut watched = Watched::start(&binaries, folder.path())?;
 
