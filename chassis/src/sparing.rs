@@ -1,8 +1,8 @@
-//! A bound on how often something is said.
+//! What is said of each call, and a bound on how often.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::stamp::unix_millis;
+use crate::{stamp::unix_millis, trace};
 
 /// Lets so many lines through in a second, and counts the others.
 #[derive(Debug)]
@@ -11,6 +11,20 @@ pub struct Sparing {
     /// The second that is being counted, and how often in it, in one number.
     counted: AtomicU64,
     unsaid: AtomicU64,
+}
+
+/// How loud a call is told of that was answered. The lines that were left out since the last one come
+/// along, where lines may be left out at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loudness {
+    /// As a warning: it failed.
+    Warning(u64),
+    /// As a line of the log: it was slow, or its request is sampled.
+    Line(Option<u64>),
+    /// Only to those who debug: a line for every good call would cost more than the call.
+    Debug,
+    /// Not at all: enough has been said this second.
+    Silence,
 }
 
 /// How many bits of the count are the number within the second.
@@ -23,6 +37,21 @@ impl Sparing {
             most,
             counted: AtomicU64::new(0),
             unsaid: AtomicU64::new(0),
+        }
+    }
+
+    /// How loud to tell of a call of the running task.
+    pub fn loudness(&self, failed: bool, slow: bool) -> Loudness {
+        if failed || slow {
+            match self.may() {
+                Some(left_out) if failed => Loudness::Warning(left_out),
+                Some(left_out) => Loudness::Line(Some(left_out)),
+                None => Loudness::Silence,
+            }
+        } else if trace::is_sampled() {
+            Loudness::Line(None)
+        } else {
+            Loudness::Debug
         }
     }
 
@@ -54,6 +83,17 @@ impl Sparing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_and_slow_calls_are_told_of_within_bounds() {
+        let sparing = Sparing::per_second(0);
+        assert_eq!(sparing.loudness(false, false), Loudness::Debug);
+        assert_eq!(sparing.loudness(true, false), Loudness::Silence);
+        assert_eq!(sparing.loudness(false, true), Loudness::Silence);
+        let sparing = Sparing::per_second(1_000);
+        assert_eq!(sparing.loudness(true, true), Loudness::Warning(0));
+        assert_eq!(sparing.loudness(false, true), Loudness::Line(Some(0)));
+    }
 
     #[test]
     fn what_was_left_out_is_told_later() {

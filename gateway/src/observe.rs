@@ -13,7 +13,7 @@ use axum::{
     response::Response,
 };
 use chassis::{
-    sparing::Sparing,
+    sparing::{Loudness, Sparing},
     trace::{self, Span},
 };
 use http::{Method, StatusCode};
@@ -75,7 +75,7 @@ pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Ne
     });
     let answered = span.run(async {
         tracing::debug!(
-            face = face.name(), method = %seen.method, route = seen.route(), peer = ?seen.peer,
+            face = face.name(), method = %seen.method, route = seen.route(), peer = seen.peer.map(tracing::field::display),
             "a request came in",
         );
         let response = next.run(request).await;
@@ -113,8 +113,7 @@ impl Seen {
         self.route.as_ref().map_or("", MatchedPath::as_str)
     }
 
-    /// Measures the request, and tells of it as loud as it deserves: a line for every good one would
-    /// cost more than the answer.
+    /// Measures the request, and tells of it as loud as it deserves.
     fn answered(&self, status: StatusCode) {
         let took = self.began.elapsed();
         self.record(status.as_u16(), took);
@@ -122,7 +121,7 @@ impl Seen {
             promise::count(status.is_server_error(), took);
         }
         macro_rules! tell {
-            ($level:expr, $unsaid:expr) => {
+            ($level:expr, $left_out:expr) => {
                 tracing::event!(
                     $level,
                     face = self.face.name(),
@@ -130,23 +129,18 @@ impl Seen {
                     route = self.route(),
                     status = status.as_u16(),
                     seconds = took.as_secs_f64(),
-                    peer = ?self.peer,
-                    lines_left_out = $unsaid,
+                    peer = self.peer.map(tracing::field::display),
+                    lines_left_out = $left_out,
                     "a request was answered"
                 )
             };
         }
         let failed = status.is_server_error();
-        if failed || took >= self.face.slow() {
-            match LINES.may() {
-                Some(unsaid) if failed => tell!(Level::WARN, unsaid),
-                Some(unsaid) => tell!(Level::INFO, unsaid),
-                None => {}
-            }
-        } else if trace::is_sampled() {
-            tell!(Level::INFO, tracing::field::Empty);
-        } else {
-            tell!(Level::DEBUG, tracing::field::Empty);
+        match LINES.loudness(failed, took >= self.face.slow()) {
+            Loudness::Warning(left_out) => tell!(Level::WARN, left_out),
+            Loudness::Line(left_out) => tell!(Level::INFO, left_out),
+            Loudness::Debug => tell!(Level::DEBUG, tracing::field::Empty),
+            Loudness::Silence => {}
         }
     }
 

@@ -18,7 +18,7 @@ use tracing::Level;
 
 use super::{VERSION_HEADER, code_name};
 use crate::{
-    sparing::Sparing,
+    sparing::{Loudness, Sparing},
     telemetry::identity,
     trace::{self, Span},
 };
@@ -138,23 +138,26 @@ impl Call {
     }
 
     fn entered(&self) {
-        tracing::debug!(method = &*self.method, peer = ?self.peer, "a call came in");
+        tracing::debug!(
+            method = &*self.method,
+            peer = self.peer.map(tracing::field::display),
+            "a call came in"
+        );
     }
 
-    /// Measures the call, and tells of it as loud as it deserves: a line for every good call would
-    /// cost more than the call.
+    /// Measures the call, and tells of it as loud as it deserves.
     fn left(&self, code: Code) {
         let took = self.began.elapsed();
         record(&self.method, code, took);
         macro_rules! tell {
-            ($level:expr, $unsaid:expr) => {
+            ($level:expr, $left_out:expr) => {
                 tracing::event!(
                     $level,
                     method = &*self.method,
                     status = code_name(code),
                     seconds = took.as_secs_f64(),
-                    peer = ?self.peer,
-                    lines_left_out = $unsaid,
+                    peer = self.peer.map(tracing::field::display),
+                    lines_left_out = $left_out,
                     "a call was answered"
                 )
             };
@@ -163,16 +166,11 @@ impl Call {
             code,
             Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable
         );
-        if failed || took >= SLOW {
-            match LINES.may() {
-                Some(unsaid) if failed => tell!(Level::WARN, unsaid),
-                Some(unsaid) => tell!(Level::INFO, unsaid),
-                None => {}
-            }
-        } else if trace::is_sampled() {
-            tell!(Level::INFO, tracing::field::Empty);
-        } else {
-            tell!(Level::DEBUG, tracing::field::Empty);
+        match LINES.loudness(failed, took >= SLOW) {
+            Loudness::Warning(left_out) => tell!(Level::WARN, left_out),
+            Loudness::Line(left_out) => tell!(Level::INFO, left_out),
+            Loudness::Debug => tell!(Level::DEBUG, tracing::field::Empty),
+            Loudness::Silence => {}
         }
     }
 }
