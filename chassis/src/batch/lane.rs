@@ -26,6 +26,9 @@ use crate::{
 /// above what a batch takes on a busy machine, and a small part of any caller's time.
 const LATE: Duration = Duration::from_millis(20);
 
+/// How often all who can go on do so before a batch sets out, while each time more callers come.
+const GATHERINGS_MAX: usize = 8;
+
 /// What a batcher's clones and its lanes share.
 pub(super) struct Shared<W: Work> {
     name: &'static str,
@@ -118,14 +121,26 @@ struct Lane<W: Work> {
 impl<W: Work> Lane<W> {
     async fn run(mut self) {
         loop {
-            // Whoever can go on goes on first, and what has arrived at a socket is read: those
-            // callers come along instead of waiting for this batch's end. There is nothing to wait
-            // for when a caller is alone.
-            tokio::task::yield_now().await;
+            self.gather().await;
             let Some(batch) = self.next_batch() else {
                 break;
             };
             self.carry_out(batch).await;
+        }
+    }
+
+    /// Whoever can go on goes on first, and what has arrived at a socket is read: those callers come
+    /// along instead of waiting for this batch's end. There is nothing to wait for when a caller is
+    /// alone.
+    async fn gather(&self) {
+        let mut waiting = self.shared.lock().len();
+        for _ in 0..GATHERINGS_MAX {
+            tokio::task::yield_now().await;
+            let before = waiting;
+            waiting = self.shared.lock().len();
+            if waiting <= before {
+                break;
+            }
         }
     }
 
