@@ -122,9 +122,12 @@ async fn drop_leftovers(connection: &mut PgConnection, migrator: &Migrator) -> s
 
 /// The indexes that a migration builds outside of a transaction.
 fn built_beside_writes(migration: &Migration) -> impl Iterator<Item = &str> {
-    let statements = migration.sql.as_str().split("INDEX CONCURRENTLY ");
-    statements.skip(1).filter_map(|rest| {
-        let rest = rest.trim_start();
+    const CONCURRENTLY: &str = "INDEX CONCURRENTLY ";
+    let sql = migration.sql.as_str();
+    let places = sql.match_indices(CONCURRENTLY);
+    let built = places.filter(|(place, _)| !sql[..*place].ends_with("DROP "));
+    built.filter_map(|(place, _)| {
+        let rest = sql[place + CONCURRENTLY.len()..].trim_start();
         let rest = rest.strip_prefix("IF NOT EXISTS ").unwrap_or(rest);
         rest.split_whitespace().next()
     })
@@ -157,5 +160,6 @@ mod tests {
             ["one", "other"]
         );
         assert!(built("CREATE INDEX one ON entry (number)").is_empty());
+        assert!(built("DROP INDEX CONCURRENTLY IF EXISTS one").is_empty());
     }
 }

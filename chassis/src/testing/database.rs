@@ -7,6 +7,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::eventually;
+
 /// Where `cargo xtask test` says which server it has started for the whole run: the URL of any of
 /// its databases.
 const SERVER_VARIABLE: &str = "MINITWIT_TEST_POSTGRES_URL";
@@ -84,6 +86,38 @@ async fn postgres() -> TestDatabase {
 }
 
 impl TestDatabase {
+    /// Awaits `second` while somebody else, who has come first, deletes every row of a table, and is
+    /// done as soon as `second` waits for that. For PostgreSQL.
+    ///
+    /// # Panics
+    ///
+    /// When `second` does not wait.
+    pub async fn after_a_delete<T>(&self, table: &str, second: impl Future<Output = T>) -> T {
+        const WAITING: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        let connect = async || {
+            let connection = PgConnection::connect(&self.url).await;
+            connection.expect("a connection to the test's database")
+        };
+        let (mut first, mut watcher) = (connect().await, connect().await);
+        let mut transaction = first.begin().await.expect("a transaction");
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table}")))
+            .execute(&mut *transaction)
+            .await
+            .expect("rows are deleted");
+        let first_ends = async {
+            eventually("the second waits", Duration::from_secs(8), async || {
+                sqlx::query_scalar(WAITING)
+                    .fetch_one(&mut watcher)
+                    .await
+                    .expect("a truth value")
+            })
+            .await;
+            transaction.commit().await.expect("the end of a delete");
+        };
+        tokio::join!(second, first_ends).0
+    }
+
     /// Sees that no statement so far has read a whole table instead of going by an index; on SQLite,
     /// which does not tell, nothing. `small` are tables that are always so small that it is no matter. To
     /// be called when nobody is connected any more.

@@ -2,18 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
-use std::time::Duration;
-
 use chassis::{
     stamp,
-    testing::{Engine, TestDatabase, empty_database, eventually},
+    testing::{Engine, TestDatabase, empty_database},
 };
 use minitwit_follower::{
     migrations,
     operator::store::{CHUNK, OperatorStore, SqlOperatorStore},
     store::{Direction, Edge, FollowUpdate, FollowerStore, SqlFollowerStore},
 };
-use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
 struct Stores {
@@ -141,31 +138,13 @@ async fn the_edges_of_an_account_are_deleted_at_both_ends(stores: Stores) {
 
 #[tokio::test]
 async fn whoever_comes_second_to_delete_does_not_say_that_all_is_gone() {
-    const WAITING: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock')";
     let stores = stores(Engine::Postgres).await;
     let [alice, bob] = [1, 2].map(Uuid::from_u128);
     let edges = vec![old(edge(alice, bob))];
     stores.operators.import(edges).await.unwrap();
-    let url = &stores.database.url;
-    let mut first = PgConnection::connect(url).await.unwrap();
-    first.execute("BEGIN").await.unwrap();
-    first.execute("DELETE FROM follow").await.unwrap();
 
     let second = stores.operators.delete(vec![alice]);
-    let first_ends = async {
-        let mut watcher = PgConnection::connect(url).await.unwrap();
-        eventually("the second waits", Duration::from_secs(8), async || {
-            let waiting: bool = sqlx::query_scalar(WAITING)
-                .fetch_one(&mut watcher)
-                .await
-                .unwrap();
-            waiting
-        })
-        .await;
-        first.execute("COMMIT").await.unwrap();
-    };
-    let (more, ()) = tokio::join!(second, first_ends);
+    let more = stores.database.after_a_delete("follow", second).await;
     assert!(
         more.unwrap(),
         "there may be more than the first has deleted"
