@@ -10,7 +10,7 @@ use chassis::{
 };
 use uuid::Uuid;
 
-use crate::timeline::Timelines;
+use crate::timeline::{Timelines, fold};
 
 /// A message to be stored. Its id is the key of the write, and its time the time of publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,10 @@ pub struct TimelineQuery {
     pub before: Uuid,
 }
 
-/// Messages, newest first, and the version of just this list.
+/// Messages, newest first, and their timeline's version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
-    /// A hash of the ids listed.
+    /// As long as it is the same, so is the list.
     pub version: i64,
     /// The messages.
     pub messages: Vec<Message>,
@@ -102,7 +102,7 @@ pub trait MessageStore: Send + Sync + 'static {
         queries: &[TimelineQuery],
     ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
 
-    /// Timelines, each with the version of just what it lists.
+    /// Timelines, each with the version that it has with just these messages.
     fn timelines(
         &self,
         queries: &[TimelineQuery],
@@ -142,18 +142,11 @@ pub struct SqlMessageStore {
 impl SqlMessageStore {
     /// A store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
-        use Kind::{Id, Text};
+        use Kind::Id;
         Self {
             timelines: Timelines::new(db.clone()),
             db,
-            insert: Statement::new(
-                Access::Write,
-                "INSERT message",
-                "INSERT INTO message (author_id, id, text)
-                 SELECT author_id, id, text FROM {input} WHERE true
-                 ON CONFLICT (author_id, id) DO NOTHING",
-                &[("author_id", Id), ("id", Id), ("text", Text)],
-            ),
+            insert: insert(),
             find: Statement::new(
                 Access::Read,
                 "SELECT message",
@@ -182,6 +175,23 @@ impl SqlMessageStore {
     }
 }
 
+fn insert() -> Statement {
+    use Kind::{Id, Text};
+    const INSERT: &str = "INSERT INTO message (author_id, id, text)
+        SELECT author_id, id, text FROM {input} WHERE true
+        ON CONFLICT (author_id, id) DO NOTHING";
+    Statement::per_engine(
+        Access::Write,
+        "INSERT message",
+        INSERT,
+        &format!(
+            "WITH stored AS ({INSERT} RETURNING author_id, id) {}",
+            fold("stored")
+        ),
+        &[("author_id", Id), ("id", Id), ("text", Text)],
+    )
+}
+
 /// Rows are locked in the order of their ids, so that two batches with the same messages cannot
 /// deadlock; SQLite has one writer.
 fn set_flags() -> Statement {
@@ -199,12 +209,17 @@ fn set_flags() -> Statement {
         &format!(
             "WITH input AS MATERIALIZED (SELECT input.* FROM {{input}}),
              locked AS MATERIALIZED (
-                 SELECT message.author_id, message.id
+                 SELECT message.author_id, message.id, message.flagged
                  FROM input JOIN message ON message.id = input.message_id
-                 ORDER BY message.id FOR UPDATE OF message)
-             UPDATE message {SET} FROM input, locked
-             WHERE message.author_id = locked.author_id AND message.id = locked.id
-               AND input.message_id = locked.id AND {LATER}"
+                 ORDER BY message.id FOR UPDATE OF message),
+             written AS (
+                 UPDATE message {SET} FROM input, locked
+                 WHERE message.author_id = locked.author_id AND message.id = locked.id
+                   AND input.message_id = locked.id AND {LATER}
+                 RETURNING locked.author_id, locked.id,
+                           message.flagged <> locked.flagged AS has_turned)
+             {}",
+            fold("written WHERE has_turned")
         ),
         &[
             ("message_id", Id),

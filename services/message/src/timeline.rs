@@ -1,8 +1,11 @@
 //! Timelines and their versions, in the words that each engine is quick with.
 //!
-//! A message never changes once written, so the ids that a timeline lists say all there is to say
-//! of it: its version is a hash of them, an index-only scan. The newest id would not do: with
-//! several writers ids do not appear in commit order, and a flag takes one away without adding any.
+//! A message never changes once written, so the ids of an author's messages say all there is to say of
+//! them: their version is a hash of each, folded. PostgreSQL keeps it in a row for each author, in which
+//! every write folds what it stores or takes away, so that to ask for it is one look at an index however
+//! long the list. The newest id would not do: with several writers ids do not appear in commit order, and
+//! a flag takes one away without adding any. The version of everybody's messages is that of the page that
+//! is asked for: a row for all would be one that all writers wait for.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -40,6 +43,20 @@ enum Question {
 enum Answer {
     Version,
     Messages,
+}
+
+/// An id's part in a version.
+const HASH: &str = "bit_xor(uuid_hash_extended(id, 0))";
+
+/// The end of a PostgreSQL statement that stores messages or takes them away: folds those `changes`,
+/// rows with `author_id` and `id`, in or out of their authors' versions. Always in one order, so that two
+/// statements with the same authors cannot deadlock.
+pub(crate) fn fold(changes: &str) -> String {
+    format!(
+        "INSERT INTO timeline AS present (author_id, version)
+         SELECT author_id, {HASH} FROM {changes} GROUP BY author_id ORDER BY author_id
+         ON CONFLICT (author_id) DO UPDATE SET version = present.version # excluded.version"
+    )
 }
 
 /// A page as PostgreSQL hands it over: one row, whatever its length.
@@ -214,52 +231,71 @@ impl Question {
     }
 
     fn statement(self, answer: Answer, limit: u32) -> Statement {
-        let (summary, select) = match answer {
-            Answer::Version => ("SELECT message timeline version", "VERSION AS version"),
-            Answer::Messages => (
-                "SELECT message timeline",
-                "VERSION AS version, COALESCE(array_agg(id), '{}') AS ids,
-                 COALESCE(array_agg(author_id), '{}') AS author_ids,
-                 COALESCE(array_agg(text), '{}') AS texts",
-            ),
-        };
-        // Order does not matter to a version: a set of ids has just one.
-        let select = select.replace("VERSION", "COALESCE(bit_xor(uuid_hash_extended(id, 0)), 0)");
-        let columns = if answer == Answer::Version {
-            "id"
-        } else {
-            "id, author_id, text"
-        };
-        let page = |whose: &str| {
-            format!(
-                "(SELECT {columns} FROM message WHERE {whose} id < input.before AND NOT flagged
-                  ORDER BY id DESC LIMIT {limit}) AS page"
-            )
-        };
-        let each = |page: String| {
-            format!(
-                "SELECT answer.* FROM {{input}}
-                 CROSS JOIN LATERAL (SELECT {select} FROM {page}) AS answer ORDER BY ord"
-            )
-        };
         let by_author = [("author_id", Kind::Id), ("before", Kind::Id)];
-        let (sql, input) = match self {
-            Self::Public => (each(page("")), &by_author[1..]),
-            Self::Author => (
-                each(page("author_id = input.author_id AND")),
-                &by_author[..],
-            ),
-            Self::Merged => (
-                format!(
-                    "SELECT {select} FROM (SELECT page.* FROM {{input}} CROSS JOIN LATERAL {}
-                     ORDER BY page.id DESC LIMIT {limit}) AS page",
-                    page("author_id = input.author_id AND")
-                ),
-                &by_author[..],
-            ),
+        let input = match self {
+            Self::Public => &by_author[1..],
+            Self::Author | Self::Merged => &by_author[..],
+        };
+        let (summary, sql) = match answer {
+            Answer::Version => ("SELECT message timeline version", self.version_sql(limit)),
+            Answer::Messages => ("SELECT message timeline", self.messages_sql(limit)),
         };
         Statement::per_engine(Access::Read, summary, "", &sql, input)
     }
+
+    fn version_sql(self, limit: u32) -> String {
+        match self {
+            Self::Public => format!(
+                "SELECT answer.* FROM {{input}} CROSS JOIN LATERAL (
+                     SELECT COALESCE({HASH}, 0) AS version FROM {}) AS answer ORDER BY ord",
+                page("id", "", limit)
+            ),
+            Self::Author => "SELECT COALESCE(timeline.version, 0) FROM {input}
+                 LEFT JOIN timeline ON timeline.author_id = input.author_id ORDER BY ord"
+                .to_owned(),
+            // No two authors have a message in common, so what is folded of theirs can be folded again.
+            Self::Merged => "SELECT COALESCE(bit_xor(timeline.version), 0) FROM {input}
+                 JOIN timeline ON timeline.author_id = input.author_id"
+                .to_owned(),
+        }
+    }
+
+    fn messages_sql(self, limit: u32) -> String {
+        const AUTHORS: &str = "author_id = input.author_id AND";
+        const LISTS: &str = "COALESCE(array_agg(id), '{}') AS ids,
+            COALESCE(array_agg(author_id), '{}') AS author_ids,
+            COALESCE(array_agg(text), '{}') AS texts";
+        const COLUMNS: &str = "id, author_id, text";
+        match self {
+            Self::Public => format!(
+                "SELECT answer.* FROM {{input}} CROSS JOIN LATERAL (
+                     SELECT COALESCE({HASH}, 0) AS version, {LISTS} FROM {}) AS answer ORDER BY ord",
+                page(COLUMNS, "", limit)
+            ),
+            Self::Author => format!(
+                "SELECT COALESCE(timeline.version, 0) AS version, answer.* FROM {{input}}
+                 LEFT JOIN timeline ON timeline.author_id = input.author_id
+                 CROSS JOIN LATERAL (SELECT {LISTS} FROM {}) AS answer ORDER BY ord",
+                page(COLUMNS, AUTHORS, limit)
+            ),
+            Self::Merged => format!(
+                "WITH input AS MATERIALIZED (SELECT input.* FROM {{input}})
+                 SELECT (SELECT COALESCE(bit_xor(timeline.version), 0) FROM input
+                         JOIN timeline ON timeline.author_id = input.author_id) AS version, {LISTS}
+                 FROM (SELECT page.* FROM input CROSS JOIN LATERAL {}
+                       ORDER BY page.id DESC LIMIT {limit}) AS page",
+                page(COLUMNS, AUTHORS, limit)
+            ),
+        }
+    }
+}
+
+/// The newest messages before a row of input.
+fn page(columns: &str, whose: &str, limit: u32) -> String {
+    format!(
+        "(SELECT {columns} FROM message WHERE {whose} id < input.before AND NOT flagged
+          ORDER BY id DESC LIMIT {limit}) AS page"
+    )
 }
 
 fn json_of(ids: &[Uuid]) -> String {

@@ -10,8 +10,8 @@ use minitwit_postgres::{Cluster, ClusterOptions};
 use tempfile::TempDir;
 
 use crate::{
-    cargo::{find_program, workspace},
-    psql,
+    cargo::workspace,
+    psql, sqlite,
     suite::{Binaries, SERVICES},
 };
 
@@ -30,6 +30,11 @@ const SETTINGS: [(&str, &str); 5] = [
 /// When the first message was written and the first account made, in milliseconds: see the SQL.
 const FIRST_MESSAGE_MS: u64 = 1_704_067_200_000;
 const FIRST_ACCOUNT_MS: u64 = 1_701_388_800_000;
+
+/// The versions of authors' timelines, which nobody has kept while rows were copied and deleted.
+const VERSIONS: &str = "TRUNCATE timeline; INSERT INTO timeline (author_id, version)
+    SELECT author_id, bit_xor(uuid_hash_extended(id, 0)) FROM message
+    WHERE NOT flagged GROUP BY author_id";
 
 /// The monolith's database.
 const MONOLITH: &str = "mono";
@@ -195,6 +200,9 @@ impl Databases {
     fn tidy(&self, name: &str) -> anyhow::Result<()> {
         match self.engine {
             Engine::Postgres => {
+                if name == "message" {
+                    self.write(name, VERSIONS)?;
+                }
                 self.write(name, "VACUUM ANALYZE")?;
                 self.write(name, "CHECKPOINT")
             }
@@ -207,12 +215,9 @@ impl Databases {
     }
 
     fn sqlite(&self, name: &str) -> anyhow::Result<Command> {
-        let program = find_program("sqlite3")
-            .context("sqlite3 is not installed: `apt-get install sqlite3` brings it")?;
-        let mut command = Command::new(program);
+        let mut command = sqlite::session(&self.file(name))?;
         // The suite holds the file open as well.
-        command.args(["-batch", "-bail", "-cmd", ".timeout 10000"]);
-        command.arg(self.file(name));
+        command.args(["-cmd", ".timeout 10000"]);
         Ok(command)
     }
 

@@ -9,7 +9,10 @@ use chassis::{
 };
 use uuid::Uuid;
 
-use crate::store::{Message, NewMessage};
+use crate::{
+    store::{Message, NewMessage},
+    timeline::fold,
+};
 
 /// How many messages are exported, or deleted, by one statement: what can be done well within the
 /// time that a statement has.
@@ -77,6 +80,8 @@ pub struct SqlOperatorStore {
     export: Statement,
     flagged: Statement,
     delete: Statement,
+    /// What PostgreSQL keeps of an author without messages.
+    forget: Statement,
 }
 
 impl SqlOperatorStore {
@@ -85,18 +90,25 @@ impl SqlOperatorStore {
         use Kind::{Bool, Id, Text};
         const FLAGGABLE: &str = "message.id, message.author_id, message.text, message.flagged,
             message.flag_stamp, message.flagged_by, message.flagged_by_id";
+        // A flag from elsewhere is as old as its message: whatever was done here since then stands.
+        const IMPORT: &str = "INSERT INTO message
+                (author_id, id, text, flagged, flag_stamp, flagged_by)
+            SELECT author_id, id, text, is_flagged, CASE WHEN is_flagged THEN id END,
+                   CASE WHEN is_flagged THEN moderator END
+            FROM {input} WHERE true
+            ON CONFLICT (author_id, id) DO NOTHING";
         Self {
             db,
-            // A flag from elsewhere is as old as its message: whatever was done here since then stands.
-            import: Statement::new(
+            import: Statement::per_engine(
                 Access::Write,
                 "INSERT message import",
-                "INSERT INTO message (author_id, id, text, flagged, flag_stamp, flagged_by)
-                 SELECT author_id, id, text, is_flagged, CASE WHEN is_flagged THEN id END,
-                        CASE WHEN is_flagged THEN moderator END
-                 FROM {input} WHERE true
-                 ON CONFLICT (author_id, id) DO NOTHING
-                 RETURNING id",
+                &format!("{IMPORT} RETURNING id"),
+                &format!(
+                    "WITH stored AS ({IMPORT} RETURNING author_id, id, flagged),
+                     folded AS ({})
+                     SELECT id FROM stored",
+                    fold("stored WHERE NOT flagged")
+                ),
                 &[
                     ("author_id", Id),
                     ("id", Id),
@@ -148,9 +160,20 @@ impl SqlOperatorStore {
                          FROM {{input}} JOIN message ON message.author_id = input.wanted
                          LIMIT {CHUNK}),
                      deleted AS (
-                         DELETE FROM message WHERE ctid = ANY (ARRAY(SELECT place FROM found)))
-                     SELECT CAST(1 AS BIGINT) FROM found"
+                         DELETE FROM message WHERE ctid = ANY (ARRAY(SELECT place FROM found))
+                         RETURNING author_id, id, flagged),
+                     folded AS ({})
+                     SELECT CAST(1 AS BIGINT) FROM found",
+                    fold("deleted WHERE NOT flagged")
                 ),
+                &[("wanted", Id)],
+            ),
+            // A version of nothing is 0 with a row and without.
+            forget: Statement::new(
+                Access::Write,
+                "DELETE timeline",
+                "DELETE FROM timeline USING {input}
+                 WHERE timeline.author_id = input.wanted AND timeline.version = 0",
                 &[("wanted", Id)],
             ),
         }
@@ -204,8 +227,14 @@ impl OperatorStore for SqlOperatorStore {
     async fn delete(&self, authors: Vec<Uuid>) -> Result<bool, StoreError> {
         let found: Vec<(i64,)> = self
             .delete
-            .fetch(&self.db, vec![Column::Id(authors)])
+            .fetch(&self.db, vec![Column::Id(authors.clone())])
             .await?;
+        if let (Db::Postgres { pool, .. }, true) = (&self.db, found.is_empty()) {
+            let forget =
+                self.forget
+                    .fetch_postgres::<(i64,)>(&self.db, pool, vec![Column::Id(authors)]);
+            forget.await?;
+        }
         Ok(!found.is_empty())
     }
 }

@@ -9,6 +9,7 @@ mod listing;
 mod migrating;
 mod operator;
 mod support;
+mod versions;
 
 use chassis::{
     db::Migrations,
