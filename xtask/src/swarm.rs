@@ -19,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::{
     steps::Outcome,
@@ -112,7 +112,7 @@ pub(crate) fn smoke() -> anyhow::Result<Outcome> {
     if let Some(missing) = needs::missing() {
         return Ok(Outcome::Skipped(missing));
     }
-    let program = std::env::current_exe()?;
+    let programs = Binaries::beside()?;
     let options = Options {
         smoke: true,
         only: Vec::new(),
@@ -124,11 +124,11 @@ pub(crate) fn smoke() -> anyhow::Result<Outcome> {
         rate: 50,
         allowed: 1.0,
     };
-    let folder = program.parent().context("this program is in no folder")?;
-    let table = perform(&choose(&options)?, &options, folder)?;
+    let table = perform(&choose(&options)?, &options, programs.folder())?;
     println!("\n{table}");
-    // What fails this step is a Swarm that cannot be made, or a deployment that does not come up. Times
-    // of unoptimised programs, on a machine that may be busy, are no measure.
+    // Times of unoptimised programs, on a machine that may be busy, are no measure; whatever does not
+    // come up, or loses something, fails this step.
+    ensure!(table.is_sound(), "a scenario failed, or lost something");
     if !table.has_held() {
         println!("not everything held, which counts in `cargo xtask swarm --smoke`");
     }

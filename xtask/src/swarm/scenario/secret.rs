@@ -131,6 +131,10 @@ fn is_refused(stage: &Stage, credentials: &str) -> anyhow::Result<bool> {
         "--write-out",
         "%{http_code}",
     ]);
-    curl.args(["--user", credentials, &format!("{}/latest", stage.load.url)]);
+    curl.args([
+        "--user",
+        credentials,
+        &format!("{}/msgs?no=1", stage.load.url),
+    ]);
     Ok(output(&mut curl)? == "403")
 }
