@@ -8,13 +8,7 @@ use sqlx::{
 };
 use tempfile::TempDir;
 
-/// The schema, word for word in its types: `string` is none of SQLite's, so numbers become numbers.
-const SCHEMA: &str = "
-    CREATE TABLE user (user_id integer primary key autoincrement, username string not null,
-        email string not null, pw_hash string not null);
-    CREATE TABLE follower (who_id integer, whom_id integer);
-    CREATE TABLE message (message_id integer primary key autoincrement, author_id integer not null,
-        text string not null, pub_date integer, flagged integer);";
+const SCHEMA: &str = include_str!("old.sql");
 
 /// An old database, gone with the test.
 pub(crate) struct Old {

@@ -1,13 +1,11 @@
 //! `cargo xtask chaos`: what happens to the replicas of the suite, and what its users see of it.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use crate::{
-    cargo::{cargo, find_program, workspace},
+    cargo::{cargo, find_program},
     steps::{self, Outcome},
+    suite::{Binaries, target_folder},
 };
 
 /// Kill, freeze, stop, slow down, cut off and overload replicas of the suite under load.
@@ -91,13 +89,6 @@ pub(crate) fn short() -> anyhow::Result<Outcome> {
             "there is no haproxy: `apt-get install haproxy`".to_owned(),
         ));
     }
-    let program = std::env::current_exe()?.with_file_name("minitwit-chaos");
+    let program = Binaries::beside()?.folder().join("minitwit-chaos");
     steps::run(Command::new(program).arg("--short"))
-}
-
-/// Where cargo puts what it builds: two folders above this program.
-fn target_folder() -> anyhow::Result<std::path::PathBuf> {
-    let program = std::env::current_exe()?;
-    let folder = program.ancestors().nth(2).map(Path::to_owned);
-    Ok(folder.unwrap_or_else(|| workspace().join("target")))
 }

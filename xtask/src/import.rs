@@ -5,8 +5,8 @@ mod verdict;
 
 use std::{
     net::SocketAddr,
-    path::Path,
-    process::{Child, Command, ExitCode, Stdio},
+    path::{Path, PathBuf},
+    process::{ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use minitwit_postgres::{Cluster, ClusterOptions};
 
 use crate::{
     load::{Load, LoadOptions, Measured},
-    process::Fleet,
+    process::{Fleet, Running},
     psql,
     suite::{Binaries, SERVICES, free_address, wait_until_serving},
     wait::{pause, wait_for},
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     profile: String,
     /// A folder with the suite's programs, instead of building them
     #[arg(long, value_name = "FOLDER")]
-    programs: Option<std::path::PathBuf>,
+    programs: Option<PathBuf>,
 }
 
 /// Runs all of it.
@@ -131,33 +131,32 @@ struct Suite<'a> {
 impl<'a> Suite<'a> {
     fn start(binaries: &'a Binaries, cluster: &'a Cluster) -> anyhow::Result<Self> {
         let services = [free_address()?, free_address()?, free_address()?];
-        let mut suite = Self {
-            binaries,
-            cluster,
-            fleet: Fleet::new()?,
-            services,
-            api: services[0],
-        };
-        for name in SERVICES {
+        let mut fleet = Fleet::new()?;
+        for (name, address) in SERVICES.into_iter().zip(services) {
             psql::create(cluster, name)?;
-            binaries.migrate(name, &cluster.url(name))?;
-            suite.start_service(name)?;
+            let url = cluster.url(name);
+            binaries.migrate(name, &url)?;
+            binaries.start_service_at(&mut fleet, address, name, name, &url)?;
         }
         let replicas = services.map(|address| vec![address]);
-        suite.api = binaries.start_gateway(&mut suite.fleet, "gateway", &replicas)?;
-        wait_until_serving(&mut suite.fleet, suite.api)?;
-        Ok(suite)
+        let api = binaries.start_gateway(&mut fleet, "gateway", &replicas)?;
+        wait_until_serving(&mut fleet, api)?;
+        Ok(Self {
+            binaries,
+            cluster,
+            fleet,
+            services,
+            api,
+        })
     }
 
-    /// Starts a service where it always is.
-    fn start_service(&mut self, name: &str) -> anyhow::Result<()> {
-        let place = SERVICES.iter().position(|service| *service == name);
-        let address = self.services[place.context("there is no such service")?];
-        let mut command = self.binaries.service(name, &self.cluster.url(name));
-        command
-            .env("LISTEN", address.to_string())
-            .env("LISTEN_ADMIN", free_address()?.to_string());
-        self.fleet.start(name, &mut command)
+    /// Kills the message service, and starts it where it was.
+    fn replace_message_service(&mut self) -> anyhow::Result<()> {
+        let ([.., address], name) = (self.services, "message");
+        self.fleet.stop(name)?;
+        let url = self.cluster.url(name);
+        self.binaries
+            .start_service_at(&mut self.fleet, address, name, name, &url)
     }
 
     /// Imports the file, with as many interruptions as are wanted, each when another part of the
@@ -179,8 +178,7 @@ impl<'a> Suite<'a> {
             import = self.start_import(old)?;
             if kill < SERVICE_KILLS {
                 pause(LOOK_EVERY);
-                self.fleet.stop("message")?;
-                self.start_service("message")?;
+                self.replace_message_service()?;
                 println!("killed the message service, too");
             }
         }
@@ -208,26 +206,4 @@ impl<'a> Suite<'a> {
         let counted = psql::ask(self.cluster, "message", "SELECT count(*) FROM message")?;
         Ok(counted.trim().parse()?)
     }
-}
-
-/// A process that ends with what started it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail when it has ended already, which is what is wanted.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// SQLite's own client.
-fn sqlite(file: &Path) -> anyhow::Result<Command> {
-    let program = crate::cargo::find_program("sqlite3")
-        .context("sqlite3 is not installed: `apt-get install sqlite3` brings it")?;
-    let mut command = Command::new(program);
-    command
-        .args(["-batch", "-bail", "-list", "-separator", "\t"])
-        .arg(file);
-    Ok(command)
 }

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::wait::{pause, wait_for};
+use crate::{
+    process::Running,
+    wait::{pause, wait_for},
+};
 
 /// Longer than any scenario: what bounds a run whose master has gone.
 const LONGEST: &str = "15m";
@@ -40,7 +43,7 @@ pub(crate) struct LoadOptions {
 /// A simulator that runs.
 #[derive(Debug)]
 pub(crate) struct Load {
-    process: Child,
+    process: Running,
     since: Instant,
     output: PathBuf,
     allowed_percent: f64,
@@ -128,7 +131,7 @@ impl Load {
             .spawn()
             .context("cannot start the simulator")?;
         Ok(Self {
-            process,
+            process: Running(process),
             since: Instant::now(),
             output,
             allowed_percent: options.allowed_percent,
@@ -137,7 +140,7 @@ impl Load {
 
     /// The process, for whoever sees to it that none outlives its task.
     pub(crate) fn process(&self) -> &Child {
-        &self.process
+        &self.process.0
     }
 
     /// Lets it run alone for a moment.
@@ -158,25 +161,17 @@ impl Load {
     /// Lets it run on for a moment, stops it, and waits for what it has found.
     pub(crate) fn finish(mut self) -> anyhow::Result<Measured> {
         pause(MARGIN);
-        let pid = self.process.id().to_string();
+        let pid = self.process.0.id().to_string();
         Command::new("kill")
             .args(["-INT", &pid])
             .status()
             .context("cannot run kill")?;
-        let process = &mut self.process;
+        let process = &mut self.process.0;
         wait_for(VERIFICATION_PATIENCE, || Ok(process.try_wait()?))
             .context("the simulator does not come to an end")?;
         let mut measured = read(&self.output)?;
         measured.allowed = share(measured.sent, self.allowed_percent);
         Ok(measured)
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        // Both fail when it has ended already, which is what is wanted.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

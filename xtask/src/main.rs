@@ -17,6 +17,7 @@ mod process;
 mod psql;
 mod setup;
 mod simulation;
+mod sqlite;
 mod steps;
 mod suite;
 mod swarm;

@@ -41,8 +41,20 @@ pub(crate) struct Fleet {
 #[derive(Debug)]
 struct Program {
     name: String,
-    process: Child,
+    process: Running,
     log: PathBuf,
+}
+
+/// A process that ends with what holds this.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What a program holds in memory.
@@ -83,7 +95,7 @@ impl Fleet {
         writeln!(watchdog, "{}", process.id()).context("the watchdog has gone")?;
         self.programs.push(Program {
             name: name.to_owned(),
-            process,
+            process: Running(process),
             log,
         });
         Ok(())
@@ -93,8 +105,8 @@ impl Fleet {
     pub(crate) fn stop(&mut self, name: &str) -> anyhow::Result<()> {
         for program in &mut self.programs {
             if program.name == name {
-                program.process.kill()?;
-                program.process.wait()?;
+                program.process.0.kill()?;
+                program.process.0.wait()?;
             }
         }
         self.programs.retain(|program| program.name != name);
@@ -104,7 +116,7 @@ impl Fleet {
     /// Fails with the log of a program that has ended, if there is one.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         for program in &mut self.programs {
-            if let Some(status) = program.process.try_wait()? {
+            if let Some(status) = program.process.0.try_wait()? {
                 let log = fs::read_to_string(&program.log)?;
                 let lines: Vec<&str> = log.lines().collect();
                 let last = lines.len().saturating_sub(LOG_LINES_MAX);
@@ -154,11 +166,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        for program in &mut self.programs {
-            // Both fail when it has ended already, which is what is wanted.
-            let _ = program.process.kill();
-            let _ = program.process.wait();
-        }
+        self.programs.clear();
         if let Some(mut watchdog) = self.watchdog.stdin.take() {
             let _ = watchdog.write_all(b"done\n");
         }
@@ -168,7 +176,7 @@ impl Drop for Fleet {
 
 impl Program {
     fn memory(&self) -> anyhow::Result<Memory> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))
             .with_context(|| format!("cannot read the memory of {}", self.name))?;
         Ok(Memory {
             name: self.name.clone(),
@@ -200,7 +208,7 @@ mod tests {
         fleet.check().unwrap();
         let memory = fleet.memory().unwrap();
         assert!(memory[0].peak_kib >= memory[0].resident_kib);
-        let process = PathBuf::from(format!("/proc/{}", fleet.programs[0].process.id()));
+        let process = PathBuf::from(format!("/proc/{}", fleet.programs[0].process.0.id()));
         assert!(process.exists());
 
         drop(fleet);

@@ -1,7 +1,7 @@
 //! A simulator run against the whole suite, as its users start both.
 
 use std::{
-    env, fs,
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command},
@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, bail};
 use minitwit_postgres::free_port;
 
-use crate::steps::{self, Outcome};
+use crate::{
+    steps::{self, Outcome},
+    suite::Binaries,
+};
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,8 +23,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Starts the suite on SQLite, lets a crowd loose on it, verifies what it left, stops it.
 pub(crate) fn run() -> anyhow::Result<Outcome> {
-    // This very program was built into the same folder.
-    let binary = env::current_exe()?.with_file_name("minitwit");
+    let binary = Binaries::beside()?.folder().join("minitwit");
     let folder = tempfile::tempdir().context("cannot create a folder for the suite")?;
     let mut suite = Suite::start(&binary, folder.path())?;
     let api = format!("http://{}", suite.api);

@@ -104,12 +104,24 @@ impl Binaries {
         database_url: &str,
     ) -> anyhow::Result<SocketAddr> {
         let address = free_address()?;
+        self.start_service_at(fleet, address, label, name, database_url)?;
+        Ok(address)
+    }
+
+    /// Starts one of the [`SERVICES`] where it is to listen.
+    pub(crate) fn start_service_at(
+        &self,
+        fleet: &mut Fleet,
+        address: SocketAddr,
+        label: &str,
+        name: &str,
+        database_url: &str,
+    ) -> anyhow::Result<()> {
         let mut command = self.service(name, database_url);
         command
             .env("LISTEN", address.to_string())
             .env("LISTEN_ADMIN", free_address()?.to_string());
-        fleet.start(label, &mut command)?;
-        Ok(address)
+        fleet.start(label, &mut command)
     }
 
     /// Starts a gateway in front of the replicas of the [`SERVICES`], in their order, and tells

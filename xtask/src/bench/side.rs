@@ -4,14 +4,14 @@ use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use anyhow::Context as _;
 
 use crate::{
     cargo::{cargo, workspace},
-    process::Fleet,
+    process::{Fleet, Running},
     steps,
     suite::{Binaries, SERVICES, free_address, target_folder, wait_until_serving},
 };
@@ -142,7 +142,7 @@ impl Sides {
 /// A collector that runs until it is dropped.
 #[derive(Debug)]
 struct Collector {
-    process: Child,
+    _process: Running,
     endpoint: String,
 }
 
@@ -159,17 +159,9 @@ impl Collector {
         // What else it says would fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         Ok(Self {
-            process,
+            _process: Running(process),
             endpoint: endpoint.trim().to_owned(),
         })
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        // Both fail when it has ended already, which is what is wanted.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -4,15 +4,10 @@ use std::{fmt, io::Write as _, path::Path, process::Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use super::sqlite;
+use crate::sqlite;
 
-/// The old system's schema, word for word in its types.
-const SCHEMA: &str = "
-    CREATE TABLE user (user_id integer primary key autoincrement, username string not null,
-        email string not null, pw_hash string not null);
-    CREATE TABLE follower (who_id integer, whom_id integer);
-    CREATE TABLE message (message_id integer primary key autoincrement, author_id integer not null,
-        text string not null, pub_date integer, flagged integer);";
+/// The same as that of the tests' files.
+const SCHEMA: &str = include_str!("../../../tests/import/old.sql");
 
 /// How much there is in it.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -71,7 +66,7 @@ pub(crate) fn make(file: &Path, scale: Scale) -> anyhow::Result<()> {
         rows(messages),
         rows(follows)
     );
-    let mut process = sqlite(file)?.stdin(Stdio::piped()).spawn()?;
+    let mut process = sqlite::session(file)?.stdin(Stdio::piped()).spawn()?;
     let mut input = process.stdin.take().context("its input is piped")?;
     input.write_all(script.as_bytes())?;
     drop(input);

@@ -10,8 +10,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use minitwit_postgres::Cluster;
 
-use super::sqlite;
-use crate::psql;
+use crate::{psql, sqlite};
 
 /// The old file's messages as it lists them: author, text, time of publication.
 const OLD_MESSAGES: &str = "SELECT username, text, pub_date FROM message
@@ -36,7 +35,7 @@ pub(super) fn compare(old: &Path, cluster: &Cluster) -> anyhow::Result<()> {
     let names = names(cluster)?;
     compare_messages(old, cluster, &names)?;
     compare_follows(old, cluster, &names)?;
-    let mut asked = Rows::of(sqlite(old)?.arg(FLAGGED))?;
+    let mut asked = Rows::of(rows_of(old)?.arg(FLAGGED))?;
     let [old_count] = asked.next()?.context("a count is a row")?;
     let new_count = psql::ask(cluster, "message", FLAGGED)?;
     ensure!(
@@ -52,7 +51,7 @@ fn compare_messages(
     cluster: &Cluster,
     names: &HashMap<String, String>,
 ) -> anyhow::Result<()> {
-    let mut old = Rows::<3>::of(sqlite(old)?.arg(OLD_MESSAGES))?;
+    let mut old = Rows::<3>::of(rows_of(old)?.arg(OLD_MESSAGES))?;
     let mut new = Rows::<3>::of(psql::session(cluster, "message")?.args(["-c", NEW_MESSAGES]))?;
     for place in 1_u64.. {
         let expected = old.next()?;
@@ -76,7 +75,7 @@ fn compare_follows(
     cluster: &Cluster,
     names: &HashMap<String, String>,
 ) -> anyhow::Result<()> {
-    let mut expected = Rows::<2>::of(sqlite(old)?.arg(OLD_FOLLOWS))?.all()?;
+    let mut expected = Rows::<2>::of(rows_of(old)?.arg(OLD_FOLLOWS))?.all()?;
     let mut found = Vec::new();
     let mut new = Rows::<2>::of(psql::session(cluster, "follower")?.args(["-c", NEW_FOLLOWS]))?;
     while let Some([who, whom]) = new.next()? {
@@ -96,6 +95,13 @@ fn compare_follows(
         found.len()
     );
     Ok(())
+}
+
+/// A session that prints rows with tabulators between their columns.
+fn rows_of(old: &Path) -> anyhow::Result<Command> {
+    let mut session = sqlite::session(old)?;
+    session.args(["-list", "-separator", "\t"]);
+    Ok(session)
 }
 
 /// The names of all accounts, by their ids.
