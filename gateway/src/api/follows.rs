@@ -45,7 +45,7 @@ pub(crate) async fn list(
             };
             let key = FollowsKey::followees(account.id, caller.no, Form::Json);
             let followees = backend.follows.list(key, caller.deadline).await?;
-            Ok(rendered(followees.body.clone()))
+            Ok(rendered(followees.body.bytes()))
         })
         .await
 }

@@ -57,7 +57,7 @@ pub(crate) async fn list_all(State(app): State<App>, Caller(caller): Caller) -> 
                 format,
             };
             let timeline = app.0.backend.timelines.list(key, caller.deadline).await?;
-            Ok(rendered(timeline.body.clone()))
+            Ok(rendered(timeline.body.bytes()))
         })
         .await
 }
@@ -82,7 +82,7 @@ pub(crate) async fn list_of_user(
                 format,
             };
             let timeline = backend.timelines.list(key, caller.deadline).await?;
-            Ok(rendered(timeline.body.clone()))
+            Ok(rendered(timeline.body.bytes()))
         })
         .await
 }

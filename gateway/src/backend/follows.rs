@@ -21,7 +21,7 @@ use crate::pages::avatar::Avatars;
 use super::{
     accounts::{Account, Accounts, answer_all, incomplete},
     batcher,
-    keep::{Keep, Rendered},
+    keep::{Body, Keep, Rendered},
     writes::{outlast, superseded_by},
 };
 
@@ -206,7 +206,7 @@ impl List {
         };
         let rendered = Rendered {
             version: list.version,
-            body,
+            body: Body::Plain(body),
             first: ids.first().copied(),
             last: ids.last().copied(),
             more,

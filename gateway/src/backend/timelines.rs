@@ -22,7 +22,7 @@ use super::{
     LIMITS,
     accounts::{Account, Accounts, answer_all, incomplete},
     batcher,
-    keep::{Keep, Rendered},
+    keep::{Body, Keep, Rendered},
 };
 
 /// Whose messages.
@@ -240,9 +240,13 @@ impl List {
         let shown = key.format.shown(key.limit);
         let more = entries.len() > shown;
         entries.truncate(shown);
+        let body = key.format.render(&entries);
         let rendered = Rendered {
             version: timeline.version,
-            body: key.format.render(&entries),
+            body: match key.scope {
+                Scope::Everybody => Body::Plain(body),
+                Scope::Author(_) | Scope::Authors(_) => Body::packed(body),
+            },
             first: entries.first().map(|entry| entry.id),
             last: entries.last().map(|entry| entry.id),
             more,

@@ -146,8 +146,10 @@ async fn answer(
     }
     let base = base(origin, headers);
     // Where texts have an escaped quote or bracket, so only our own attributes are met.
-    let entries = str::from_utf8(&rendered.body).expect("rendered as text");
-    let entries = entries.replace("href=\"/", &format!("href=\"{base}/"));
+    let entries = rendered
+        .body
+        .text()
+        .replace("href=\"/", &format!("href=\"{base}/"));
     let entries = entries.replace("<uri>/", &format!("<uri>{base}/"));
     let feed = Feed {
         base: &base,

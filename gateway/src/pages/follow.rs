@@ -1,5 +1,7 @@
 //! Following people, and who follows whom.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use minitwit_proto::follower::v1::Direction;
@@ -9,7 +11,6 @@ use super::{PageAnswer, escape, layout::Layout, person::Named, visitor::Visitor}
 use crate::{
     App,
     backend::follows::{Edge, FollowsKey, Form},
-    error::ApiError,
 };
 
 /// How many people a page lists.
@@ -63,7 +64,7 @@ struct PeoplePage<'a> {
     title: &'a str,
     name: &'a str,
     path: &'a str,
-    people: &'a str,
+    people: Cow<'a, str>,
     more: Option<String>,
 }
 
@@ -129,16 +130,9 @@ async fn people(
         title: &title,
         name,
         path: &path,
-        people: str::from_utf8(&people.body).map_err(|_| not_text())?,
+        people: people.body.text(),
         more: last.map(|last| format!("{path}/{page}?after={last}")),
     }))
-}
-
-fn not_text() -> ApiError {
-    ApiError::new(
-        http::StatusCode::INTERNAL_SERVER_ERROR,
-        "a list was not rendered as text",
-    )
 }
 
 fn after(query: Option<&str>) -> Option<Uuid> {

@@ -100,9 +100,10 @@ async fn look(app: App) {
             .await
         {
             Ok(ids) => {
+                let ids = ids.body.bytes();
                 live.newest.send_if_modified(|newest| {
-                    let changed = newest.as_ref() != Some(&ids.body);
-                    *newest = Some(ids.body.clone());
+                    let changed = newest.as_ref() != Some(&ids);
+                    *newest = Some(ids);
                     changed
                 });
             }

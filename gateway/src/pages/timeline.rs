@@ -1,6 +1,6 @@
 //! The timelines: everybody's, one's own, and another's.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -51,7 +51,7 @@ struct TimelinePage<'a> {
     live: bool,
     /// The newest message listed.
     newest: String,
-    messages: &'a str,
+    messages: Cow<'a, str>,
     older: Option<String>,
     newer: Option<&'a str>,
 }
@@ -130,7 +130,7 @@ impl<'a> TimelinePage<'a> {
             advice: None,
             live: false,
             newest: messages.first.map(|id| id.to_string()).unwrap_or_default(),
-            messages: str::from_utf8(&messages.body).expect("rendered as text"),
+            messages: messages.body.text(),
             older: last.map(|last| format!("{path}?before={last}")),
             newer: before.0.map(|_| path),
         }
@@ -172,7 +172,7 @@ pub(super) async fn mine(
     let key = FollowsKey::followees(me.id, FOLLOWEES_MAX, Form::Authors);
     let side = visitor.deadline.at_most(SIDE_BUDGET);
     let (scope, notice) = match app.0.backend.follows.list(key, side).await {
-        Ok(authors) => (Scope::Authors(authors.body.clone()), None),
+        Ok(authors) => (Scope::Authors(authors.body.bytes()), None),
         Err(status) => {
             tracing::warn!(code = ?status.code(), "a timeline is shown without those followed");
             let notice =
