@@ -1,7 +1,7 @@
 //! Natural batching: many callers, one round trip.
 //!
-//! A caller never waits for a timer. It waits at most for the calls in flight, and all who arrived
-//! meanwhile form the next batch. Alone, a caller goes straight through; under load the cost of a
+//! A caller never waits for a timer. It waits at most for the calls in flight, and for those who come
+//! the very moment that its batch sets out; all who arrived meanwhile form the next batch. Alone, a caller goes straight through; under load the cost of a
 //! round trip, a statement or a commit is shared by all who wait.
 //!
 //! Invariant: a batch holds only callers that arrived before its work began. So a read that is

@@ -133,12 +133,12 @@ impl<W: Work> Lane<W> {
     /// along instead of waiting for this batch's end. There is nothing to wait for when a caller is
     /// alone.
     async fn gather(&self) {
-        let mut waiting = self.shared.lock().len();
+        let mut waiting = self.shared.lock().weight();
         for _ in 0..GATHERINGS_MAX {
             tokio::task::yield_now().await;
             let before = waiting;
-            waiting = self.shared.lock().len();
-            if waiting <= before {
+            waiting = self.shared.lock().weight();
+            if waiting <= before || waiting >= self.shared.limits.batch_weight_max {
                 break;
             }
         }

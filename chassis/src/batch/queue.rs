@@ -80,6 +80,11 @@ impl<W: Work> Queue<W> {
         self.callers.len()
     }
 
+    /// Of all who wait.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
     pub(super) fn push(&mut self, caller: Caller<W>) {
         self.weight += W::weight(&caller.item);
         self.callers.push_back(caller);

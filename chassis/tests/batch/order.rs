@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use chassis::{batch::Limits, deadline::Deadline};
+use chassis::{
+    batch::{Batcher, Limits},
+    deadline::Deadline,
+};
 use tonic::Code;
 
-use crate::support::{Item, Manner, ONE_LANE, call, call_until, gated, settle, until};
+use crate::support::{
+    Gate, Item, Manner, ONE_LANE, call, call_until, gated, in_a_minute, settle, until,
+};
 
 #[tokio::test]
 async fn alone_a_caller_goes_straight_through() {
@@ -37,6 +42,36 @@ async fn who_waits_together_goes_together_and_in_order() {
         assert_eq!(call.await.unwrap().unwrap(), number);
     }
     assert_eq!(gate.numbers(), [vec![0], vec![1, 2, 3, 4]]);
+}
+
+/// Callers who come one turn of the runtime after the other.
+async fn one_a_turn(batcher: &Batcher<Gate>, callers: usize) {
+    let call = async |number: usize| {
+        for _ in 0..number {
+            tokio::task::yield_now().await;
+        }
+        let item = Manner::Answer.of(number);
+        batcher.call(item, in_a_minute()).await.unwrap();
+    };
+    futures_util::future::join_all((0..callers).map(call)).await;
+}
+
+#[tokio::test]
+async fn while_more_come_a_batch_waits_for_them() {
+    let (gate, batcher) = gated(ONE_LANE);
+    gate.let_all_pass();
+    one_a_turn(&batcher, 4).await;
+    assert_eq!(gate.numbers(), [[0, 1, 2, 3]]);
+}
+
+#[tokio::test]
+async fn however_many_come_a_batch_sets_out() {
+    let (gate, batcher) = gated(ONE_LANE);
+    gate.let_all_pass();
+    one_a_turn(&batcher, 90).await;
+    let batches = gate.numbers();
+    assert!((5..20).contains(&batches.len()), "{batches:?}");
+    assert_eq!(batches.concat(), (0..90).collect::<Vec<_>>());
 }
 
 #[tokio::test]
