@@ -1,7 +1,7 @@
 //! Conditional reads: "still version v?", and only then the rows.
 //!
-//! A caller keeps an answer together with its version, a hash of the ids that the answer lists, and
-//! names it when it asks again. Versions are far cheaper to read than rows, so they are read first.
+//! A caller keeps an answer together with its version, a hash of the ids that decide what it lists,
+//! and names it when it asks again. Versions are far cheaper to read than rows, so they are read first.
 
 use std::{hash::Hash, sync::Arc};
 

@@ -67,7 +67,7 @@ pub struct TimelineQuery {
 /// Messages, newest first, and their timeline's version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
-    /// As long as it is the same, so is the list.
+    /// As long as it is the same, so is the list that the same query asks for.
     pub version: i64,
     /// The messages.
     pub messages: Vec<Message>,
@@ -102,7 +102,7 @@ pub trait MessageStore: Send + Sync + 'static {
         queries: &[TimelineQuery],
     ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
 
-    /// Timelines, each with the version that it has with just these messages.
+    /// Timelines, each with its version of the same moment.
     fn timelines(
         &self,
         queries: &[TimelineQuery],

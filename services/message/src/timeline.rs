@@ -177,9 +177,11 @@ impl Timelines {
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         let mut answers = Vec::with_capacity(queries.len());
-        for ((question, limit), places) in
-            grouped(queries, |query| (Question::of(query), query.limit))
-        {
+        let key = |query: &TimelineQuery| {
+            let question = Question::of(query);
+            (question, question.limit(answer, query.limit))
+        };
+        for ((question, limit), places) in grouped(queries, key) {
             let make = || question.statement(answer, limit);
             let statement = self.statements.get((question, answer), limit, make);
             for places in places.chunks(question.queries_max()) {
@@ -199,6 +201,14 @@ impl Question {
             Scope::Everybody => Self::Public,
             Scope::Authors(authors) if authors.len() == 1 => Self::Author,
             Scope::Authors(_) => Self::Merged,
+        }
+    }
+
+    /// The limit that makes a difference to the statement.
+    fn limit(self, answer: Answer, limit: u32) -> u32 {
+        match (self, answer) {
+            (Self::Public, _) | (_, Answer::Messages) => limit,
+            (Self::Author | Self::Merged, Answer::Version) => 0,
         }
     }
 

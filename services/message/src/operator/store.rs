@@ -225,6 +225,9 @@ impl OperatorStore for SqlOperatorStore {
     }
 
     async fn delete(&self, authors: Vec<Uuid>) -> Result<bool, StoreError> {
+        let mut authors = authors;
+        // In the order in which versions are written, so that nobody deadlocks.
+        authors.sort_unstable();
         let found: Vec<(i64,)> = self
             .delete
             .fetch(&self.db, vec![Column::Id(authors.clone())])

@@ -42,7 +42,7 @@ contract!(
     keeping::a_text_is_kept_exactly,
     keeping::a_flagged_message_is_shown_nowhere,
     keeping::of_several_flags_the_greatest_stamp_wins,
-    listing::a_version_changes_exactly_when_its_list_does,
+    listing::a_version_changes_when_its_list_does,
     listing::a_late_message_with_an_older_id_changes_the_version,
     listing::several_authors_are_merged_by_time,
     listing::timelines_of_many_kinds_answer_in_their_places,
