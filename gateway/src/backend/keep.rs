@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     hash::Hash,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -44,8 +45,9 @@ pub(crate) enum Body {
     Packed(Vec<u8>),
 }
 
-/// What is shorter than this is not worth packing.
-const PACKED_BYTES_MIN: usize = 1024;
+/// What is shorter is not worth packing; what is longer is better shared by those who read it at the
+/// same moment.
+const PACKED_BYTES: Range<usize> = 1024..65_536;
 
 impl Default for Body {
     fn default() -> Self {
@@ -56,7 +58,7 @@ impl Default for Body {
 impl Body {
     /// A body that is not sent all the time.
     pub(crate) fn packed(bytes: Bytes) -> Self {
-        if bytes.len() < PACKED_BYTES_MIN {
+        if !PACKED_BYTES.contains(&bytes.len()) {
             return Self::Plain(bytes);
         }
         let mut packed = lz4_flex::block::compress_prepend_size(&bytes);
