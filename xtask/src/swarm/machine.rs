@@ -22,6 +22,12 @@ use crate::wait::wait_for;
 /// The switch's own address, from which users come.
 const SWITCH: &str = "10.40.0.254";
 
+/// The control group of what is outside, of both versions.
+const OUTSIDE: [&str; 2] = [
+    "/sys/fs/cgroup/cpu/minitwit-swarm/outside",
+    "/sys/fs/cgroup/minitwit-swarm/outside",
+];
+
 /// How long anything may take that a kernel does at once.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -154,9 +160,14 @@ impl Machines {
         Ok(command)
     }
 
-    /// Remembers a process that must not outlive the Swarm. Its command line names the folder.
+    /// Remembers a process outside of the machines that must not outlive the Swarm, and has it come
+    /// before them: what it measures is not to be its own lateness. Its command line names the folder.
     pub(crate) fn adopt(&self, name: &str, process: &Child) -> anyhow::Result<()> {
-        write_pid(&self.folder.join(name), process.id())
+        write_pid(&self.folder.join(name), process.id())?;
+        let group = OUTSIDE.iter().map(Path::new).find(|group| group.exists());
+        let group = group.context("the machines have made no group for what is outside")?;
+        fs::write(group.join("cgroup.procs"), process.id().to_string())
+            .context("cannot have the load come first")
     }
 
     fn start_switch(&self) -> anyhow::Result<()> {

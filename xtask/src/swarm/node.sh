@@ -26,8 +26,8 @@ done
 ip address add "$address/24" dev eth0
 iptables -w -P FORWARD ACCEPT
 
-# Who comes first for the processors, of which three machines have two cores or so between them: the
-# machines before what is outside, and on a machine what serves before its Engine, as operations.md has it.
+# Who comes first for the processors, of which three machines have two cores or so between them: users,
+# outside, before the machines, and on a machine what serves before its Engine, as operations.md has it.
 # Left alone, all containers of all machines would weigh as much as one thread of one Engine that starts
 # another container.
 weigh() { # GROUP SHARES, where a process has 1024
@@ -42,6 +42,7 @@ weigh() { # GROUP SHARES, where a process has 1024
 processors=/sys/fs/cgroup
 [ -e "$processors/cpu" ] && processors=$processors/cpu
 weigh "$processors/minitwit-swarm" 16384
+weigh "$processors/minitwit-swarm/outside" 4096
 weigh "$processors/minitwit-swarm/$name" 1024
 weigh "$processors/minitwit-swarm/$name/engine" 128
 echo $$ >"$processors/minitwit-swarm/$name/engine/cgroup.procs"
