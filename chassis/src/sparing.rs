@@ -10,7 +10,7 @@ pub struct Sparing {
     most: u64,
     /// The second that is being counted, and how often in it, in one number.
     counted: AtomicU64,
-    unsaid: AtomicU64,
+    left_out: AtomicU64,
 }
 
 /// How loud a call is told of that was answered. The lines that were left out since the last one come
@@ -36,7 +36,7 @@ impl Sparing {
         Self {
             most,
             counted: AtomicU64::new(0),
-            unsaid: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
         }
     }
 
@@ -73,10 +73,10 @@ impl Sparing {
             .fetch_update(Relaxed, Relaxed, |seen| Some(count(seen)));
         let within = count(before.unwrap_or_default()) & ((1 << BITS) - 1);
         if within > self.most {
-            self.unsaid.fetch_add(1, Relaxed);
+            self.left_out.fetch_add(1, Relaxed);
             return None;
         }
-        Some(self.unsaid.swap(0, Relaxed))
+        Some(self.left_out.swap(0, Relaxed))
     }
 }
 
