@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is different in it: a file, a text that it has, and what stands there instead.
-const CHANGES: [(&str, &str, &str); 2] = [
+const CHANGES: [(&str, &str, &str); 3] = [
     (
         "proto/minitwit/message/v1/message.proto",
         "message NewMessage {\n",
@@ -27,6 +27,11 @@ const CHANGES: [(&str, &str, &str); 2] = [
         "gateway/src/backend/writes.rs",
         "        let message = NewMessage {\n",
         "        let message = NewMessage {\n            language: \"da\".to_owned(),\n",
+    ),
+    (
+        "services/message/src/operator.rs",
+        "    let new = proto::NewMessage {\n",
+        "    let new = proto::NewMessage {\n        language: String::new(),\n",
     ),
 ];
 

@@ -43,7 +43,9 @@ processors=/sys/fs/cgroup
 [ -e "$processors/cpu" ] && processors=$processors/cpu
 weigh "$processors/minitwit-swarm" 16384
 weigh "$processors/minitwit-swarm/outside" 4096
-weigh "$processors/minitwit-swarm/$name" 1024
+# The first one is entered by all users and has the database.
+[ "$name" = n1 ] && share=4096 || share=1024
+weigh "$processors/minitwit-swarm/$name" "$share"
 weigh "$processors/minitwit-swarm/$name/engine" 128
 echo $$ >"$processors/minitwit-swarm/$name/engine/cgroup.procs"
 

@@ -197,6 +197,21 @@ impl Stage {
         self.stack.engine().docker(update).map(drop)
     }
 
+    /// Starts the tasks of a service anew that are all on one machine: before one is taken out, as
+    /// operations.md has it.
+    pub(crate) fn spread(&self) -> anyhow::Result<()> {
+        for service in image::PROCESSES {
+            let tasks = self.stack.tasks(service)?;
+            if tasks.windows(2).all(|pair| pair[0].node == pair[1].node) {
+                println!("all of {service} is on one machine: spreading it");
+                let name = Stack::service(service);
+                let update = ["service", "update", "--force", "--quiet", &name];
+                self.stack.engine().docker(update)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The machine that holds most of the suite, of those that neither the database nor the users'
     /// address is on.
     pub(crate) fn victim(&self) -> anyhow::Result<Node> {

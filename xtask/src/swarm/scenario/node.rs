@@ -19,6 +19,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// Drains a node as before maintenance, and takes it back.
 pub(super) fn drain(stage: &mut Stage) -> anyhow::Result<Trial> {
+    stage.spread()?;
     let node = stage.victim()?;
     let (seconds, measured) = stage.measure(|stage, _| {
         let start = Instant::now();

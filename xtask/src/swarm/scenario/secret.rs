@@ -1,6 +1,9 @@
 //! Secrets that are replaced in two steps, so that two generations are valid in between.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 
@@ -8,6 +11,9 @@ use crate::{
     load::Measured,
     swarm::{engine::output, stack::Stack, stage::Stage, trial::Trial, visitor::Visitor},
 };
+
+/// How often the visitor looks whether she is still signed in.
+const CLICK: Duration = Duration::from_millis(250);
 
 /// The key of the cookies, a database's password, the simulator's password.
 pub(super) fn rotation(stage: &mut Stage) -> anyhow::Result<Trial> {
@@ -82,6 +88,8 @@ fn deploy(stage: &mut Stage, visitor: &Visitor) -> anyhow::Result<(bool, Measure
             let mut stays = true;
             while !deployment.is_finished() {
                 stays &= visitor.is_signed_in(&stage.machines)?;
+                // As a person clicks: the processors are for what is measured.
+                std::thread::sleep(CLICK);
             }
             let deployment = deployment.join();
             deployment.map_err(|_| anyhow::anyhow!("the deployment panicked"))??;
