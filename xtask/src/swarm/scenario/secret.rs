@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use crate::{
     load::Measured,
     swarm::{engine::output, stack::Stack, stage::Stage, trial::Trial, visitor::Visitor},
+    wait::wait_for,
 };
 
 /// How often the visitor looks whether she is still signed in.
@@ -85,11 +86,11 @@ fn deploy(stage: &mut Stage, visitor: &Visitor) -> anyhow::Result<(bool, Measure
         let start = Instant::now();
         let meanwhile = std::thread::scope(|scope| {
             let deployment = scope.spawn(|| stage.stack.deploy()?.check());
-            let mut stays = true;
-            while !deployment.is_finished() {
+            // As a person clicks: the processors are for what is measured.
+            let is_over = || Ok(deployment.is_finished().then_some(()));
+            let mut stays = visitor.is_signed_in(&stage.machines)?;
+            while wait_for(CLICK, is_over).is_err() {
                 stays &= visitor.is_signed_in(&stage.machines)?;
-                // As a person clicks: the processors are for what is measured.
-                std::thread::sleep(CLICK);
             }
             let deployment = deployment.join();
             deployment.map_err(|_| anyhow::anyhow!("the deployment panicked"))??;
