@@ -43,7 +43,6 @@ pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
     let folder = target_folder()?.join("next");
     let source = folder.join("source");
     copy_source(&source)?;
-    change(&source)?;
     let target = folder.join("target");
     let mut build = cargo(["build", "--locked", "--bins", "--profile", profile]);
     build.args([
@@ -56,8 +55,8 @@ pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
     Ok(target.join(if profile == "dev" { "debug" } else { profile }))
 }
 
-/// The files that git knows, as they are now; those that have not changed keep their time, so that
-/// cargo builds only what it must.
+/// The files that git knows, as they are now, with the changes; what is there already keeps its time, so
+/// that cargo builds only what it must.
 fn copy_source(to: &Path) -> anyhow::Result<()> {
     let list = Command::new("git")
         .args(["ls-files", "-z"])
@@ -69,28 +68,28 @@ fn copy_source(to: &Path) -> anyhow::Result<()> {
     for name in list.split_terminator('\0') {
         let from = workspace().join(name);
         if from.is_file() {
-            write(&to.join(name), &fs::read(&from)?)?;
+            write(&to.join(name), &changed(name, fs::read(&from)?)?)?;
         }
+    }
+    for engine in ["sqlite", "postgres"] {
+        let file = format!("services/message/migrations/{engine}/9999_language.sql");
+        write(&to.join(file), MIGRATION.as_bytes())?;
     }
     Ok(())
 }
 
-fn change(source: &Path) -> anyhow::Result<()> {
-    for (file, has, instead) in CHANGES {
-        let path = source.join(file);
-        let text = fs::read_to_string(&path)?;
-        ensure!(
-            text.contains(has),
-            "{file} has no {:?} to be changed",
-            has.trim()
-        );
-        write(&path, text.replacen(has, instead, 1).as_bytes())?;
-    }
-    for engine in ["sqlite", "postgres"] {
-        let file = format!("services/message/migrations/{engine}/9999_language.sql");
-        write(&source.join(file), MIGRATION.as_bytes())?;
-    }
-    Ok(())
+/// What is in a file of the next version.
+fn changed(name: &str, content: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    let Some((file, has, instead)) = CHANGES.iter().find(|(file, ..)| *file == name) else {
+        return Ok(content);
+    };
+    let text = String::from_utf8(content).with_context(|| format!("{file} is not UTF-8"))?;
+    ensure!(
+        text.contains(has),
+        "{file} has no {:?} to be changed",
+        has.trim()
+    );
+    Ok(text.replacen(has, instead, 1).into_bytes())
 }
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
@@ -99,4 +98,18 @@ fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     }
     fs::create_dir_all(path.parent().context("a file without a folder")?)?;
     fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_finds_its_place() {
+        for (file, _, instead) in CHANGES {
+            let content = fs::read(workspace().join(file)).unwrap();
+            let text = String::from_utf8(changed(file, content).unwrap()).unwrap();
+            assert!(text.contains(instead), "{file}");
+        }
+    }
 }
