@@ -1,8 +1,9 @@
 //! Natural batching: many callers, one round trip.
 //!
 //! A caller never waits for a timer. It waits at most for the calls in flight, and for those who come
-//! the very moment that its batch sets out; all who arrived meanwhile form the next batch. Alone, a caller goes straight through; under load the cost of a
-//! round trip, a statement or a commit is shared by all who wait.
+//! the very moment that its batch sets out; all who arrived meanwhile form the next batch. Alone, a
+//! caller goes straight through; under load the cost of a round trip, a statement or a commit is shared
+//! by all who wait.
 //!
 //! Invariant: a batch holds only callers that arrived before its work began. So a read that is
 //! shared by a batch sees every write that any of its callers has seen acknowledged.

@@ -75,7 +75,10 @@ pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Ne
     });
     let answered = span.run(async {
         tracing::debug!(
-            face = face.name(), method = %seen.method, route = seen.route(), peer = seen.peer.map(tracing::field::display),
+            face = face.name(),
+            method = %seen.method,
+            route = seen.route(),
+            peer = seen.peer.map(tracing::field::display),
             "a request came in",
         );
         let response = next.run(request).await;

@@ -1,5 +1,7 @@
 //! What the pages are while a service is away.
 
+use std::net::SocketAddr;
+
 use http::header;
 use minitwit::ServiceListen;
 
@@ -58,15 +60,21 @@ async fn without_the_user_service_a_signed_cookie_is_good_for_reading_alone() {
     forger.get("/-/account").await.is(401);
 }
 
-#[tokio::test]
-async fn who_is_known_can_be_read_after_the_user_service_has_gone() {
-    let suite = Running::new().await;
+/// A gateway whose wire to the user service can be cut, and where its pages are.
+async fn gateway_behind_a_wire(suite: &Running) -> (Relay, SocketAddr) {
     let wire = Relay::to([suite.services.user]).await;
     let services = ServiceListen {
         user: wire.address,
         ..suite.services
     };
     let pages = suite.gateway_before(services).await;
+    (wire, pages)
+}
+
+#[tokio::test]
+async fn who_is_known_can_be_read_after_the_user_service_has_gone() {
+    let suite = Running::new().await;
+    let (wire, pages) = gateway_behind_a_wire(&suite).await;
     let mut bar = Person::signed_in(pages, "bar").await;
     bar.share("theirs").await;
     let mut foo = Person::signed_in(pages, "foo").await;
@@ -97,12 +105,7 @@ async fn who_is_known_can_be_read_after_the_user_service_has_gone() {
 #[tokio::test]
 async fn an_author_nobody_knows_concerns_only_the_lists_that_hold_her() {
     let suite = Running::new().await;
-    let wire = Relay::to([suite.services.user]).await;
-    let services = ServiceListen {
-        user: wire.address,
-        ..suite.services
-    };
-    let pages = suite.gateway_before(services).await;
+    let (wire, pages) = gateway_behind_a_wire(&suite).await;
     let mut foo = Person::signed_in(pages, "foo").await;
     foo.share("mine").await;
     Person::signed_in(suite.pages, "bar")

@@ -89,6 +89,6 @@ pub(crate) fn short() -> anyhow::Result<Outcome> {
             "there is no haproxy: `apt-get install haproxy`".to_owned(),
         ));
     }
-    let program = Binaries::beside()?.folder().join("minitwit-chaos");
+    let program = Binaries::beside()?.program("minitwit-chaos");
     steps::run(Command::new(program).arg("--short"))
 }

@@ -23,7 +23,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Starts the suite on SQLite, lets a crowd loose on it, verifies what it left, stops it.
 pub(crate) fn run() -> anyhow::Result<Outcome> {
-    let binary = Binaries::beside()?.folder().join("minitwit");
+    let binary = Binaries::beside()?.program("minitwit");
     let folder = tempfile::tempdir().context("cannot create a folder for the suite")?;
     let mut suite = Suite::start(&binary, folder.path())?;
     let api = format!("http://{}", suite.api);

@@ -78,6 +78,11 @@ impl Binaries {
         &self.folder
     }
 
+    /// The file of one of them.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// The whole suite in one process.
     pub(crate) fn suite(&self) -> Command {
         self.command("minitwit")
@@ -148,7 +153,7 @@ impl Binaries {
 
     /// One of the programs, quiet.
     pub(crate) fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.folder.join(name));
+        let mut command = Command::new(self.program(name));
         let environment = self.environment.iter();
         command
             .env("RUST_LOG", "warn")

@@ -232,10 +232,11 @@ impl OperatorStore for SqlOperatorStore {
             .delete
             .fetch(&self.db, vec![Column::Id(authors.clone())])
             .await?;
-        if let (Db::Postgres { pool, .. }, true) = (&self.db, found.is_empty()) {
-            let forget =
-                self.forget
-                    .fetch_postgres::<(i64,)>(&self.db, pool, vec![Column::Id(authors)]);
+        if found.is_empty()
+            && let Db::Postgres { pool, .. } = &self.db
+        {
+            let input = vec![Column::Id(authors)];
+            let forget = self.forget.fetch_postgres::<(i64,)>(&self.db, pool, input);
             forget.await?;
         }
         Ok(!found.is_empty())
