@@ -96,7 +96,7 @@ fn look(service: &Service, before: Option<&Service>, tasks: &[Task], known: &Tas
     Look {
         changed: before.and_then(template) != template(service),
         update: update_of(service),
-        wanted: job_size(service).or(status.desired_tasks).unwrap_or(0),
+        wanted: status.desired_tasks.unwrap_or(0),
         running: status.running_tasks.unwrap_or(0),
         completed: own()
             .filter(|task| has_completed(task) && is_new(task, known))
@@ -124,19 +124,6 @@ fn has_failed(task: &Task) -> bool {
 fn has_completed(task: &Task) -> bool {
     let state = task.status.as_ref().and_then(|status| status.state);
     state == Some(TaskState::COMPLETE)
-}
-
-/// How many tasks of a job are to complete; `None` for what is no job.
-fn job_size(service: &Service) -> Option<u64> {
-    let job = service
-        .spec
-        .as_ref()?
-        .mode
-        .as_ref()?
-        .replicated_job
-        .as_ref()?;
-    let size = job.total_completions.or(job.max_concurrent).unwrap_or(1);
-    Some(u64::try_from(size).unwrap_or(1))
 }
 
 /// Says what the service's tasks tell, and the last words of the one that tells most.

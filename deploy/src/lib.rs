@@ -136,7 +136,7 @@ impl Deploy<'_> {
             }
             println!("== {}", phase.title());
             if phase == Phase::Migration {
-                // A job that is done runs again only when it is made anew.
+                // What has ended well runs again only when it is made anew.
                 for service in &services {
                     self.swarm.remove(service).await?;
                 }

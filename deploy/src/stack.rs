@@ -14,7 +14,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::{DeployArgs, ResolveImage, swarm};
 
-/// What the name of a job begins with that brings a service's schema up to date.
+/// What the name begins with of what brings a service's schema up to date, and ends.
 pub(crate) const MIGRATION_PREFIX: &str = "migrate-";
 
 /// The label, below `deploy`, of a service that the migrations need.
@@ -28,7 +28,7 @@ const ATTEMPTS: usize = 30;
 pub(crate) enum Phase {
     /// What migrations need.
     Database,
-    /// One-shot jobs.
+    /// What ends when it is done.
     Migration,
     /// All the rest.
     Service,
@@ -141,7 +141,7 @@ impl Stack {
     }
 }
 
-/// Has the Docker client give a service another image; a job that has ended runs once more with it.
+/// Has the Docker client give a service another image; a migration that has ended runs once more with it.
 ///
 /// The client, since it hands the specification back as it is: what is known of it here leaves out
 /// the health check, among others.

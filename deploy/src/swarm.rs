@@ -182,7 +182,6 @@ pub(crate) fn is_active(task: &Task) -> bool {
         )
     };
     let state = task.status.as_ref().and_then(|status| status.state);
-    // A job's task is to complete: that is no end ordered from outside.
     let is_stopped = matches!(task.desired_state, Some(S::SHUTDOWN | S::REMOVE));
     !is_stopped && !state.is_some_and(is_over)
 }

@@ -15,7 +15,7 @@ use super::{
     image::INFRASTRUCTURE,
     machine::Machines,
 };
-use crate::{cargo::workspace, wait::wait_for};
+use crate::{cargo::workspace, wait::wait_for_swarm};
 
 /// How long a deployment may take before it counts as failed.
 const DEPLOY_SECONDS_MAX: u32 = 240;
@@ -188,7 +188,7 @@ impl Stack {
     /// Waits until every service has as many tasks running as it is to have, at least.
     pub(crate) fn wait_until_calm(&self) -> anyhow::Result<()> {
         let mut missing = String::new();
-        let calm = wait_for(CALM_PATIENCE, || {
+        let calm = wait_for_swarm(CALM_PATIENCE, || {
             missing = self.missing();
             Ok(missing.is_empty().then_some(()))
         });
@@ -214,7 +214,8 @@ impl Stack {
             let number = |text: &str| text.parse::<u32>().ok();
             let has_enough =
                 numbers.is_some_and(|(has, wanted)| number(has) >= number(wanted).or(Some(1)));
-            line.contains("completed") || has_enough
+            // What brings a schema up to date has ended.
+            line.contains("_migrate-") || has_enough
         };
         let missing: Vec<&str> = list.lines().filter(|line| !is_whole(line)).collect();
         missing.join(", ")
