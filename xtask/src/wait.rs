@@ -9,8 +9,26 @@ use anyhow::bail;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+const SWARM_POLL_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Asks `poll` until it has an answer or fails; `patience` is how long at most.
 pub(crate) fn wait_for<T>(
+    patience: Duration,
+    poll: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    ask_every(POLL_INTERVAL, patience, poll)
+}
+
+/// [`wait_for`] something of a Swarm: to ask it takes processor time from what is measured.
+pub(crate) fn wait_for_swarm<T>(
+    patience: Duration,
+    poll: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    ask_every(SWARM_POLL_INTERVAL, patience, poll)
+}
+
+fn ask_every<T>(
+    interval: Duration,
     patience: Duration,
     mut poll: impl FnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
@@ -22,7 +40,7 @@ pub(crate) fn wait_for<T>(
         if Instant::now() > deadline {
             bail!("not within {} s", patience.as_secs());
         }
-        pause(POLL_INTERVAL);
+        pause(interval);
     }
 }
 

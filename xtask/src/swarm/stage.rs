@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     load::{Load, LoadOptions, Measured},
-    wait::wait_for,
+    wait::wait_for_swarm,
 };
 
 /// How long the managers may take to see a node come or go.
@@ -183,7 +183,7 @@ impl Stage {
 
     /// Waits until another task runs instead of one that has died.
     pub(crate) fn wait_until_replaced(&self, service: &str, task: &Task) -> anyhow::Result<()> {
-        wait_for(NODE_PATIENCE, || {
+        wait_for_swarm(NODE_PATIENCE, || {
             Ok((!self.stack.tasks(service)?.contains(task)).then_some(()))
         })
         .with_context(|| format!("a dead replica of {service} is still counted"))?;
@@ -238,7 +238,7 @@ impl Stage {
     /// Waits until the managers say this of a node: `Ready`, `Down`.
     pub(crate) fn wait_for_node(&self, node: &Node, state: &str) -> anyhow::Result<()> {
         let engine = self.stack.engine();
-        wait_for(NODE_PATIENCE, || {
+        wait_for_swarm(NODE_PATIENCE, || {
             let said = engine.docker([
                 "node",
                 "inspect",

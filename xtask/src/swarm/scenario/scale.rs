@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::{
-    swarm::{engine::output, image::PROCESSES, stack::Stack, stage::Stage, trial::Trial},
-    wait::wait_for,
+    swarm::{
+        engine::output, image::PROCESSES, machine::Node, stack::Stack, stage::Stage, trial::Trial,
+    },
+    wait::wait_for_swarm,
 };
 
 /// How soon a new replica must have traffic, counted from when it is healthy.
@@ -14,6 +16,12 @@ const TRAFFIC_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a new replica may take to be healthy.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long one that is no longer wanted may take to finish what it has begun and to be gone.
+const STOP_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long the load goes on after the last change.
+const AFTERWARDS: Duration = Duration::from_secs(5);
 
 /// Each service of the suite from two to four replicas and back, one after the other: the machines
 /// are not large enough for all of it at once.
@@ -25,12 +33,15 @@ pub(super) fn up_and_down(stage: &mut Stage) -> anyhow::Result<Trial> {
             let seconds = wait_for_traffic(stage, service, 4);
             // Whatever came of it: the next scenario expects two.
             scale(stage, service, 2)?;
+            wait_for_swarm(STOP_PATIENCE, || {
+                Ok((containers(stage, service)?.len() == 2).then_some(()))
+            })
+            .with_context(|| format!("{service} has not come back to two replicas"))?;
             let seconds = seconds?;
             println!("all four of {service} serve {seconds:.1} s after they run");
             slowest = slowest.max(seconds);
         }
-        // A stopping task is no longer counted: it takes its time to drain.
-        load.run_until(load.elapsed() + Duration::from_secs(12));
+        load.run_until(load.elapsed() + AFTERWARDS);
         stage.stack.wait_until_calm()?;
         Ok(slowest)
     })?;
@@ -56,18 +67,13 @@ fn scale(stage: &Stage, service: &str, replicas: u32) -> anyhow::Result<()> {
 
 /// How long it takes, from when so many replicas are healthy, until all of them have answered calls.
 fn wait_for_traffic(stage: &Stage, service: &str, replicas: usize) -> anyhow::Result<f32> {
-    wait_for(START_PATIENCE, || {
+    wait_for_swarm(START_PATIENCE, || {
         Ok((stage.stack.tasks(service)?.len() == replicas).then_some(()))
     })
     .with_context(|| format!("not all replicas of {service} run"))?;
     let start = Instant::now();
-    let mut waiting = Vec::new();
-    for node in stage.machines.nodes() {
-        for container in node.engine().containers(&Stack::service(service))? {
-            waiting.push((node, container));
-        }
-    }
-    wait_for(START_PATIENCE, || {
+    let mut waiting = containers(stage, service)?;
+    wait_for_swarm(START_PATIENCE, || {
         let mut still = Vec::new();
         for (node, container) in waiting.drain(..) {
             let (port, counter) = match service {
@@ -91,4 +97,14 @@ fn wait_for_traffic(stage: &Stage, service: &str, replicas: usize) -> anyhow::Re
     })
     .with_context(|| format!("a replica of {service} has no traffic"))?;
     Ok(start.elapsed().as_secs_f32())
+}
+
+/// The running containers of a service, and where they are.
+fn containers<'a>(stage: &'a Stage, service: &str) -> anyhow::Result<Vec<(&'a Node, String)>> {
+    let mut found = Vec::new();
+    for node in stage.machines.nodes() {
+        let containers = node.engine().containers(&Stack::service(service))?;
+        found.extend(containers.into_iter().map(|container| (node, container)));
+    }
+    Ok(found)
 }
