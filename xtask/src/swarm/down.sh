@@ -17,6 +17,13 @@ for file in "$folder"/*/pid; do
     fi
 done
 
+# The load runs outside of the machines, and on when whoever started it was killed. There is one Swarm at a
+# time: as long as there is a folder, what is in the control group is its own.
+if [ -e "$folder" ]; then
+    find /sys/fs/cgroup -path '*/minitwit-swarm/outside/cgroup.procs' \
+        -exec sh -c 'xargs -r kill -KILL <"$1"' sh {} \; 2>/dev/null
+fi
+
 # Control groups and files can be removed when what used them has ended, which takes a moment.
 groups() {
     find /sys/fs/cgroup -depth -type d -path '*/minitwit-swarm*' 2>/dev/null
