@@ -33,10 +33,10 @@ pub(crate) const UNHEALTHY: &str = "minitwit-message:unhealthy";
 pub(crate) const CRASHING: &str = "minitwit-message:crashing";
 
 /// Programs that the scripts of the stack call, and those of the images here.
-const PROGRAMS: [&str; 24] = [
-    "sh", "basename", "cat", "chmod", "chown", "cp", "env", "grep", "haproxy", "id", "ln", "ls",
-    "mkdir", "mktemp", "mv", "readlink", "rm", "sed", "setpriv", "sleep", "touch", "tr", "true",
-    "wc",
+const PROGRAMS: [&str; 26] = [
+    "sh", "basename", "bash", "cat", "chmod", "chown", "cp", "env", "grep", "haproxy", "id", "ln",
+    "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "sed", "setpriv", "sleep", "timeout", "touch",
+    "tr", "true", "wc",
 ];
 
 const ACCOUNTS: &str = "root:x:0:0:root:/:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n\
