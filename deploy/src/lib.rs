@@ -1,9 +1,9 @@
 //! `minitwit deploy`: brings a stack to a Swarm and stays until it is known what became of it.
 //!
 //! `docker stack deploy` ends with success as soon as its orders are given, also when every service
-//! is rolled back a minute later, and it knows no order among services. So the databases and the
-//! migrations go first here, then everything else is ordered by `docker stack deploy`, and each
-//! service's update is followed through the Engine's API until it is done, rolled back or stuck.
+//! is rolled back a minute later, and it knows no order among services. So it is given one part of
+//! the stack after the other here: the databases, the migrations, what serves, a service at a time.
+//! Each one's update is followed through the Engine's API until it is done, rolled back or stuck.
 
 #![expect(
     clippy::print_stdout,
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::{
     follow::{Follow, follow},
-    stack::{Phase, Stack},
+    stack::{Phase, Stack, Step},
     swarm::Swarm,
     verdict::Goal,
 };
@@ -121,7 +121,7 @@ struct Deploy<'a> {
 }
 
 impl Deploy<'_> {
-    /// The databases, then the migrations, then all the rest; a step that fails is the last one.
+    /// One step after the other; one that fails is the last one.
     async fn everything(&self) -> anyhow::Result<bool> {
         let stack = Stack::read(
             &self.args.files,
@@ -129,26 +129,27 @@ impl Deploy<'_> {
             self.args.host.as_deref(),
         )
         .await?;
-        for phase in Phase::ALL {
-            let services = stack.services(phase);
-            if services.is_empty() || (phase == Phase::Migration && self.args.skip_migrations) {
+        let there = self.swarm.services().await?;
+        let mut titled = None;
+        for Step { phase, services } in stack.steps(|name| there.contains_key(name)) {
+            if phase == Phase::Migration && self.args.skip_migrations {
                 continue;
             }
-            println!("== {}", phase.title());
-            if phase == Phase::Migration {
+            if titled.replace(phase) != Some(phase) {
+                println!("== {}", phase.title());
+            }
+            let goal = if phase == Phase::Migration {
                 // What has ended well runs again only when it is made anew.
                 for service in &services {
                     self.swarm.remove(service).await?;
                 }
-            }
-            let before = self.swarm.services().await?;
-            let known_tasks = self.swarm.task_ids().await?;
-            stack.deploy(phase, self.args).await?;
-            let goal = if phase == Phase::Migration {
                 Goal::Complete
             } else {
                 Goal::Update
             };
+            let before = self.swarm.services().await?;
+            let known_tasks = self.swarm.task_ids().await?;
+            stack.deploy(&services, self.args).await?;
             if !self.follow(&services, goal, &before, known_tasks).await? {
                 return Ok(false);
             }

@@ -1,7 +1,7 @@
 //! The stack's files: read by the Docker client, taken apart by phase, deployed by the client.
 
 use std::{
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -23,7 +23,7 @@ const DATABASE_LABEL: &str = "minitwit.phase";
 /// How often an order is given again that met no leader.
 const ATTEMPTS: usize = 30;
 
-/// What is deployed together.
+/// What a service is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// What migrations need.
@@ -35,9 +35,6 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// In their order.
-    pub(crate) const ALL: [Self; 3] = [Self::Database, Self::Migration, Self::Service];
-
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Database => "Databases",
@@ -55,6 +52,13 @@ impl Phase {
             _ => Self::Service,
         }
     }
+}
+
+/// Services that are deployed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) phase: Phase,
+    pub(crate) services: Vec<String>,
 }
 
 /// The stack as its files describe it, with every variable replaced.
@@ -103,32 +107,61 @@ impl Stack {
         Ok(())
     }
 
-    /// The names of a phase's services.
-    pub(crate) fn services(&self, phase: Phase) -> Vec<String> {
-        let services = self.0["services"].as_object();
-        services
-            .into_iter()
+    /// What is deployed after what: the databases, each migration, what is new, each service that is
+    /// replaced while it serves, all the rest.
+    ///
+    /// One at a time, because each start takes the processor of a small node for a second, and a
+    /// second of two starts at once is one in which requests come late. And what fails comes before
+    /// what has not been touched yet. The services with a schema go before those that call them.
+    pub(crate) fn steps(&self, exists: impl Fn(&str) -> bool) -> Vec<Step> {
+        let services = self.0["services"].as_object().into_iter().flatten();
+        let (mut databases, mut migrations, mut new, mut serving, mut rest) = Default::default();
+        for (name, service) in services {
+            let order = &service["deploy"]["update_config"]["order"];
+            let group: &mut Vec<String> = match Phase::of(name, service) {
+                Phase::Database => &mut databases,
+                Phase::Migration => &mut migrations,
+                Phase::Service if !exists(name) => &mut new,
+                Phase::Service if order == "start-first" => &mut serving,
+                Phase::Service => &mut rest,
+            };
+            group.push(name.clone());
+        }
+        let has_schema = |name: &String| migrations.contains(&format!("{MIGRATION_PREFIX}{name}"));
+        serving.sort_by_key(|name| !has_schema(name));
+
+        let together = |phase, services| Some(Step { phase, services });
+        let alone = |phase| move |name| together(phase, vec![name]);
+        let steps = iter::once(together(Phase::Database, databases))
+            .chain(migrations.into_iter().map(alone(Phase::Migration)))
+            .chain([together(Phase::Service, new)])
+            .chain(serving.into_iter().map(alone(Phase::Service)))
+            .chain([together(Phase::Service, rest)]);
+        steps
             .flatten()
-            .filter(|(name, service)| Phase::of(name, service) == phase)
-            .map(|(name, _)| name.clone())
+            .filter(|step| !step.services.is_empty())
             .collect()
     }
 
-    /// Has the Docker client deploy one phase.
-    pub(crate) async fn deploy(&self, phase: Phase, args: &DeployArgs) -> anyhow::Result<()> {
+    /// Has the Docker client deploy some services.
+    pub(crate) async fn deploy(
+        &self,
+        services: &[String],
+        args: &DeployArgs,
+    ) -> anyhow::Result<()> {
         let mut options = vec!["stack", "deploy", "--compose-file", "-"];
         options.extend(["--resolve-image", args.resolve_image.word()]);
         options.extend(args.with_registry_auth.then_some("--with-registry-auth"));
         options.push(&args.stack);
-        order(args, &options, &self.part(phase)).await
+        order(args, &options, &self.part(services)).await
     }
 
-    /// The file of one phase, as JSON, which is YAML; only what its services use, since the client
-    /// looks up each secret that it finds.
-    fn part(&self, phase: Phase) -> String {
+    /// The file of some services, as JSON, which is YAML; only what they use, since the client looks
+    /// up each secret that it finds.
+    fn part(&self, services: &[String]) -> String {
         let mut part = self.0.clone();
-        if let Some(services) = section_mut(&mut part, "services") {
-            services.retain(|name, service| Phase::of(name, service) == phase);
+        if let Some(all) = section_mut(&mut part, "services") {
+            all.retain(|name, _| services.contains(name));
         }
         for section in ["configs", "secrets"] {
             let used = used(&part["services"], section);
@@ -255,8 +288,15 @@ mod tests {
                     "secrets": [{"source": "password"}],
                     "deploy": {"labels": {"minitwit.phase": "database"}},
                 },
+                "edge": {"image": "haproxy", "deploy": {"update_config": {"order": "stop-first"}}},
+                "gateway": {"image": "gateway", "deploy": {"update_config": {"order": "start-first"}}},
                 "migrate-user": {"image": "user", "secrets": [{"source": "owner"}]},
-                "user": {"image": "user", "secrets": [{"source": "url"}]},
+                "prometheus": {"image": "prometheus"},
+                "user": {
+                    "image": "user",
+                    "secrets": [{"source": "url"}],
+                    "deploy": {"update_config": {"order": "start-first"}},
+                },
             },
             "secrets": {
                 "password": {"external": true}, "owner": {"external": true}, "url": {"external": true},
@@ -274,16 +314,43 @@ mod tests {
         assert_eq!(read["services"]["a"]["configs"][0]["mode"], 365);
     }
 
-    #[test]
-    fn each_service_has_its_phase() {
-        assert_eq!(stack().services(Phase::Database), ["database"]);
-        assert_eq!(stack().services(Phase::Migration), ["migrate-user"]);
-        assert_eq!(stack().services(Phase::Service), ["user"]);
+    /// The services of each step.
+    fn steps(exists: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+        let steps = stack().steps(exists).into_iter();
+        steps.map(|step| step.services).collect()
     }
 
     #[test]
-    fn a_phase_needs_no_secret_of_another_one() {
-        let part: Value = serde_json::from_str(&stack().part(Phase::Migration)).unwrap();
+    fn the_first_deployment_starts_all_services_at_once() {
+        assert_eq!(
+            steps(|_| false),
+            [
+                vec!["database"],
+                vec!["migrate-user"],
+                vec!["edge", "gateway", "prometheus", "user"]
+            ]
+        );
+    }
+
+    #[test]
+    fn what_serves_is_replaced_one_at_a_time_callers_last() {
+        assert_eq!(
+            steps(|name| name != "prometheus"),
+            [
+                vec!["database"],
+                vec!["migrate-user"],
+                vec!["prometheus"],
+                vec!["user"],
+                vec!["gateway"],
+                vec!["edge"]
+            ]
+        );
+    }
+
+    #[test]
+    fn a_step_needs_no_secret_of_another_one() {
+        let part: Value =
+            serde_json::from_str(&stack().part(&["migrate-user".to_owned()])).unwrap();
         let secrets: Vec<&String> = part["secrets"].as_object().unwrap().keys().collect();
         assert_eq!(secrets, ["owner"]);
         assert_eq!(part["version"], "3.9");
@@ -295,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_dollar_is_not_taken_for_a_variable_the_second_time() {
-        assert!(stack().part(Phase::Database).contains("a$$b"));
+        assert!(stack().part(&["database".to_owned()]).contains("a$$b"));
     }
 
     #[test]
