@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     process::Running,
+    steal::{Stolen, Watch},
     wait::{pause, wait_for},
 };
 
@@ -47,6 +48,7 @@ pub(crate) struct Load {
     since: Instant,
     output: PathBuf,
     allowed_percent: f64,
+    host: Watch,
 }
 
 /// What the simulator found.
@@ -64,6 +66,8 @@ pub(crate) struct Measured {
     pub(crate) causes: Vec<String>,
     /// When requests failed, counted from the start.
     pub(crate) windows: Vec<Window>,
+    /// What the host took meanwhile.
+    pub(crate) stolen: Stolen,
 }
 
 /// A stretch in which requests failed, in seconds from the start of the load.
@@ -93,6 +97,7 @@ impl Measured {
             violations: [one.violations, two.violations].concat(),
             causes: [one.causes, two.causes].concat(),
             windows: [one.windows, two.windows].concat(),
+            stolen: Stolen::sum(one.stolen, two.stolen),
         }
     }
 }
@@ -135,6 +140,7 @@ impl Load {
             since: Instant::now(),
             output,
             allowed_percent: options.allowed_percent,
+            host: Watch::start(),
         })
     }
 
@@ -161,6 +167,7 @@ impl Load {
     /// Lets it run on for a moment, stops it, and waits for what it has found.
     pub(crate) fn finish(mut self) -> anyhow::Result<Measured> {
         pause(MARGIN);
+        let stolen = self.host.finish();
         let pid = self.process.0.id().to_string();
         Command::new("kill")
             .args(["-INT", &pid])
@@ -170,6 +177,7 @@ impl Load {
         wait_for(VERIFICATION_PATIENCE, || Ok(process.try_wait()?))
             .context("the simulator does not come to an end")?;
         let mut measured = read(&self.output)?;
+        measured.stolen = stolen;
         measured.allowed = share(measured.sent, self.allowed_percent);
         Ok(measured)
     }
@@ -221,6 +229,7 @@ fn measured(report: &Value) -> Option<Measured> {
             .map(|(cause, count)| format!("{count} × {cause}"))
             .collect(),
         windows: windows.collect::<Option<_>>()?,
+        stolen: Stolen::default(),
     })
 }
 

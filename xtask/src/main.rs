@@ -18,6 +18,7 @@ mod psql;
 mod setup;
 mod simulation;
 mod sqlite;
+mod steal;
 mod steps;
 mod suite;
 mod swarm;

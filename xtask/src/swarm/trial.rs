@@ -7,6 +7,9 @@ use crate::load::Measured;
 /// So many of the things that were lost are shown.
 const SHOWN_MAX: usize = 5;
 
+/// The host's part is told of from here on.
+const STOLEN_MIN: f64 = 0.01;
+
 /// What was measured, what else is worth telling, and which promises were not kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trial {
@@ -18,6 +21,8 @@ pub(crate) struct Trial {
 impl Trial {
     /// Nothing may be lost or doubled, whatever happens.
     pub(crate) fn new(measured: Measured) -> Self {
+        let stolen = &measured.stolen;
+        let host = (stolen.share >= STOLEN_MIN).then(|| stolen.to_string());
         let found = &measured.violations;
         let mut broken: Vec<String> = found.iter().take(SHOWN_MAX).cloned().collect();
         if found.len() > SHOWN_MAX {
@@ -25,7 +30,7 @@ impl Trial {
         }
         Self {
             measured,
-            facts: Vec::new(),
+            facts: host.into_iter().collect(),
             broken,
         }
     }
