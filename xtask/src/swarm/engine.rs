@@ -5,9 +5,18 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
+
+use crate::wait::wait_for_swarm;
+
+/// How the Engine says that no manager leads.
+const LEADERLESS: &str = "The swarm does not have a leader";
+
+/// How long an election may take: after a manager has come back there may be two.
+const ELECTION_PATIENCE: Duration = Duration::from_mins(1);
 
 /// An Engine behind its socket.
 #[derive(Clone, Debug)]
@@ -40,12 +49,18 @@ impl Engine {
         command
     }
 
-    /// Runs the client and returns what it writes, without the last line's end.
+    /// Runs the client and returns what it writes, without the last line's end; again while the
+    /// managers elect a leader, since without one nothing is done.
     pub(crate) fn docker<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> anyhow::Result<String> {
-        output(&mut self.client(arguments))
+        let mut client = self.client(arguments);
+        let done = wait_for_swarm(ELECTION_PATIENCE, || match output(&mut client) {
+            Err(error) if error.to_string().contains(LEADERLESS) => Ok(None),
+            done => Ok(Some(done)),
+        });
+        done.context("no manager leads the Swarm")?
     }
 
     /// Runs the client with a file as its input.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::PathBuf,
     process::{Command, Stdio},
@@ -124,8 +125,9 @@ impl Stack {
         let path = self.folder.join(format!("{secret}_{generation}"));
         fs::write(&path, content)?;
         let name = format!("{NAME}_{secret}_{generation}");
-        let mut create = self.engine.client(["secret", "create", &name]);
-        output(create.arg(&path))?;
+        let create = ["secret", "create", &name].map(OsStr::new);
+        self.engine
+            .docker(create.into_iter().chain([path.as_os_str()]))?;
         self.set(variable, &generation.to_string());
         Ok(())
     }
