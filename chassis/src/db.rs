@@ -9,7 +9,8 @@ use std::{str::FromStr, time::Duration};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection as _, PgConnection, PgPool, SqlitePool,
+    Connection as _, PgConnection, PgPool, Postgres, SqlitePool,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -29,7 +30,11 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(220);
 /// short of an attempt's time, so that "the database is away" is said before the caller gives up.
 const ACQUIRE_SHARE: u32 = 3;
 
-/// How long a service that starts waits for a connection before it tries again.
+/// How long a connection may take to be opened, whoever waits for it meanwhile: long enough for a machine
+/// that is busy, short enough to try again soon after an outage.
+const OPENING_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a service that starts waits for its connections.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How statements are planned on PostgreSQL.
@@ -70,6 +75,8 @@ pub enum Db {
     Postgres {
         /// The connections.
         pool: PgPool,
+        /// How long a statement waits for one of them.
+        patience: Duration,
         /// When the server last turned out to be away or read-only.
         suspicion: Suspicion,
         /// What others see of it.
@@ -131,9 +138,11 @@ impl Db {
         let suspect = suspicion.clone();
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
-            // Opened in the background: a request should not wait for a connection to be made.
-            .min_connections(POSTGRES_CONNECTIONS / 2)
-            .acquire_timeout(statement_timeout / ACQUIRE_SHARE)
+            // Opened before the first request and kept for good: a request should not wait for a
+            // connection to be made.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(OPENING_PATIENCE)
             // A ping before each statement would double the round trips; `Suspicion` replaces
             // the connections that an outage or a fail-over has spoilt.
             .test_before_acquire(false)
@@ -144,12 +153,14 @@ impl Db {
             .connect_lazy_with(options);
         Ok(Self::Postgres {
             pool,
+            patience: statement_timeout / ACQUIRE_SHARE,
             suspicion,
             meter,
         })
     }
 
-    /// Waits until the database is there and its schema is at least as new as `migrations`.
+    /// Waits until the database is there, its schema is at least as new as `migrations`, and the
+    /// connections to it are open.
     pub async fn ready(&self, migrations: &Migrations) {
         let mut told = None;
         while let Err(reason) = self.check_schema(migrations).await {
@@ -160,6 +171,43 @@ impl Db {
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
+        let open = self.open_all();
+        if tokio::time::timeout(CONNECT_PATIENCE, open).await.is_err() {
+            let (open, _) = self.connections();
+            tracing::warn!(open, "the database is slow to open connections");
+        }
+    }
+
+    /// Opens every connection that a server may be asked for. One after the other: the server has others
+    /// to serve.
+    async fn open_all(&self) {
+        let Self::Postgres { pool, .. } = self else {
+            return;
+        };
+        let mut open = Vec::new();
+        while open.len() < POSTGRES_CONNECTIONS as usize {
+            match pool.acquire().await {
+                Ok(connection) => open.push(connection),
+                Err(_) => tokio::time::sleep(OPENING_PATIENCE / 10).await,
+            }
+        }
+    }
+
+    /// A connection for a statement. What has to be opened for it is opened to the end, even if it cannot
+    /// wait so long: given up and begun anew by each, on a busy machine none would ever be there.
+    pub(crate) async fn acquire(&self, pool: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
+        let patience = match self {
+            Self::Sqlite { .. } => OPENING_PATIENCE,
+            Self::Postgres { patience, .. } => *patience,
+        };
+        let acquired = if pool.num_idle() == 0 && pool.size() < POSTGRES_CONNECTIONS {
+            let opening = tokio::spawn(pool.acquire());
+            let opened = tokio::time::timeout(patience, opening).await;
+            opened.map(|opened| opened.unwrap_or(Err(sqlx::Error::PoolClosed)))
+        } else {
+            tokio::time::timeout(patience, pool.acquire()).await
+        };
+        acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     async fn check_schema(&self, migrations: &Migrations) -> anyhow::Result<()> {
@@ -221,7 +269,7 @@ impl Db {
                 pool, suspicion, ..
             } => {
                 suspicion
-                    .admit(async || pool.acquire().await.map(drop))
+                    .admit(async || self.acquire(pool).await.map(drop))
                     .await
             }
         }

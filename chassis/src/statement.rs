@@ -118,7 +118,7 @@ impl Statement {
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let ask = self.ask_postgres(pool, input);
+        let ask = self.ask_postgres(db, pool, input);
         self.operation.watch(db, &self.postgres, ask).await
     }
 
@@ -133,7 +133,12 @@ impl Statement {
             .await
     }
 
-    async fn ask_postgres<R>(&self, pool: &PgPool, input: Vec<Column>) -> sqlx::Result<Vec<R>>
+    async fn ask_postgres<R>(
+        &self,
+        db: &Db,
+        pool: &PgPool,
+        input: Vec<Column>,
+    ) -> sqlx::Result<Vec<R>>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
@@ -146,7 +151,8 @@ impl Statement {
                 Column::Bool(values) => query.bind(values),
             };
         }
-        query.fetch_all(pool).await
+        let mut connection = db.acquire(pool).await?;
+        query.fetch_all(&mut *connection).await
     }
 }
 

@@ -1,16 +1,26 @@
-//! A server that goes away, comes back, or is demoted by a fail-over.
+//! A server that goes away, comes back, is demoted by a fail-over, or is slow to take connections.
 #![expect(clippy::unwrap_used, reason = "a test may fail at any step")]
 
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
 
 use chassis::{
-    db::Db,
+    db::{Db, Migrations},
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
     testing::eventually,
 };
 use minitwit_postgres::{Cluster, ClusterOptions};
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{
+    Connection as _, Executor as _, PgConnection, migrate::Migrator, postgres::PgConnectOptions,
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
 
 /// Long enough for a server to start on any machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -68,10 +78,68 @@ impl Subject {
     }
 
     async fn count(&self) -> Result<i64, StoreError> {
+        self.count_by(&self.db).await
+    }
+
+    async fn count_by(&self, db: &Db) -> Result<i64, StoreError> {
         let input = vec![Column::Int(vec![i64::MAX])];
-        let rows: Vec<(i64,)> = self.count.fetch(&self.db, input).await?;
+        let rows: Vec<(i64,)> = self.count.fetch(db, input).await?;
         Ok(rows[0].0)
     }
+}
+
+/// Takes connections for a server, and lets each wait so long before it goes on.
+async fn slow_door(to: SocketAddr, wait: Duration) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                sleep(wait).await;
+                let mut far = TcpStream::connect(to).await.unwrap();
+                // Whichever side ends it.
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_service_that_is_ready_has_its_connections() {
+    let none = Migrations {
+        sqlite: Migrator::DEFAULT,
+        postgres: Migrator::DEFAULT,
+    };
+    let subject = Subject::start().await;
+    subject.db.ready(&none).await;
+    assert_eq!(subject.db.connections().0, 8);
+    eventually("they are given back", PATIENCE, async || {
+        subject.db.connections() == (8, 8)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_is_there_in_the_end_though_nobody_waits_for_it() {
+    let subject = Subject::start().await;
+    let url = subject.cluster.url("postgres");
+    let port = url.parse::<PgConnectOptions>().unwrap().get_port();
+    // A statement waits 50 ms for a connection, and each takes three times as long.
+    let door = slow_door(
+        (Ipv4Addr::LOCALHOST, port).into(),
+        Duration::from_millis(150),
+    )
+    .await;
+    let url = url.replace(&format!(":{port}"), &format!(":{}", door.port()));
+    let db = Db::open(&url.into(), Duration::from_millis(150)).unwrap();
+
+    let error = subject.count_by(&db).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    eventually("a statement finds a connection", PATIENCE, async || {
+        subject.count_by(&db).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
