@@ -200,12 +200,14 @@ impl Db {
             Self::Sqlite { .. } => OPENING_PATIENCE,
             Self::Postgres { patience, .. } => *patience,
         };
-        let acquired = if pool.num_idle() == 0 && pool.size() < POSTGRES_CONNECTIONS {
-            let opening = tokio::spawn(pool.acquire());
-            let opened = tokio::time::timeout(patience, opening).await;
+        let must_open = pool.num_idle() == 0 && pool.size() < POSTGRES_CONNECTIONS;
+        // Large: not to be part of every future around it.
+        let connection = Box::pin(pool.acquire());
+        let acquired = if must_open {
+            let opened = tokio::time::timeout(patience, tokio::spawn(connection)).await;
             opened.map(|opened| opened.unwrap_or(Err(sqlx::Error::PoolClosed)))
         } else {
-            tokio::time::timeout(patience, pool.acquire()).await
+            tokio::time::timeout(patience, connection).await
         };
         acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
