@@ -1,4 +1,4 @@
-//! The stack's files: read by the Docker client, taken apart by phase, deployed by the client.
+//! The stack's files: read by the Docker client, taken apart into steps, deployed by the client.
 
 use std::{
     fs, iter,
