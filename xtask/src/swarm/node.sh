@@ -27,15 +27,20 @@ ip address add "$address/24" dev eth0
 iptables -w -P FORWARD ACCEPT
 
 # Who comes first for the processors, of which three machines have two cores or so between them: users,
-# outside, before the machines, and on a machine what serves before its Engine, as operations.md has it.
-# Left alone, all containers of all machines would weigh as much as one thread of one Engine that starts
-# another container.
-weigh() { # GROUP SHARES, where a process has 1024
+# outside, before the machines; on the machines what serves, before every Engine. Left alone, all
+# containers of all machines would weigh as much as one thread of one Engine that starts another
+# container. A weight alone would not do for the Engines: what wakes up has to wait for the end of
+# a slice of whatever runs, however little that weighs, and a request wakes up dozens of threads, of
+# the kernel's too. What is idle makes way at once.
+group() { # GROUP
     mkdir -p "$1"
+    [ -e "$1/cpu.shares" ] || echo +cpu >"$1/../cgroup.subtree_control"
+}
+weigh() { # GROUP SHARES, where a process has 1024
+    group "$1"
     if [ -e "$1/cpu.shares" ]; then
         echo "$2" >"$1/cpu.shares"
     else
-        echo +cpu >"$1/../cgroup.subtree_control"
         echo "$(($2 * 100 / 1024))" >"$1/cpu.weight"
     fi
 }
@@ -46,8 +51,15 @@ weigh "$processors/minitwit-swarm/outside" 4096
 # The first one is entered by all users and has the database.
 [ "$name" = n1 ] && share=4096 || share=1024
 weigh "$processors/minitwit-swarm/$name" "$share"
-weigh "$processors/minitwit-swarm/$name/engine" 128
-echo $$ >"$processors/minitwit-swarm/$name/engine/cgroup.procs"
+engines=$processors/minitwit-swarm-engines
+group "$engines"
+if [ -e "$engines/cpu.idle" ]; then
+    echo 1 >"$engines/cpu.idle"
+else
+    weigh "$engines" 16 # Linux before 5.15
+fi
+mkdir -p "$engines/$name"
+echo $$ >"$engines/$name/cgroup.procs"
 
 # There is no world outside. A name that Docker does not know is asked of the switch, which refuses:
 # no answer at all would hold up whoever asks for seconds.
