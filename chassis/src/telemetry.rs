@@ -4,10 +4,12 @@ use std::{
     fs,
     io::{IsTerminal as _, stdout},
     sync::OnceLock,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::MissedTickBehavior;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
@@ -27,6 +29,9 @@ const SECONDS: &[f64] = &[
 
 /// Bucket bounds for how many callers share a batch.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// How often the values of histograms are folded into their buckets.
+const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is to be flushed before the process ends, and where its metrics can be read.
 #[derive(Debug)]
@@ -84,7 +89,9 @@ pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetr
         builder.build_recorder().handle()
     } else {
         let installed = builder.install_recorder();
-        installed.context("metrics were set up before")?
+        let metrics = installed.context("metrics were set up before")?;
+        tokio::spawn(fold(metrics.clone()));
+        metrics
     };
     let identity = Identity::of(name, args);
     metrics::gauge!(
@@ -101,6 +108,17 @@ pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetr
         metrics,
         traces: init_traces(args, identity)?,
     })
+}
+
+/// Folds the values of histograms into their buckets for ever. The recorder only notes them down, and
+/// folds them when its page is read: where nobody reads it, they would pile up without end.
+async fn fold(metrics: PrometheusHandle) {
+    let mut interval = tokio::time::interval(FOLD_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        metrics.run_upkeep();
+    }
 }
 
 fn init_logs(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<()> {
@@ -148,5 +166,42 @@ impl Telemetry {
     /// Sends what is still held back.
     pub fn shutdown(self) {
         self.traces.shutdown();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn metrics_that_nobody_reads_take_no_more_memory() {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(SECONDS)
+            .unwrap()
+            .build_recorder();
+        let folding = tokio::spawn(fold(recorder.handle()));
+        let histogram =
+            metrics::with_local_recorder(&recorder, || metrics::histogram!("waited_seconds"));
+        let hour = async |hours: usize| {
+            for _ in 0..hours * 3_600 {
+                (0..200).for_each(|_| histogram.record(0.01));
+                tokio::time::sleep(FOLD_INTERVAL).await;
+            }
+        };
+        hour(1).await;
+        let before = resident_bytes();
+        hour(5).await;
+        let grown = resident_bytes().saturating_sub(before);
+        folding.abort();
+        // Each value that is kept takes 8 bytes or more.
+        assert!(grown < 8_000_000, "{grown} bytes more after five hours");
+        let page = recorder.handle().render();
+        assert!(page.contains("waited_seconds_count 4320000\n"), "{page}");
+    }
+
+    fn resident_bytes() -> u64 {
+        let pages = fs::read_to_string("/proc/self/statm").unwrap();
+        let resident = pages.split(' ').nth(1).unwrap();
+        resident.parse::<u64>().unwrap() * 4096
     }
 }
