@@ -168,6 +168,25 @@ pub async fn answer_each<T, O>(
     Ok(results)
 }
 
+/// Answers for items that were worked on one by one. If nothing but what all of them need is away, then so
+/// is this replica to its caller, who may find another one that reaches it.
+///
+/// # Errors
+///
+/// That of the first item, when every item is `Unavailable`.
+pub fn unless_away<O>(results: Vec<Result<O, Status>>) -> Result<Vec<Result<O, Status>>, Status> {
+    let away = |result: &Result<O, Status>| {
+        let status = result.as_ref().err();
+        status
+            .filter(|status| status.code() == Code::Unavailable)
+            .cloned()
+    };
+    match results.first().and_then(away) {
+        Some(status) if results.iter().all(|result| away(result).is_some()) => Err(status),
+        _ => Ok(results),
+    }
+}
+
 /// Of several writes of one state the one with the greatest stamp, in the order of the keys: rows
 /// that are always locked in one order cannot deadlock.
 pub fn last_writes<'a, T, K: Ord>(
@@ -186,4 +205,27 @@ pub fn last_writes<'a, T, K: Ord>(
             .or_insert(write);
     }
     last.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_fails_as_a_whole_only_if_all_of_it_is_away() {
+        let away = || Err(Status::unavailable("the database is away"));
+        let status = unless_away::<u8>(vec![away(), away()]).unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.message(), "the database is away");
+        for rest in [
+            vec![],
+            vec![Ok(1)],
+            vec![Err(Status::not_found("no such user"))],
+        ] {
+            let away = (!rest.is_empty()).then(away);
+            let results: Vec<Result<u8, Status>> = away.into_iter().chain(rest).collect();
+            let length = results.len();
+            assert_eq!(unless_away(results).unwrap().len(), length);
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
                 self.skew.check(wanted.id);
                 self.registrar.register(wanted, deadline)
             });
-            Ok(join_all(each).await)
+            item::unless_away(join_all(each).await)
         })
         .await?;
         let results = registered.into_iter().map(|registered| match registered {
@@ -136,7 +136,7 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
             let each = valid
                 .into_iter()
                 .map(|valid| self.doorkeeper.check(valid, Purpose::SignIn, deadline));
-            Ok(join_all(each).await)
+            item::unless_away(join_all(each).await)
         })
         .await?;
         let results = checked.into_iter().map(|checked| match checked {

@@ -5,8 +5,9 @@ use chassis::{
     testing::{Engine, empty_database},
 };
 use minitwit_proto::user::v1::{
-    LookupUsersRequest, NewUser, RegisterUsersRequest, UserRef, register_user_result::Outcome,
-    user_ref, user_service_server::UserService,
+    LookupUsersRequest, NewUser, PasswordCheck, RegisterUsersRequest, UserRef,
+    VerifyPasswordsRequest, register_user_result::Outcome, user_ref,
+    user_service_server::UserService,
 };
 use minitwit_user::{
     hasher::{Hasher, Limits},
@@ -69,9 +70,27 @@ async fn a_database_that_is_away_is_unavailable() {
     let name = user_ref::Ref::Username("alice".to_owned());
     let users = vec![UserRef { r#ref: Some(name) }];
     let request = Request::new(LookupUsersRequest { users });
-    let status = service.lookup_users(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
-    assert_eq!(status.message(), "the database is away");
+    let lookup = service.lookup_users(request).await.unwrap_err();
+    // Registrations and sign-ins are worked on one by one, and yet the whole call has failed: so the
+    // caller asks another replica, which may reach the database.
+    let users = ["alice", "bob"].map(|name| new_user(Uuid::now_v7(), name));
+    let request = Request::new(RegisterUsersRequest {
+        users: users.into(),
+    });
+    let registration = service.register_users(request).await.unwrap_err();
+    let check = PasswordCheck {
+        username: "alice".to_owned(),
+        password: "secret".to_owned(),
+        ..PasswordCheck::default()
+    };
+    let request = Request::new(VerifyPasswordsRequest {
+        checks: vec![check],
+    });
+    let sign_in = service.verify_passwords(request).await.unwrap_err();
+    for status in [lookup, registration, sign_in] {
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.message(), "the database is away");
+    }
 }
 
 fn new_user(id: Uuid, username: &str) -> NewUser {
