@@ -69,13 +69,12 @@ impl Backend {
 
         let clock = Arc::new(Clock::default());
         let accounts = accounts::Accounts::new(users);
-        // Timelines weigh much more than lists of names.
-        let (most, rest) = (rendered_bytes_max / 4 * 3, rendered_bytes_max / 4);
+        let kept = keep::Keep::new(rendered_bytes_max);
         Self {
             latest: latest::Latest::new(api_clients, Arc::clone(&clock)),
             reads: reads::Reads::new(follower.clone(), message.clone(), accounts.clone()),
-            timelines: timelines::Timelines::new(message.clone(), accounts.clone(), most),
-            follows: follows::Follows::new(follower, accounts.clone(), Arc::clone(&clock), rest),
+            timelines: timelines::Timelines::new(message.clone(), accounts.clone(), kept.clone()),
+            follows: follows::Follows::new(follower, accounts.clone(), Arc::clone(&clock), kept),
             messages: writes::Messages::new(message),
             deletions: deletions::Deletions::new(&pools, accounts.clone()),
             moderation: moderation::Moderation::new(&pools, accounts.clone(), Arc::clone(&clock)),

@@ -13,14 +13,14 @@ use minitwit_proto::user::v1::{
     VerifyPasswordsRequest, lookup_user_result, register_user_result, user_ref,
     user_service_client::UserServiceClient, verify_password_result,
 };
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::batcher;
 
 /// How many accounts are remembered.
-const ACCOUNTS_MAX: u64 = 100_000;
+const ACCOUNTS_MAX: usize = 100_000;
 
 /// The longest user name, in bytes; a longer one is nobody's, so nobody is asked.
 pub(crate) const USERNAME_BYTES_MAX: usize = 255;
@@ -62,10 +62,9 @@ pub(crate) enum Who {
 pub struct Accounts {
     client: UserServiceClient<Pool>,
     lookups: Batcher<Lookup>,
-    memory: Memory,
+    memory: Arc<Memory>,
 }
 
-#[derive(Clone)]
 struct Memory {
     by_name: Cache<String, Arc<Account>>,
     by_id: Cache<Uuid, Arc<Account>>,
@@ -81,13 +80,13 @@ impl Memory {
 
 impl Accounts {
     pub(super) fn new(client: UserServiceClient<Pool>) -> Self {
-        let memory = Memory {
+        let memory = Arc::new(Memory {
             by_name: Cache::new(ACCOUNTS_MAX),
             by_id: Cache::new(ACCOUNTS_MAX),
-        };
+        });
         let lookup = Lookup {
             client: client.clone(),
-            memory: memory.clone(),
+            memory: Arc::clone(&memory),
         };
         Self {
             client,
@@ -152,7 +151,7 @@ impl Accounts {
         let asked = missing.iter().map(|&place| Who::Id(ids[place])).collect();
         let lookup = Lookup {
             client: self.client.clone(),
-            memory: self.memory.clone(),
+            memory: Arc::clone(&self.memory),
         };
         let answers = match lookup.run(asked, deadline).await {
             Ok(answers) => answers,
@@ -224,14 +223,14 @@ impl Accounts {
 
     /// Lets go of an account that is no more.
     pub(super) fn forget(&self, id: Uuid, username: &str) {
-        self.memory.by_name.invalidate(username);
-        self.memory.by_id.invalidate(&id);
+        self.memory.by_name.remove(username);
+        self.memory.by_id.remove(&id);
     }
 
     /// Lets go of every account.
     pub(super) fn forget_all(&self) {
-        self.memory.by_name.invalidate_all();
-        self.memory.by_id.invalidate_all();
+        self.memory.by_name.clear();
+        self.memory.by_id.clear();
     }
 
     pub(super) fn remembered(&self, user: User) -> Result<Arc<Account>, Status> {
@@ -244,7 +243,7 @@ impl Accounts {
 /// Looks accounts up and remembers those that are found.
 struct Lookup {
     client: UserServiceClient<Pool>,
-    memory: Memory,
+    memory: Arc<Memory>,
 }
 
 impl Work for Lookup {

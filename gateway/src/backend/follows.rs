@@ -91,12 +91,12 @@ impl Follows {
         client: FollowerServiceClient<Pool>,
         accounts: Accounts,
         clock: Arc<Clock>,
-        rendered_bytes_max: u64,
+        kept: Keep,
     ) -> Self {
         let list = List {
             client: client.clone(),
             accounts,
-            kept: Keep::new(rendered_bytes_max, |_| 0),
+            kept,
         };
         Self {
             lists: batcher("gateway.list_follows", list),
@@ -131,7 +131,7 @@ impl Follows {
 struct List {
     client: FollowerServiceClient<Pool>,
     accounts: Accounts,
-    kept: Keep<FollowsKey>,
+    kept: Keep,
 }
 
 impl Work for List {
@@ -145,7 +145,7 @@ impl Work for List {
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
         let (keys, positions) = share(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
-        let kept: Vec<Option<Arc<Rendered>>> = keys.iter().map(|key| self.kept.get(key)).collect();
+        let kept: Vec<Option<Arc<Rendered>>> = self.kept.get_each(&keys);
         let queries = keys.iter().zip(&kept).map(|(key, kept)| FollowsQuery {
             account_id: item::wire(key.account),
             direction: key.direction.into(),

@@ -5,17 +5,29 @@
 
 use std::{
     borrow::Cow,
-    hash::Hash,
     ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
-use moka::sync::Cache;
+use metrics::{Counter, Gauge, counter, gauge};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use uuid::Uuid;
 
-/// What an entry costs beside its body: key, counters and pointers, roughly.
-const OVERHEAD_BYTES: usize = 256;
+use super::{follows::FollowsKey, timelines::TimelineKey};
+
+/// What an entry costs beside its body and what its key points to: both of them, and the cache's
+/// links and slots, roughly.
+const OVERHEAD_BYTES: usize = size_of::<Key>() + size_of::<Rendered>() + 64;
+
+/// What an entry weighs by experience, to lay the cache out.
+const ENTRY_BYTES: u64 = 1024;
+
+/// Parts of the cache with a lock each; what is larger than a part is not kept.
+const SHARDS: usize = 8;
 
 /// An answer ready to be sent.
 #[derive(Debug, Default)]
@@ -95,32 +107,94 @@ fn unpack(packed: &[u8]) -> Vec<u8> {
     lz4_flex::block::decompress_size_prepended(packed).expect("what was packed here")
 }
 
-/// Rendered answers, at most so many bytes of them.
+/// What was rendered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Timeline(TimelineKey),
+    Follows(FollowsKey),
+}
+
+impl From<TimelineKey> for Key {
+    fn from(key: TimelineKey) -> Self {
+        Self::Timeline(key)
+    }
+}
+
+impl From<FollowsKey> for Key {
+    fn from(key: FollowsKey) -> Self {
+        Self::Follows(key)
+    }
+}
+
 #[derive(Clone)]
-pub(super) struct Keep<K: Hash + Eq + Send + Sync + 'static>(Cache<K, Arc<Rendered>>);
+struct InBytes;
 
-impl<K: Hash + Eq + Send + Sync + 'static> Keep<K> {
-    /// Keeps at most `bytes_max`; `key_bytes` tells what a key holds beside its own size.
-    pub(super) fn new(bytes_max: u64, key_bytes: fn(&K) -> usize) -> Self {
-        let weigh = move |key: &K, rendered: &Arc<Rendered>| {
-            let bytes = rendered.body.len_kept() + key_bytes(key) + OVERHEAD_BYTES;
-            u32::try_from(bytes).unwrap_or(u32::MAX)
+impl Weighter<Key, Arc<Rendered>> for InBytes {
+    fn weight(&self, key: &Key, rendered: &Arc<Rendered>) -> u64 {
+        let key = match key {
+            Key::Timeline(key) => key.scope.bytes(),
+            Key::Follows(_) => 0,
         };
-        Self(
-            Cache::builder()
-                .max_capacity(bytes_max)
-                .weigher(weigh)
-                .build(),
-        )
+        (OVERHEAD_BYTES + key + rendered.body.len_kept()) as u64
+    }
+}
+
+/// Rendered answers, at most so many bytes of them. Clones share them.
+#[derive(Clone)]
+pub(super) struct Keep {
+    cache: Arc<Cache<Key, Arc<Rendered>, InBytes>>,
+    found: Counter,
+    absent: Counter,
+    rendered: Counter,
+    bytes: Gauge,
+}
+
+impl Keep {
+    /// Keeps at most `bytes_max`.
+    pub(super) fn new(bytes_max: u64) -> Self {
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .weight_capacity(bytes_max)
+            .estimated_items_capacity(
+                usize::try_from(bytes_max / ENTRY_BYTES).unwrap_or(usize::MAX),
+            )
+            .build()
+            .expect("all that it asks for is set");
+        Self {
+            cache: Arc::new(Cache::with_options(
+                options,
+                InBytes,
+                DefaultHashBuilder::default(),
+                DefaultLifecycle::default(),
+            )),
+            found: counter!("minitwit_kept_answers_total", "outcome" => "found"),
+            absent: counter!("minitwit_kept_answers_total", "outcome" => "absent"),
+            rendered: counter!("minitwit_rendered_answers_total"),
+            bytes: gauge!("minitwit_kept_answers_bytes"),
+        }
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<Arc<Rendered>> {
-        self.0.get(key)
+    /// What is kept of each, in the order of the keys.
+    pub(super) fn get_each<K: Clone + Into<Key>>(&self, keys: &[K]) -> Vec<Option<Arc<Rendered>>> {
+        let kept: Vec<_> = keys
+            .iter()
+            .map(|key| self.cache.get(&key.clone().into()))
+            .collect();
+        let found = kept.iter().flatten().count() as u64;
+        self.found.increment(found);
+        self.absent.increment(keys.len() as u64 - found);
+        kept
     }
 
-    pub(super) fn insert(&self, key: K, rendered: Rendered) -> Arc<Rendered> {
+    pub(super) fn insert(&self, key: impl Into<Key>, rendered: Rendered) -> Arc<Rendered> {
         let rendered = Arc::new(rendered);
-        self.0.insert(key, Arc::clone(&rendered));
+        self.cache.insert(key.into(), Arc::clone(&rendered));
+        self.rendered.increment(1);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a memory's size is far below 2^52"
+        )]
+        self.bytes.set(self.cache.weight() as f64);
         rendered
     }
 }

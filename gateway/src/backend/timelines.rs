@@ -35,7 +35,8 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    fn bytes(&self) -> usize {
+    /// What it holds beside its own size.
+    pub(super) fn bytes(&self) -> usize {
         if let Self::Authors(ids) = self {
             ids.len()
         } else {
@@ -114,15 +115,11 @@ pub(crate) struct Timelines {
 }
 
 impl Timelines {
-    pub(super) fn new(
-        client: MessageServiceClient<Pool>,
-        accounts: Accounts,
-        rendered_bytes_max: u64,
-    ) -> Self {
+    pub(super) fn new(client: MessageServiceClient<Pool>, accounts: Accounts, kept: Keep) -> Self {
         let list = List {
             client,
             accounts,
-            kept: Keep::new(rendered_bytes_max, |key: &TimelineKey| key.scope.bytes()),
+            kept,
         };
         Self {
             single: batcher("gateway.list_timelines", list.clone()),
@@ -148,7 +145,7 @@ impl Timelines {
 struct List {
     client: MessageServiceClient<Pool>,
     accounts: Accounts,
-    kept: Keep<TimelineKey>,
+    kept: Keep,
 }
 
 impl Work for List {
@@ -162,7 +159,7 @@ impl Work for List {
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
         let (keys, positions) = share(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
-        let kept: Vec<Option<Arc<Rendered>>> = keys.iter().map(|key| self.kept.get(key)).collect();
+        let kept: Vec<Option<Arc<Rendered>>> = self.kept.get_each(&keys);
         let queries = keys
             .iter()
             .zip(&kept)
