@@ -175,16 +175,12 @@ pub async fn answer_each<T, O>(
 ///
 /// That of the first item, when every item is `Unavailable`.
 pub fn unless_away<O>(results: Vec<Result<O, Status>>) -> Result<Vec<Result<O, Status>>, Status> {
-    let away = |result: &Result<O, Status>| {
-        let status = result.as_ref().err();
-        status
-            .filter(|status| status.code() == Code::Unavailable)
-            .cloned()
-    };
-    match results.first().and_then(away) {
-        Some(status) if results.iter().all(|result| away(result).is_some()) => Err(status),
-        _ => Ok(results),
+    let away = |result: &Result<O, Status>| matches!(result, Err(status) if status.code() == Code::Unavailable);
+    if !results.iter().all(away) {
+        return Ok(results);
     }
+    // The first error, or an empty list.
+    results.into_iter().map(|result| result.map(Ok)).collect()
 }
 
 /// Of several writes of one state the one with the greatest stamp, in the order of the keys: rows

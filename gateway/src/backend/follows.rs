@@ -145,7 +145,7 @@ impl Work for List {
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
         let (keys, positions) = share(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
-        let kept: Vec<Option<Arc<Rendered>>> = self.kept.get_each(&keys);
+        let kept = self.kept.get_each(&keys);
         let queries = keys.iter().zip(&kept).map(|(key, kept)| FollowsQuery {
             account_id: item::wire(key.account),
             direction: key.direction.into(),

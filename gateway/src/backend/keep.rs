@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use super::{follows::FollowsKey, timelines::TimelineKey};
 
-/// What an entry costs beside its body and what its key points to: both of them, and the cache's
-/// links and slots, roughly.
+/// What an entry costs beside the bytes that its key and its body hold: the key and the answer
+/// themselves, and the cache's links and slots, roughly.
 const OVERHEAD_BYTES: usize = size_of::<Key>() + size_of::<Rendered>() + 64;
 
 /// What an entry weighs by experience, to lay the cache out.
