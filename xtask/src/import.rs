@@ -139,7 +139,9 @@ impl<'a> Suite<'a> {
             binaries.start_service_at(&mut fleet, address, name, name, &url)?;
         }
         let replicas = services.map(|address| vec![address]);
-        let api = binaries.start_gateway(&mut fleet, "gateway", &replicas)?;
+        let api = binaries
+            .start_gateway(&mut fleet, "gateway", &replicas)?
+            .api;
         wait_until_serving(&mut fleet, api)?;
         Ok(Self {
             binaries,

@@ -28,6 +28,14 @@ const PACKAGES: [&str; 5] = [
     "minitwit-message",
 ];
 
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gateway {
+    pub(crate) api: SocketAddr,
+    /// Its metrics.
+    pub(crate) admin: SocketAddr,
+}
+
 /// The suite's programs in the folder of their profile.
 #[derive(Debug)]
 pub(crate) struct Binaries {
@@ -129,26 +137,25 @@ impl Binaries {
         fleet.start(label, &mut command)
     }
 
-    /// Starts a gateway in front of the replicas of the [`SERVICES`], in their order, and tells
-    /// where its API listens.
+    /// Starts a gateway in front of the replicas of the [`SERVICES`], in their order.
     pub(crate) fn start_gateway(
         &self,
         fleet: &mut Fleet,
         label: &str,
         replicas: &[Vec<SocketAddr>],
-    ) -> anyhow::Result<SocketAddr> {
-        let api = free_address()?;
+    ) -> anyhow::Result<Gateway> {
+        let (api, admin) = (free_address()?, free_address()?);
         let mut command = self.command("minitwit-gateway");
         command
             .env("LISTEN_API", api.to_string())
             .env("LISTEN_PAGES", free_address()?.to_string())
-            .env("LISTEN_ADMIN", free_address()?.to_string());
+            .env("LISTEN_ADMIN", admin.to_string());
         for (name, addresses) in SERVICES.iter().zip(replicas) {
             let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             command.env(format!("{}_SERVICE", name.to_uppercase()), list.join(","));
         }
         fleet.start(label, &mut command)?;
-        Ok(api)
+        Ok(Gateway { api, admin })
     }
 
     /// One of the programs, quiet.

@@ -201,7 +201,8 @@ fn start_services(
         .into_iter()
         .map(|address| Ok(vec![address?]))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    binaries.start_gateway(fleet, &format!("gateway{label}"), &replicas)
+    let gateway = binaries.start_gateway(fleet, &format!("gateway{label}"), &replicas)?;
+    Ok(gateway.api)
 }
 
 fn start_one_process(

@@ -1,15 +1,21 @@
 //! One of many who write through one gateway and read through the other.
 
-use std::{net::SocketAddr, sync::PoisonError};
+use std::sync::PoisonError;
 
 use serde_json::Value;
 
-use crate::http::{Answer, Client};
+use crate::{
+    http::{Answer, Client},
+    suite::Gateway,
+};
 
 use super::Tally;
 
 /// Enough for all that the others may have posted in between.
 const MESSAGES: u64 = 200;
+
+/// Counts what a gateway has acknowledged before it was stored.
+const DEFERRED: &str = "minitwit_latest_deferred_total";
 
 /// A worker with a user of its own.
 #[derive(Debug)]
@@ -17,9 +23,16 @@ pub(crate) struct Worker<'a> {
     number: u64,
     workers: u64,
     /// Where this turn writes, and where it reads.
-    gateways: [Client; 2],
+    gateways: [Side; 2],
     tally: &'a Tally,
     turn: u64,
+}
+
+/// A gateway as one worker talks to it.
+#[derive(Debug)]
+struct Side {
+    api: Client,
+    admin: Client,
 }
 
 /// What a pair of a write and a read has shown.
@@ -27,22 +40,22 @@ enum Shown {
     Written,
     /// It is not there; the answer that should show it.
     Missing(String),
+    /// It is not there, and the gateway counted that it would not be yet.
+    Deferred,
 }
 
 /// A request that has no answer to judge by.
 type Failure = String;
 
 impl<'a> Worker<'a> {
-    pub(crate) fn new(
-        number: u64,
-        workers: u64,
-        gateways: [SocketAddr; 2],
-        tally: &'a Tally,
-    ) -> Self {
+    pub(crate) fn new(number: u64, workers: u64, gateways: [Gateway; 2], tally: &'a Tally) -> Self {
         Self {
             number,
             workers,
-            gateways: gateways.map(Client::new),
+            gateways: gateways.map(|gateway| Side {
+                api: Client::new(gateway.api),
+                admin: Client::new(gateway.admin),
+            }),
             tally,
             turn: 0,
         }
@@ -79,6 +92,7 @@ impl<'a> Worker<'a> {
                     "{what} of {user}, turn {turn}, not as in: {answer}"
                 ));
             }
+            Ok(Shown::Deferred) => self.tally.defer(),
             Err(failure) => self.tally.fail(&format!("{what}: {failure}")),
         }
         // The other way round next time.
@@ -151,6 +165,7 @@ impl<'a> Worker<'a> {
 
     fn move_latest(&mut self) -> Result<Shown, Failure> {
         let turn = self.turn;
+        let deferred = self.deferred()?;
         // Reads move it as well as writes do.
         if turn.is_multiple_of(2) {
             let path = format!("/msgs/{}?latest={turn}", user(self.number));
@@ -158,23 +173,40 @@ impl<'a> Worker<'a> {
         } else {
             let path = format!("/msgs/{}?no=1&latest={turn}", user(self.number));
             let moved = self.gateways[0]
+                .api
                 .get(&path)
                 .map_err(|error| error.to_string())?;
             success(&path, moved)?;
         }
         let answer = self.list("/latest")?;
-        Ok(judge(parse(&answer)?["latest"] == turn, &answer))
+        let is_there = parse(&answer)?["latest"] == turn;
+        if !is_there && self.deferred()? > deferred {
+            return Ok(Shown::Deferred);
+        }
+        Ok(judge(is_there, &answer))
+    }
+
+    /// How often this turn's first gateway has acknowledged a `latest` that is stored later.
+    fn deferred(&mut self) -> Result<u64, Failure> {
+        let metrics = self.gateways[0].admin.get("/metrics");
+        let metrics = success("/metrics", metrics.map_err(|error| error.to_string())?)?;
+        let count = metrics
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix(DEFERRED)?.trim().parse().ok());
+        count.ok_or_else(|| format!("/metrics: no {DEFERRED}"))
     }
 
     /// Writes through this turn's first gateway; returns when it is acknowledged.
     fn write(&mut self, path: &str, body: &str) -> Result<(), Failure> {
-        let answer = self.gateways[0].post(path, body);
+        let answer = self.gateways[0].api.post(path, body);
         success(path, answer.map_err(|error| error.to_string())?).map(drop)
     }
 
     /// Reads through the other one.
     fn read(&mut self, path: &str) -> Result<Answer, Failure> {
         self.gateways[1]
+            .api
             .get(path)
             .map_err(|error| error.to_string())
     }
