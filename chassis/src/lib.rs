@@ -8,7 +8,6 @@
 pub mod admin;
 pub mod args;
 pub mod batch;
-pub mod conditional;
 pub mod db;
 pub mod deadline;
 pub mod grpc;
@@ -27,6 +26,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trace;
+pub mod version;
 
 /// Every process allocates with it: a request is many small, short-lived allocations, and the C
 /// library's allocator was an eighth of the gateway's time under load.

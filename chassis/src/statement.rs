@@ -42,6 +42,8 @@ pub enum Column {
     Text(Vec<String>),
     /// Integers.
     Int(Vec<i64>),
+    /// Integers, some of them missing.
+    OptionalInt(Vec<Option<i64>>),
     /// Truth values.
     Bool(Vec<bool>),
 }
@@ -148,6 +150,7 @@ impl Statement {
                 Column::Id(values) => query.bind(values),
                 Column::Text(values) => query.bind(values),
                 Column::Int(values) => query.bind(values),
+                Column::OptionalInt(values) => query.bind(values),
                 Column::Bool(values) => query.bind(values),
             };
         }
@@ -266,6 +269,7 @@ impl Column {
             Self::Id(values) => values.len(),
             Self::Text(values) => values.len(),
             Self::Int(values) => values.len(),
+            Self::OptionalInt(values) => values.len(),
             Self::Bool(values) => values.len(),
         }
     }
@@ -278,6 +282,10 @@ impl Column {
                 Ok(())
             }
             Self::Int(values) => write!(text, "{}", values[row]),
+            Self::OptionalInt(values) => match values[row] {
+                Some(value) => write!(text, "{value}"),
+                None => write!(text, "null"),
+            },
             Self::Bool(values) => write!(text, "{}", i32::from(values[row])),
         };
     }
@@ -322,10 +330,11 @@ mod tests {
             Column::Text(vec!["a\"b\\\n".into(), "ø😀".into()]),
             Column::Int(vec![-1, i64::MAX]),
             Column::Bool(vec![true, false]),
+            Column::OptionalInt(vec![Some(7), None]),
         ];
         assert_eq!(
             json(&input),
-            "[[\"a\\\"b\\\\\\u000a\",-1,1],[\"ø😀\",9223372036854775807,0]]"
+            "[[\"a\\\"b\\\\\\u000a\",-1,1,7],[\"ø😀\",9223372036854775807,0,null]]"
         );
     }
 }

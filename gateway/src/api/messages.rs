@@ -5,8 +5,8 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use http::StatusCode;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -30,8 +30,11 @@ struct Message<'a> {
     user: &'a str,
 }
 
+/// How each message begins, and nothing within one: in a text a quote is escaped.
+const START: &[u8] = br#"{"content":"#;
+
 /// A timeline as the simulator reads it.
-pub(crate) fn render(entries: &[Entry]) -> Bytes {
+pub(crate) fn render(entries: &[Entry]) -> Vec<u8> {
     let messages: Vec<Message<'_>> = entries
         .iter()
         .map(|entry| Message {
@@ -40,9 +43,26 @@ pub(crate) fn render(entries: &[Entry]) -> Bytes {
             user: &entry.author.username,
         })
         .collect();
-    serde_json::to_vec(&messages)
-        .expect("texts and numbers can be written")
-        .into()
+    serde_json::to_vec(&messages).expect("texts and numbers can be written")
+}
+
+/// A rendered timeline with `newer` messages before it, and no more than `limit` altogether.
+pub(crate) fn extend(rendered: &[u8], newer: &[Entry], limit: usize) -> Vec<u8> {
+    let newer = &newer[..newer.len().min(limit)];
+    let mut body = render(newer);
+    let first_too_many = memmem::find_iter(rendered, START).nth(limit - newer.len());
+    // Without the bracket, or the comma, before it.
+    let end = first_too_many.unwrap_or(rendered.len()).saturating_sub(1);
+    let older = rendered.get(1..end).unwrap_or_default();
+    if !older.is_empty() {
+        body.pop();
+        if !newer.is_empty() {
+            body.push(b',');
+        }
+        body.extend_from_slice(older);
+        body.push(b']');
+    }
+    body
 }
 
 pub(crate) async fn list_all(State(app): State<App>, Caller(caller): Caller) -> Response {
@@ -130,4 +150,57 @@ pub(crate) async fn post(
             Ok(StatusCode::NO_CONTENT.into_response())
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::backend::accounts::Account;
+
+    fn entries(texts: &[&str]) -> Vec<Entry> {
+        let author = Arc::new(Account {
+            id: Uuid::nil(),
+            username: r#"{"content":"#.to_owned(),
+            avatar_hash: String::new(),
+            session_epoch: 0,
+            moderator: false,
+        });
+        let entry = |text: &&str| Entry {
+            id: Uuid::now_v7(),
+            author: Arc::clone(&author),
+            text: (*text).to_owned(),
+        };
+        texts.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn an_extended_timeline_is_what_would_be_rendered_anew() {
+        let all = entries(&[
+            "plain",
+            r#"{"content":"not the start of one"},{"content":""#,
+            "",
+            r#"\","pub_date":1,"user":"x"},{"content":"#,
+            "]",
+            "Hæ, hvað?",
+        ]);
+        for newer in 0..=all.len() {
+            for kept in newer..=all.len() {
+                for limit in 0..=all.len() + 1 {
+                    let rendered = render(&all[newer..kept]);
+                    let extended = extend(&rendered, &all[..newer], limit);
+                    let anew = render(&all[..kept.min(limit)]);
+                    assert_eq!(
+                        String::from_utf8(extended).unwrap(),
+                        String::from_utf8(anew).unwrap(),
+                        "{newer} before {}, at most {limit}",
+                        kept - newer
+                    );
+                }
+            }
+        }
+    }
 }

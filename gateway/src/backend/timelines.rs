@@ -35,6 +35,14 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    /// A rendered timeline of it, as it is to be kept.
+    fn body(&self, rendered: Bytes) -> Body {
+        match self {
+            Self::Everybody => Body::Plain(rendered),
+            Self::Author(_) | Self::Authors(_) => Body::packed(rendered),
+        }
+    }
+
     /// What it holds beside its own size.
     pub(super) fn bytes(&self) -> usize {
         if let Self::Authors(ids) = self {
@@ -90,9 +98,15 @@ impl Format {
         }
     }
 
+    /// Whether newer messages can be put before what was rendered: who pages on has to know the ids at its
+    /// end as well.
+    fn grows(self) -> bool {
+        self == Self::Json
+    }
+
     fn render(self, entries: &[Entry]) -> Bytes {
         match self {
-            Self::Json => crate::api::messages::render(entries),
+            Self::Json => crate::api::messages::render(entries).into(),
             Self::Html(avatars) => crate::pages::message::render(entries, avatars, false),
             Self::Moderated(avatars) => crate::pages::message::render(entries, avatars, true),
             Self::Atom => crate::pages::feed::render(entries),
@@ -157,6 +171,7 @@ impl Work for List {
         asked: Vec<TimelineKey>,
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
+        use list_timeline_result::Outcome;
         let (keys, positions) = share(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
         let kept = self.kept.get_each(&keys);
@@ -178,18 +193,20 @@ impl Work for List {
             .results
             .iter()
             .filter_map(|result| match &result.outcome {
-                Some(list_timeline_result::Outcome::Timeline(timeline)) => Some(timeline),
+                Some(Outcome::Timeline(timeline) | Outcome::Added(timeline)) => Some(timeline),
                 _ => None,
             });
         let authors = self.authors(timelines, deadline).await;
         let mut answers = Vec::with_capacity(keys.len());
         for ((key, kept), result) in keys.into_iter().zip(kept).zip(response.results) {
-            use list_timeline_result::Outcome;
             answers.push(match (result.outcome, kept) {
                 (Some(Outcome::Timeline(timeline)), _) => self.render(key, timeline, &authors),
+                (Some(Outcome::Added(timeline)), Some(kept)) if key.format.grows() => {
+                    self.extend(key, &kept, timeline, &authors)
+                }
                 (Some(Outcome::Unchanged(_)), Some(kept)) => Ok(kept),
                 (Some(Outcome::Error(error)), _) => Err(item::status(error)),
-                (Some(Outcome::Unchanged(_)) | None, _) => Err(incomplete()),
+                (Some(Outcome::Unchanged(_) | Outcome::Added(_)) | None, _) => Err(incomplete()),
             });
         }
         answer_all(&answers, &positions)
@@ -240,13 +257,30 @@ impl List {
         let body = key.format.render(&entries);
         let rendered = Rendered {
             version: timeline.version,
-            body: match key.scope {
-                Scope::Everybody => Body::Plain(body),
-                Scope::Author(_) | Scope::Authors(_) => Body::packed(body),
-            },
+            body: key.scope.body(body),
             first: entries.first().map(|entry| entry.id),
             last: entries.last().map(|entry| entry.id),
             more,
+            ..Rendered::default()
+        };
+        Ok(self.kept.insert(key, rendered))
+    }
+
+    /// Puts what was added before what is kept.
+    fn extend(
+        &self,
+        key: TimelineKey,
+        kept: &Rendered,
+        added: Timeline,
+        authors: &Authorship,
+    ) -> Result<Arc<Rendered>, Status> {
+        let entries = authors.entries(added.messages)?;
+        let shown = key.format.shown(key.limit);
+        let body = crate::api::messages::extend(&kept.body.bytes(), &entries, shown).into();
+        let rendered = Rendered {
+            version: added.version,
+            body: key.scope.body(body),
+            first: entries.first().map(|entry| entry.id).or(kept.first),
             ..Rendered::default()
         };
         Ok(self.kept.insert(key, rendered))
@@ -297,6 +331,9 @@ fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
         limit: key.limit,
         before_id: key.before.map(item::wire).unwrap_or_default(),
         known_version: kept.map(|kept| kept.version),
+        known_newest_id: kept
+            .filter(|_| key.format.grows())
+            .map(|kept| item::wire(kept.first.unwrap_or_default())),
     }
 }
 

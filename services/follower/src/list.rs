@@ -3,41 +3,30 @@
 use std::sync::Arc;
 
 use chassis::{
-    conditional::version_of,
     db::Db,
-    statement::{Access, ByLimit, Column, Kind, Operation, Statement, grouped, in_order},
+    statement::{Access, ByLimit, Column, Kind, Operation, Statement, grouped},
     store::StoreError,
+    version,
 };
-use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use uuid::Uuid;
 
-use crate::store::{Direction, FollowList, FollowsQuery};
+use crate::store::{Asked, Direction, FollowList, FollowsQuery};
 
 #[derive(Debug)]
 pub(crate) struct Lists {
     db: Db,
-    statements: ByLimit<(Direction, Answer)>,
+    statements: ByLimit<Direction>,
     on_sqlite: Operation,
-}
-
-/// How much of a list is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Answer {
-    Version,
-    Ids,
 }
 
 /// A list as PostgreSQL hands it over: one row, whatever its length.
 #[derive(sqlx::FromRow)]
 struct Page {
+    /// The query that it answers, from 1.
+    ord: i64,
     version: i64,
     ids: Vec<Uuid>,
-}
-
-impl From<Page> for FollowList {
-    fn from(Page { version, ids }: Page) -> Self {
-        Self { version, ids }
-    }
 }
 
 impl Lists {
@@ -49,35 +38,20 @@ impl Lists {
         }
     }
 
-    pub(crate) async fn versions(&self, queries: &[FollowsQuery]) -> Result<Vec<i64>, StoreError> {
-        match &self.db {
-            Db::Sqlite { .. } => {
-                let lists = self.list(queries).await?;
-                Ok(lists.into_iter().map(|list| list.version).collect())
-            }
-            Db::Postgres { pool, .. } => {
-                let rows: Vec<(i64,)> = self.ask_postgres(pool, Answer::Version, queries).await?;
-                Ok(rows.into_iter().map(|(version,)| version).collect())
-            }
-        }
-    }
-
     pub(crate) async fn list(
         &self,
-        queries: &[FollowsQuery],
-    ) -> Result<Vec<FollowList>, StoreError> {
+        asked: &[Asked],
+    ) -> Result<Vec<Option<FollowList>>, StoreError> {
         match &self.db {
             Db::Sqlite { read, .. } => {
-                let mut lists = Vec::with_capacity(queries.len());
-                for query in queries {
-                    lists.push(self.ask_sqlite(read, query).await?);
+                let mut lists = Vec::with_capacity(asked.len());
+                for ask in asked {
+                    let list = self.ask_sqlite(read, &ask.query).await?;
+                    lists.push((ask.known != Some(list.version)).then_some(list));
                 }
                 Ok(lists)
             }
-            Db::Postgres { pool, .. } => {
-                let pages: Vec<Page> = self.ask_postgres(pool, Answer::Ids, queries).await?;
-                Ok(pages.into_iter().map(FollowList::from).collect())
-            }
+            Db::Postgres { pool, .. } => self.ask_postgres(pool, asked).await,
         }
     }
 
@@ -100,33 +74,37 @@ impl Lists {
             .fetch_all(pool);
         let ids: Vec<Uuid> = self.on_sqlite.watch(&self.db, &sql, ask).await?;
         Ok(FollowList {
-            version: version_of(&ids),
+            version: version::of(&ids),
             ids,
         })
     }
 
-    /// Queries of one direction and limit go together; each answers with one row.
-    async fn ask_postgres<R>(
+    /// Queries of one direction and limit go together.
+    async fn ask_postgres(
         &self,
         pool: &PgPool,
-        answer: Answer,
-        queries: &[FollowsQuery],
-    ) -> Result<Vec<R>, StoreError>
-    where
-        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
-    {
-        let mut answers = Vec::with_capacity(queries.len());
-        let key = |query: &FollowsQuery| (query.direction, query.limit);
-        for ((direction, limit), places) in grouped(queries, key) {
-            let make = || direction.statement(answer, limit);
-            let statement = self.statements.get((direction, answer), limit, make);
-            let asked = places.iter().map(|&place| &queries[place]);
-            let (accounts, after) = asked.map(|query| (query.account_id, query.after)).unzip();
-            let input = vec![Column::Id(accounts), Column::Id(after)];
-            let rows: Vec<R> = statement.fetch_postgres(&self.db, pool, input).await?;
-            answers.extend(places.into_iter().zip(rows));
+        asked: &[Asked],
+    ) -> Result<Vec<Option<FollowList>>, StoreError> {
+        let mut lists = vec![None; asked.len()];
+        let key = |ask: &Asked| (ask.query.direction, ask.query.limit);
+        for ((direction, limit), places) in grouped(asked, key) {
+            let make = || direction.statement(limit);
+            let statement = self.statements.get(direction, limit, make);
+            let asked = || places.iter().map(|&place| asked[place]);
+            let input = vec![
+                Column::Id(asked().map(|ask| ask.query.account_id).collect()),
+                Column::Id(asked().map(|ask| ask.query.after).collect()),
+                Column::OptionalInt(asked().map(|ask| ask.known).collect()),
+            ];
+            let pages: Vec<Page> = statement.fetch_postgres(&self.db, pool, input).await?;
+            for Page { ord, version, ids } in pages {
+                let place = usize::try_from(ord - 1).ok();
+                if let Some(&place) = place.and_then(|place| places.get(place)) {
+                    lists[place] = Some(FollowList { version, ids });
+                }
+            }
         }
-        in_order(answers, queries.len())
+        Ok(lists)
     }
 }
 
@@ -139,25 +117,28 @@ impl Direction {
         }
     }
 
-    fn statement(self, answer: Answer, limit: u32) -> Statement {
+    fn statement(self, limit: u32) -> Statement {
         let (own, other) = self.columns();
-        let (summary, ids) = match answer {
-            Answer::Version => ("SELECT follow list version", ""),
-            Answer::Ids => (
-                "SELECT follow list",
-                ", COALESCE(array_agg(id ORDER BY id), '{}') AS ids",
-            ),
-        };
-        // Order does not matter to a version: a set of ids has just one.
-        let sql = format!(
-            "SELECT list.* FROM {{input}} CROSS JOIN LATERAL (
-                 SELECT COALESCE(bit_xor(uuid_hash_extended(id, 0)), 0) AS version{ids}
-                 FROM (SELECT {other} AS id FROM follow
-                       WHERE {own} = input.account_id AND {other} > input.after_id AND following
-                       ORDER BY {other} LIMIT {limit}) AS page
-             ) AS list ORDER BY ord"
+        let page = format!(
+            "(SELECT {other} AS id FROM follow
+              WHERE {own} = input.account_id AND {other} > input.after_id AND following
+              ORDER BY {other} LIMIT {limit}) AS page"
         );
-        let input = [("account_id", Kind::Id), ("after_id", Kind::Id)];
-        Statement::per_engine(Access::Read, summary, "", &sql, &input)
+        // Order does not matter to a version: a set of ids has just one. Where it is the one that is
+        // known, the list is not read again, and no row is handed over.
+        let sql = format!(
+            "SELECT ord, now.version, list.ids FROM {{input}}
+             CROSS JOIN LATERAL (
+                 SELECT COALESCE(bit_xor(uuid_hash_extended(id, 0)), 0) AS version FROM {page}) AS now
+             CROSS JOIN LATERAL (
+                 SELECT COALESCE(array_agg(id ORDER BY id), '{{}}') AS ids FROM {page}) AS list
+             WHERE now.version IS DISTINCT FROM input.known"
+        );
+        let input = [
+            ("account_id", Kind::Id),
+            ("after_id", Kind::Id),
+            ("known", Kind::Int),
+        ];
+        Statement::per_engine(Access::Read, "SELECT follow list", "", &sql, &input)
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chassis::{
     batch::{Batcher, Chunked, Limits, Work},
-    conditional::Conditional,
     deadline::Deadline,
     item::{self, answer_each},
     skew::SkewWatch,
@@ -20,7 +19,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    store::{Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery},
+    store::{
+        Asked, Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery,
+    },
     work::{Check, Count, List, Set},
 };
 
@@ -98,7 +99,7 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
         use list_follows_result::Outcome;
         let deadline = Deadline::of(&request);
         let queries = request.into_inner().queries;
-        let queries = queries.iter().map(conditional);
+        let queries = queries.iter().map(asked);
         let listed =
             answer_each(queries, async |valid| self.list.call(valid, deadline).await).await?;
         let results = listed.into_iter().map(|listed| match listed {
@@ -168,10 +169,10 @@ pub(crate) fn direction(direction: proto::Direction) -> Result<Direction, Status
     }
 }
 
-fn conditional(query: &proto::FollowsQuery) -> Result<Conditional<FollowsQuery>, Status> {
+fn asked(query: &proto::FollowsQuery) -> Result<Asked, Status> {
     let direction = direction(query.direction())?;
     let after = item::id_or("after_id", &query.after_id, Uuid::nil())?;
-    Ok(Conditional {
+    Ok(Asked {
         query: FollowsQuery {
             account_id: item::id("account_id", &query.account_id)?,
             direction,

@@ -54,6 +54,15 @@ pub struct FollowsQuery {
     pub after: Uuid,
 }
 
+/// A list that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// Which.
+    pub query: FollowsQuery,
+    /// The version that the caller keeps; `None` asks for the list in any case.
+    pub known: Option<i64>,
+}
+
 /// Accounts, ascending by id, and the version of just this list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FollowList {
@@ -80,17 +89,12 @@ pub trait FollowerStore: Send + Sync + 'static {
         updates: Vec<FollowUpdate>,
     ) -> impl Future<Output = Result<Vec<Written>, StoreError>> + Send;
 
-    /// The versions of lists, without their ids.
-    fn versions(
-        &self,
-        queries: &[FollowsQuery],
-    ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
-
-    /// Lists, each with the version of just what it holds.
+    /// Lists, each with the version of just what it holds; `None` where that is the one that the
+    /// caller keeps.
     fn list(
         &self,
-        queries: &[FollowsQuery],
-    ) -> impl Future<Output = Result<Vec<FollowList>, StoreError>> + Send;
+        asked: &[Asked],
+    ) -> impl Future<Output = Result<Vec<Option<FollowList>>, StoreError>> + Send;
 
     /// Whether the first account of each edge follows the second.
     fn check(&self, edges: Vec<Edge>)
@@ -207,12 +211,8 @@ impl FollowerStore for SqlFollowerStore {
         Ok(updates.iter().map(|update| fates[&update.edge]).collect())
     }
 
-    async fn versions(&self, queries: &[FollowsQuery]) -> Result<Vec<i64>, StoreError> {
-        self.lists.versions(queries).await
-    }
-
-    async fn list(&self, queries: &[FollowsQuery]) -> Result<Vec<FollowList>, StoreError> {
-        self.lists.list(queries).await
+    async fn list(&self, asked: &[Asked]) -> Result<Vec<Option<FollowList>>, StoreError> {
+        self.lists.list(asked).await
     }
 
     async fn check(&self, edges: Vec<Edge>) -> Result<Vec<bool>, StoreError> {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use chassis::{
     batch::{Work, share, unshare},
-    conditional::{self, Conditional},
     deadline::Deadline,
     item::Written,
 };
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::store::{Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery};
+use crate::store::{Asked, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore};
 
 /// Sets edges: one statement, one commit.
 pub(crate) struct Set<S>(pub(crate) Arc<S>);
@@ -34,20 +33,18 @@ impl<S: FollowerStore> Work for Set<S> {
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
 impl<S: FollowerStore> Work for List<S> {
-    type Item = Conditional<FollowsQuery>;
+    type Item = Asked;
     type Output = Option<Arc<FollowList>>;
 
     async fn run(
         &self,
-        asked: Vec<Conditional<FollowsQuery>>,
+        asked: Vec<Asked>,
         _: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        conditional::read(
-            asked,
-            async |queries| self.0.versions(&queries).await,
-            async |queries| self.0.list(&queries).await,
-        )
-        .await
+        let (distinct, positions) = share(asked);
+        let lists = self.0.list(&distinct).await?;
+        let lists: Vec<_> = lists.into_iter().map(|list| list.map(Arc::new)).collect();
+        Ok(unshare(&lists, &positions).into_iter().map(Ok).collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use chassis::{item::Written, store::StoreError};
 use minitwit_follower::{
     service::Follows,
-    store::{Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery},
+    store::{Asked, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore},
 };
 use minitwit_proto::follower::v1::{
     self as proto, SetFollowsRequest, follower_service_server::FollowerService as _,
@@ -22,11 +22,7 @@ impl FollowerStore for Away {
         away()
     }
 
-    async fn versions(&self, _: &[FollowsQuery]) -> Result<Vec<i64>, StoreError> {
-        away()
-    }
-
-    async fn list(&self, _: &[FollowsQuery]) -> Result<Vec<FollowList>, StoreError> {
+    async fn list(&self, _: &[Asked]) -> Result<Vec<Option<FollowList>>, StoreError> {
         away()
     }
 

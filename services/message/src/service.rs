@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chassis::{
     batch::{Batcher, Chunked, Limits, Work},
-    conditional::Conditional,
     deadline::Deadline,
     item::{self, answer_each},
     skew::SkewWatch,
@@ -20,7 +19,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    store::{FlagUpdate, MessageStore, NewMessage, Scope, Timeline, TimelineQuery},
+    store::{
+        Asked, FlagUpdate, Kept, Listed, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
+    },
     work::{Count, Find, Insert, List, SetFlags},
 };
 
@@ -45,12 +46,6 @@ const MERGED_LIMITS: Limits = Limits {
     batch_weight_max: 2_000,
     ..LIMITS
 };
-
-/// A timeline that somebody may have already.
-type Asked = Conditional<TimelineQuery>;
-
-/// What a timeline is answered with; `None` means unchanged.
-type Listed = Result<Option<Arc<Timeline>>, Status>;
 
 /// The service over a store.
 pub struct Messages<S: MessageStore> {
@@ -89,7 +84,11 @@ impl<S: MessageStore> Messages<S> {
 impl<S: MessageStore> Messages<S> {
     /// Timelines in the order asked, those that are merged apart from the others: neither kind waits
     /// for the other's batches, nor fails with them.
-    async fn list(&self, asked: Vec<Asked>, deadline: Deadline) -> Result<Vec<Listed>, Status> {
+    async fn list(
+        &self,
+        asked: Vec<Asked>,
+        deadline: Deadline,
+    ) -> Result<Vec<Result<Listed, Status>>, Status> {
         let is_merged = |asked: &Asked| asked.query.scope.merged() > 1;
         let kinds: Vec<bool> = asked.iter().map(is_merged).collect();
         let (merged, single): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_merged);
@@ -104,7 +103,7 @@ impl<S: MessageStore> Messages<S> {
             self.list_merged.call(merged, deadline),
             self.list.call(single, deadline),
         );
-        let each = |listed: Result<Vec<Listed>, Status>, count| {
+        let each = |listed: Result<Vec<Result<Listed, Status>>, Status>, count| {
             let listed = listed.unwrap_or_else(|status| vec![Err(status); count]);
             listed.into_iter()
         };
@@ -156,11 +155,12 @@ impl<S: MessageStore> MessageService for Messages<S> {
     ) -> Result<Response<proto::ListTimelinesResponse>, Status> {
         use list_timeline_result::Outcome;
         let deadline = Deadline::of(&request);
-        let queries = request.into_inner().queries.into_iter().map(conditional);
+        let queries = request.into_inner().queries.into_iter().map(asked);
         let listed = answer_each(queries, async |valid| self.list(valid, deadline).await).await?;
         let results = listed.into_iter().map(|listed| match listed {
-            Ok(Some(timeline)) => Outcome::Timeline(timeline_to_wire(&timeline)),
-            Ok(None) => Outcome::Unchanged(Unchanged {}),
+            Ok(Listed::Unchanged) => Outcome::Unchanged(Unchanged {}),
+            Ok(Listed::Added(timeline)) => Outcome::Added(timeline_to_wire(&timeline)),
+            Ok(Listed::Whole(timeline)) => Outcome::Timeline(timeline_to_wire(&timeline)),
             Err(status) => Outcome::Error(item::error(&status)),
         });
         let results = results.map(|outcome| proto::ListTimelineResult {
@@ -251,9 +251,13 @@ pub(crate) fn new_message(message: proto::NewMessage) -> Result<NewMessage, Stat
     })
 }
 
-fn conditional(query: proto::TimelineQuery) -> Result<Conditional<TimelineQuery>, Status> {
+fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
     use timeline_query::Scope as Wire;
-    let known = query.known_version;
+    let newest = query
+        .known_newest_id
+        .map(|id| item::id("known_newest_id", &id));
+    let newest = newest.transpose()?;
+    let kept = query.known_version.map(|version| Kept { version, newest });
     let scope = match query.scope {
         Some(Wire::Everybody(_)) => Scope::Everybody,
         Some(Wire::Authors(authors)) => Scope::Authors(item::ids("authors.ids", &authors.ids)?),
@@ -273,7 +277,7 @@ fn conditional(query: proto::TimelineQuery) -> Result<Conditional<TimelineQuery>
         limit: query.limit.min(LIMIT_MAX),
         before,
     };
-    Ok(Conditional { query, known })
+    Ok(Asked { query, kept })
 }
 
 fn flag_update(update: proto::FlagUpdate) -> Result<FlagUpdate, Status> {

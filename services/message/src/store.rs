@@ -1,6 +1,6 @@
 //! What is kept of messages, and the SQL that keeps it.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use chassis::{
     db::Db,
@@ -73,6 +73,37 @@ pub struct Timeline {
     pub messages: Vec<Message>,
 }
 
+/// A timeline that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// Which.
+    pub query: TimelineQuery,
+    /// What the caller has of it; `None` asks for all of it in any case.
+    pub kept: Option<Kept>,
+}
+
+/// What a caller keeps of a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// Its version.
+    pub version: i64,
+    /// The newest message that it lists, nil when it lists none; `None`: the caller wants the whole list
+    /// when it is another one.
+    pub newest: Option<Uuid>,
+}
+
+/// A timeline as far as its caller has to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// It is what the caller keeps.
+    Unchanged,
+    /// These come before what the caller keeps, of which as many fall off the end as are more than
+    /// were asked for.
+    Added(Arc<Timeline>),
+    /// It is this.
+    Whole(Arc<Timeline>),
+}
+
 /// A new state of a message's flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlagUpdate {
@@ -96,17 +127,11 @@ pub trait MessageStore: Send + Sync + 'static {
         messages: Vec<NewMessage>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The versions of timelines, without their messages.
-    fn versions(
-        &self,
-        queries: &[TimelineQuery],
-    ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
-
-    /// Timelines, each with its version of the same moment.
+    /// Timelines, each with its version of the same moment, as far as those who ask do not have them.
     fn timelines(
         &self,
-        queries: &[TimelineQuery],
-    ) -> impl Future<Output = Result<Vec<Timeline>, StoreError>> + Send;
+        asked: &[Asked],
+    ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 
     /// Finds messages that are not flagged.
     fn find(
@@ -244,12 +269,8 @@ impl MessageStore for SqlMessageStore {
         Ok(())
     }
 
-    async fn versions(&self, queries: &[TimelineQuery]) -> Result<Vec<i64>, StoreError> {
-        self.timelines.versions(queries).await
-    }
-
-    async fn timelines(&self, queries: &[TimelineQuery]) -> Result<Vec<Timeline>, StoreError> {
-        self.timelines.list(queries).await
+    async fn timelines(&self, asked: &[Asked]) -> Result<Vec<Listed>, StoreError> {
+        self.timelines.list(asked).await
     }
 
     async fn find(&self, ids: Vec<Uuid>) -> Result<Vec<Option<Message>>, StoreError> {

@@ -6,19 +6,29 @@
 //! long the list. The newest id would not do: with several writers ids do not appear in commit order, and
 //! a flag takes one away without adding any. The version of everybody's messages is that of the page that
 //! is asked for: a row for all would be one that all writers wait for.
+//!
+//! What is folded can be taken out again. If the messages above the newest one that a caller keeps,
+//! taken out of the version, leave the version that it keeps, then they are all that has come to its
+//! list, and all that it has to be told. Whatever else happened (a late message with an older id, a flag,
+//! more of them than a page holds) leaves another version, and the whole page is read.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod question;
+
+use std::sync::Arc;
 
 use chassis::{
-    conditional::version_of,
     db::Db,
-    statement::{Access, ByLimit, Column, Kind, Operation, Statement, grouped, in_order},
+    statement::{ByLimit, Operation, grouped, in_order},
     store::StoreError,
+    version,
 };
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use crate::store::{Message, Scope, Timeline, TimelineQuery};
+use crate::store::{Asked, Kept, Listed, Message, Scope, Timeline, TimelineQuery};
+
+pub(crate) use question::fold;
+use question::{Answer, Question};
 
 #[derive(Debug)]
 pub(crate) struct Timelines {
@@ -27,40 +37,8 @@ pub(crate) struct Timelines {
     on_sqlite: Operation,
 }
 
-/// What a PostgreSQL statement asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Question {
-    /// Everybody's messages; input: `before`.
-    Public,
-    /// One author's messages; input: `author_id`, `before`.
-    Author,
-    /// Several authors' messages merged into one page; input: an author a row.
-    Merged,
-}
-
-/// How much of the page is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Answer {
-    Version,
-    Messages,
-}
-
-/// An id's part in a version.
-const HASH: &str = "bit_xor(uuid_hash_extended(id, 0))";
-
-/// The end of a PostgreSQL statement that stores messages or takes them away: folds those `changes`,
-/// rows with `author_id` and `id`, in or out of their authors' versions. Always in one order, so that two
-/// statements with the same authors cannot deadlock.
-pub(crate) fn fold(changes: &str) -> String {
-    format!(
-        "INSERT INTO timeline AS present (author_id, version)
-         SELECT author_id, {HASH} FROM {changes} GROUP BY author_id ORDER BY author_id
-         ON CONFLICT (author_id) DO UPDATE SET version = present.version # excluded.version"
-    )
-}
-
 /// A page as PostgreSQL hands it over: one row, whatever its length.
-#[derive(sqlx::FromRow)]
+#[derive(FromRow)]
 struct Page {
     version: i64,
     ids: Vec<Uuid>,
@@ -88,6 +66,48 @@ impl From<Page> for Timeline {
     }
 }
 
+/// One of the messages above the newest that a caller keeps, newest first; without a message when
+/// there is none. Of what is as the caller keeps it nothing is handed over.
+#[derive(FromRow)]
+struct Change {
+    /// The query that it answers, from 1.
+    ord: i64,
+    /// The version now.
+    version: i64,
+    /// The version without these messages, once their `hash`es are taken out of it.
+    base: i64,
+    id: Option<Uuid>,
+    author_id: Option<Uuid>,
+    text: Option<String>,
+    hash: Option<i64>,
+}
+
+impl Change {
+    /// What the caller has to be told; `None`: more than these changes.
+    fn judge(changes: Vec<Self>, kept: Kept) -> Option<Listed> {
+        let first = changes.first();
+        let Some(first) = first.filter(|first| first.version != kept.version) else {
+            return Some(Listed::Unchanged);
+        };
+        let (version, base) = (first.version, first.base);
+        let hashes = changes.iter().filter_map(|change| change.hash);
+        let base = hashes.fold(base, |base, hash| base ^ hash);
+        let added = || Timeline {
+            version,
+            messages: changes.into_iter().filter_map(Self::message).collect(),
+        };
+        (base == kept.version).then(|| Listed::Added(Arc::new(added())))
+    }
+
+    fn message(self) -> Option<Message> {
+        Some(Message {
+            id: self.id?,
+            author_id: self.author_id?,
+            text: self.text?,
+        })
+    }
+}
+
 impl Timelines {
     pub(crate) fn new(db: Db) -> Self {
         Self {
@@ -97,44 +117,35 @@ impl Timelines {
         }
     }
 
-    pub(crate) async fn versions(&self, queries: &[TimelineQuery]) -> Result<Vec<i64>, StoreError> {
-        let read = match &self.db {
-            Db::Sqlite { read, .. } => read,
-            Db::Postgres { pool, .. } => {
-                let rows: Vec<(i64,)> = self.ask_postgres(pool, Answer::Version, queries).await?;
-                return Ok(rows.into_iter().map(|(version,)| version).collect());
+    pub(crate) async fn list(&self, asked: &[Asked]) -> Result<Vec<Listed>, StoreError> {
+        match &self.db {
+            Db::Sqlite { read, .. } => {
+                let mut listed = Vec::with_capacity(asked.len());
+                for ask in asked {
+                    listed.push(self.list_on_sqlite(read, ask).await?);
+                }
+                Ok(listed)
             }
-        };
-        let mut versions = Vec::with_capacity(queries.len());
-        for query in queries {
-            let ids: Vec<(Uuid,)> = self.ask_sqlite(read, "id", query).await?;
-            versions.push(version_of(ids.iter().map(|(id,)| id)));
+            Db::Postgres { pool, .. } => self.list_on_postgres(pool, asked).await,
         }
-        Ok(versions)
     }
 
-    pub(crate) async fn list(
-        &self,
-        queries: &[TimelineQuery],
-    ) -> Result<Vec<Timeline>, StoreError> {
-        let read = match &self.db {
-            Db::Sqlite { read, .. } => read,
-            Db::Postgres { pool, .. } => {
-                let pages: Vec<Page> = self.ask_postgres(pool, Answer::Messages, queries).await?;
-                return Ok(pages.into_iter().map(Timeline::from).collect());
+    /// SQLite is a function call away, so there is nothing to share: one query after the other, and
+    /// a changed list is read as a whole.
+    async fn list_on_sqlite(&self, pool: &SqlitePool, ask: &Asked) -> Result<Listed, StoreError> {
+        if let Some(kept) = ask.kept {
+            let ids: Vec<(Uuid,)> = self.ask_sqlite(pool, "id", &ask.query).await?;
+            if version::of(ids.iter().map(|(id,)| id)) == kept.version {
+                return Ok(Listed::Unchanged);
             }
-        };
-        let mut timelines = Vec::with_capacity(queries.len());
-        for query in queries {
-            let messages: Vec<Message> =
-                self.ask_sqlite(read, "id, author_id, text", query).await?;
-            let version = version_of(messages.iter().map(|message| &message.id));
-            timelines.push(Timeline { version, messages });
         }
-        Ok(timelines)
+        let messages: Vec<Message> = self
+            .ask_sqlite(pool, "id, author_id, text", &ask.query)
+            .await?;
+        let version = version::of(messages.iter().map(|message| &message.id));
+        Ok(Listed::Whole(Arc::new(Timeline { version, messages })))
     }
 
-    /// SQLite is a function call away, so there is nothing to share: one query after the other.
     async fn ask_sqlite<R>(
         &self,
         pool: &SqlitePool,
@@ -166,146 +177,74 @@ impl Timelines {
         self.on_sqlite.watch(&self.db, &sql, ask).await
     }
 
-    /// Queries of one kind and limit go together; each answers with one row.
-    async fn ask_postgres<R>(
+    /// First what has come to those that are kept, then the others as a whole.
+    async fn list_on_postgres(
+        &self,
+        pool: &PgPool,
+        asked: &[Asked],
+    ) -> Result<Vec<Listed>, StoreError> {
+        let kept: Vec<&Asked> = asked.iter().filter(|ask| ask.kept.is_some()).collect();
+        let changes = self.ask_postgres(pool, Answer::Changes, &kept, by_query);
+        let mut changes = changes.await?.into_iter();
+        let mut listed: Vec<Option<Listed>> = Vec::with_capacity(asked.len());
+        for ask in asked {
+            let judge = |kept| Change::judge(changes.next()?, kept);
+            listed.push(ask.kept.and_then(judge));
+        }
+
+        let others = asked.iter().zip(&listed);
+        let others: Vec<&Asked> = others
+            .filter_map(|(ask, listed)| listed.is_none().then_some(ask))
+            .collect();
+        let pages: Vec<Page> = self
+            .ask_postgres(pool, Answer::Page, &others, |pages, _| pages)
+            .await?;
+        let places = listed.iter_mut().filter(|listed| listed.is_none());
+        for (place, page) in places.zip(pages) {
+            *place = Some(Listed::Whole(Arc::new(page.into())));
+        }
+        Ok(listed.into_iter().flatten().collect())
+    }
+
+    /// Queries of one kind and limit go together; `by_query` makes an answer to each of the queries of a
+    /// statement, in their order, from its rows and their number.
+    async fn ask_postgres<R, A>(
         &self,
         pool: &PgPool,
         answer: Answer,
-        queries: &[TimelineQuery],
-    ) -> Result<Vec<R>, StoreError>
+        asked: &[&Asked],
+        by_query: impl Fn(Vec<R>, usize) -> Vec<A>,
+    ) -> Result<Vec<A>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let mut answers = Vec::with_capacity(queries.len());
-        let key = |query: &TimelineQuery| {
-            let question = Question::of(query);
-            (question, question.limit(answer, query.limit))
-        };
-        for ((question, limit), places) in grouped(queries, key) {
+        let mut answers = Vec::with_capacity(asked.len());
+        let key = |ask: &&Asked| (Question::of(&ask.query), ask.query.limit);
+        for ((question, limit), places) in grouped(asked, key) {
             let make = || question.statement(answer, limit);
             let statement = self.statements.get((question, answer), limit, make);
             for places in places.chunks(question.queries_max()) {
-                let asked = places.iter().map(|&place| &queries[place]);
-                let input = question.input(asked);
-                let rows: Vec<R> = statement.fetch_postgres(&self.db, pool, input).await?;
-                answers.extend(places.iter().copied().zip(rows));
+                let asked = places.iter().map(|&place| asked[place]);
+                let input = question.input(answer, asked);
+                let rows = statement.fetch_postgres(&self.db, pool, input).await?;
+                let by_query = by_query(rows, places.len());
+                answers.extend(places.iter().copied().zip(by_query));
             }
         }
-        in_order(answers, queries.len())
+        in_order(answers, asked.len())
     }
 }
 
-impl Question {
-    fn of(query: &TimelineQuery) -> Self {
-        match &query.scope {
-            Scope::Everybody => Self::Public,
-            Scope::Authors(authors) if authors.len() == 1 => Self::Author,
-            Scope::Authors(_) => Self::Merged,
+/// The changes that answer each of the queries of a statement.
+fn by_query(changes: Vec<Change>, queries: usize) -> Vec<Vec<Change>> {
+    let mut by_query: Vec<Vec<Change>> = (0..queries).map(|_| Vec::new()).collect();
+    for change in changes {
+        let place = usize::try_from(change.ord - 1).unwrap_or(usize::MAX);
+        if let Some(changes) = by_query.get_mut(place) {
+            changes.push(change);
         }
     }
-
-    /// The limit that makes a difference to the statement.
-    fn limit(self, answer: Answer, limit: u32) -> u32 {
-        match (self, answer) {
-            (Self::Public, _) | (_, Answer::Messages) => limit,
-            (Self::Author | Self::Merged, Answer::Version) => 0,
-        }
-    }
-
-    /// How many queries one statement answers.
-    fn queries_max(self) -> usize {
-        match self {
-            Self::Public | Self::Author => usize::MAX,
-            Self::Merged => 1,
-        }
-    }
-
-    fn input<'a>(self, queries: impl Iterator<Item = &'a TimelineQuery>) -> Vec<Column> {
-        let mut authors = Vec::new();
-        let mut before = Vec::new();
-        for query in queries {
-            match &query.scope {
-                Scope::Everybody => before.push(query.before),
-                Scope::Authors(several) => {
-                    // Somebody who is named twice is still read once.
-                    let several: BTreeSet<Uuid> = several.iter().copied().collect();
-                    before.extend(several.iter().map(|_| query.before));
-                    authors.extend(several);
-                }
-            }
-        }
-        match self {
-            Self::Public => vec![Column::Id(before)],
-            Self::Author | Self::Merged => vec![Column::Id(authors), Column::Id(before)],
-        }
-    }
-
-    fn statement(self, answer: Answer, limit: u32) -> Statement {
-        let by_author = [("author_id", Kind::Id), ("before", Kind::Id)];
-        let input = match self {
-            Self::Public => &by_author[1..],
-            Self::Author | Self::Merged => &by_author[..],
-        };
-        let (summary, sql) = match answer {
-            Answer::Version => ("SELECT message timeline version", self.version_sql(limit)),
-            Answer::Messages => ("SELECT message timeline", self.messages_sql(limit)),
-        };
-        Statement::per_engine(Access::Read, summary, "", &sql, input)
-    }
-
-    fn version_sql(self, limit: u32) -> String {
-        match self {
-            Self::Public => format!(
-                "SELECT answer.* FROM {{input}} CROSS JOIN LATERAL (
-                     SELECT COALESCE({HASH}, 0) AS version FROM {}) AS answer ORDER BY ord",
-                page("id", "", limit)
-            ),
-            Self::Author => "SELECT COALESCE(timeline.version, 0) FROM {input}
-                 LEFT JOIN timeline ON timeline.author_id = input.author_id ORDER BY ord"
-                .to_owned(),
-            // No two authors have a message in common, so what is folded of theirs can be folded again.
-            Self::Merged => "SELECT COALESCE(bit_xor(timeline.version), 0) FROM {input}
-                 JOIN timeline ON timeline.author_id = input.author_id"
-                .to_owned(),
-        }
-    }
-
-    fn messages_sql(self, limit: u32) -> String {
-        const AUTHORS: &str = "author_id = input.author_id AND";
-        const LISTS: &str = "COALESCE(array_agg(id), '{}') AS ids,
-            COALESCE(array_agg(author_id), '{}') AS author_ids,
-            COALESCE(array_agg(text), '{}') AS texts";
-        const COLUMNS: &str = "id, author_id, text";
-        match self {
-            Self::Public => format!(
-                "SELECT answer.* FROM {{input}} CROSS JOIN LATERAL (
-                     SELECT COALESCE({HASH}, 0) AS version, {LISTS} FROM {}) AS answer ORDER BY ord",
-                page(COLUMNS, "", limit)
-            ),
-            Self::Author => format!(
-                "SELECT COALESCE(timeline.version, 0) AS version, answer.* FROM {{input}}
-                 LEFT JOIN timeline ON timeline.author_id = input.author_id
-                 CROSS JOIN LATERAL (SELECT {LISTS} FROM {}) AS answer ORDER BY ord",
-                page(COLUMNS, AUTHORS, limit)
-            ),
-            Self::Merged => format!(
-                "WITH input AS MATERIALIZED (SELECT input.* FROM {{input}})
-                 SELECT (SELECT COALESCE(bit_xor(timeline.version), 0) FROM input
-                         JOIN timeline ON timeline.author_id = input.author_id) AS version, {LISTS}
-                 FROM (SELECT page.* FROM input CROSS JOIN LATERAL {}
-                       ORDER BY page.id DESC LIMIT {limit}) AS page",
-                page(COLUMNS, AUTHORS, limit)
-            ),
-        }
-    }
-}
-
-/// The newest messages before a row of input.
-fn page(columns: &str, whose: &str, limit: u32) -> String {
-    format!(
-        "(SELECT {columns} FROM message WHERE {whose} id < input.before AND NOT flagged
-          ORDER BY id DESC LIMIT {limit}) AS page"
-    )
+    by_query
 }
 
 fn json_of(ids: &[Uuid]) -> String {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use chassis::{
     batch::{Work, share, unshare},
-    conditional::{self, Conditional},
     deadline::Deadline,
     item::Written,
 };
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::store::{FlagUpdate, Message, MessageStore, NewMessage, Timeline, TimelineQuery};
+use crate::store::{Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage};
 
 /// Stores messages: one statement, one commit.
 pub(crate) struct Insert<S>(pub(crate) Arc<S>);
@@ -31,27 +30,24 @@ impl<S: MessageStore> Work for Insert<S> {
     }
 }
 
-/// Reads timelines; `None` means unchanged. One weighs as much as authors are merged into it.
+/// Reads timelines. One weighs as much as authors are merged into it.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> Work for List<S> {
-    type Item = Conditional<TimelineQuery>;
-    type Output = Option<Arc<Timeline>>;
+    type Item = Asked;
+    type Output = Listed;
 
     async fn run(
         &self,
-        asked: Vec<Conditional<TimelineQuery>>,
+        asked: Vec<Asked>,
         _: Deadline,
-    ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        conditional::read(
-            asked,
-            async |queries| self.0.versions(&queries).await,
-            async |queries| self.0.timelines(&queries).await,
-        )
-        .await
+    ) -> Result<Vec<Result<Listed, Status>>, Status> {
+        let (distinct, positions) = share(asked);
+        let listed = self.0.timelines(&distinct).await?;
+        Ok(unshare(&listed, &positions).into_iter().map(Ok).collect())
     }
 
-    fn weight(asked: &Conditional<TimelineQuery>) -> usize {
+    fn weight(asked: &Asked) -> usize {
         asked.query.scope.merged()
     }
 }

@@ -1,10 +1,12 @@
 //! What callers see of a database that is away.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chassis::{item::Written, store::StoreError};
 use minitwit_message::{
     service::Messages,
-    store::{FlagUpdate, Message, MessageStore, NewMessage, Timeline, TimelineQuery},
+    store::{Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage},
 };
 use minitwit_proto::message::v1::{
     self as proto, Authors, CreateMessagesRequest, Everybody, ListTimelinesRequest,
@@ -26,15 +28,11 @@ impl MessageStore for Away {
         away()
     }
 
-    async fn versions(&self, _: &[TimelineQuery]) -> Result<Vec<i64>, StoreError> {
-        away()
-    }
-
-    async fn timelines(&self, queries: &[TimelineQuery]) -> Result<Vec<Timeline>, StoreError> {
-        if queries.iter().any(|query| query.scope.merged() > 1) {
+    async fn timelines(&self, asked: &[Asked]) -> Result<Vec<Listed>, StoreError> {
+        if asked.iter().any(|ask| ask.query.scope.merged() > 1) {
             return away();
         }
-        Ok(vec![Timeline::default(); queries.len()])
+        Ok(vec![Listed::Whole(Arc::default()); asked.len()])
     }
 
     async fn find(&self, _: Vec<Uuid>) -> Result<Vec<Option<Message>>, StoreError> {

@@ -94,6 +94,11 @@ async fn a_bad_timeline_is_answered_in_its_place() {
             before_id: Bytes::from_static(b"yesterday"),
             ..everybody()
         },
+        TimelineQuery {
+            known_version: Some(1),
+            known_newest_id: Some(Bytes::from_static(b"now")),
+            ..everybody()
+        },
         scope(vec![7; 16 * 20_002]),
         by(&[alice, bob]),
     ];
@@ -103,14 +108,15 @@ async fn a_bad_timeline_is_answered_in_its_place() {
     assert_eq!(outcomes[0], invalid("a timeline needs a scope"));
     assert_eq!(shown(&outcomes[1]), [stored(&sent[0])]);
     assert_eq!(
-        outcomes[2..5],
+        outcomes[2..6],
         [
             invalid("authors.ids must be a multiple of 16 bytes, not 17"),
             invalid("before_id must be 16 bytes, not 9"),
+            invalid("known_newest_id must be 16 bytes, not 3"),
             invalid("20002 authors are asked for, at most 20001 can be merged"),
         ]
     );
-    assert_eq!(shown(&outcomes[5]), [stored(&sent[1]), stored(&sent[0])]);
+    assert_eq!(shown(&outcomes[6]), [stored(&sent[1]), stored(&sent[0])]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use minitwit_message::store::{FlagUpdate, MessageStore, NewMessage};
 use uuid::Uuid;
 
 use crate::support::{
-    all, by, count, everybody, flag, insert, listed, message, post, stored, update,
+    all, by, count, everybody, flag, insert, listed, message, post, stored, update, whole,
 };
 
 pub(crate) async fn inserted_twice_a_message_is_listed_once(store: impl MessageStore) {
@@ -64,7 +64,7 @@ pub(crate) async fn a_text_is_kept_exactly(store: impl MessageStore) {
 
     let found = store.find(messages.iter().map(|sent| sent.id).collect());
     let queries = [all(everybody()), all(by(&[alice]))];
-    let timelines = store.timelines(&queries).await.unwrap();
+    let timelines = whole(&store, &queries).await;
     for (place, (sent, found)) in messages.iter().zip(found.await.unwrap()).enumerate() {
         assert_eq!(found, Some(stored(sent)));
         for timeline in &timelines {

@@ -5,6 +5,7 @@
 
 mod deleting;
 mod keeping;
+mod kept;
 mod listing;
 mod migrating;
 mod operator;
@@ -47,6 +48,7 @@ contract!(
     listing::several_authors_are_merged_by_time,
     listing::timelines_of_many_kinds_answer_in_their_places,
     listing::an_unknown_author_has_an_empty_list_of_version_0,
+    kept::what_is_told_makes_what_is_kept_the_list_of_now,
     keeping::messages_are_found_and_counted_in_the_order_asked,
 );
 

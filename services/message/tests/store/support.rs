@@ -2,7 +2,7 @@
 
 use chassis::item::Written;
 use minitwit_message::store::{
-    FlagUpdate, Message, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
+    Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
 };
 use uuid::Uuid;
 
@@ -71,8 +71,23 @@ pub(crate) fn ids(timeline: &Timeline) -> Vec<Uuid> {
     timeline.messages.iter().map(|message| message.id).collect()
 }
 
+/// Timelines as whoever keeps nothing of them reads them.
+pub(crate) async fn whole(store: &impl MessageStore, queries: &[TimelineQuery]) -> Vec<Timeline> {
+    let asked = queries.iter().cloned();
+    let asked = asked.map(|query| Asked { query, kept: None });
+    let listed = store.timelines(&asked.collect::<Vec<_>>()).await.unwrap();
+    let whole = listed.into_iter().map(|listed| match listed {
+        Listed::Whole(timeline) => Timeline::clone(&timeline),
+        other => panic!("{other:?} for somebody who keeps nothing"),
+    });
+    whole.collect()
+}
+
+pub(crate) async fn versions(store: &impl MessageStore, queries: &[TimelineQuery]) -> Vec<i64> {
+    let timelines = whole(store, queries).await;
+    timelines.iter().map(|timeline| timeline.version).collect()
+}
+
 pub(crate) async fn listed(store: &impl MessageStore, query: TimelineQuery) -> Vec<Uuid> {
-    let timelines = store.timelines(&[query]).await.unwrap();
-    let [timeline] = timelines.try_into().unwrap();
-    ids(&timeline)
+    ids(&whole(store, &[query]).await[0])
 }

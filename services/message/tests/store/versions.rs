@@ -3,16 +3,14 @@
 use std::{collections::HashMap, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
 
 use chassis::testing::Engine;
-use minitwit_message::{
-    operator::store::{ImportedMessage, OperatorStore as _},
-    store::MessageStore as _,
-};
+use minitwit_message::operator::store::{ImportedMessage, OperatorStore as _};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::{
     Stores,
-    support::{all, by, flag, ids, insert, message},
+    kept::{Reader, ask},
+    support::{all, by, flag, ids, insert, message, whole},
 };
 
 const WRITERS: usize = 5;
@@ -65,11 +63,21 @@ async fn a_kept_version_is_that_of_the_messages_whoever_writes_them() {
     };
     let reader = async {
         let mut seen: HashMap<(usize, i64), Vec<Uuid>> = HashMap::new();
+        let mut keepers = Vec::new();
+        for query in &queries {
+            keepers.push(Reader::new(&stores.messages, query.clone()).await);
+        }
         while !written.load(Relaxed) {
-            let timelines = stores.messages.timelines(&queries).await.unwrap();
+            let timelines = whole(&stores.messages, &queries).await;
             for (place, timeline) in timelines.iter().enumerate() {
                 let list = seen.entry((place, timeline.version));
                 assert_eq!(*list.or_insert_with(|| ids(timeline)), ids(timeline));
+            }
+            let listed = ask(&stores.messages, &keepers).await;
+            for (place, (keeper, listed)) in keepers.iter_mut().zip(&listed).enumerate() {
+                keeper.hear(listed);
+                let list = seen.entry((place, keeper.version));
+                assert_eq!(*list.or_insert_with(|| keeper.ids.clone()), keeper.ids);
             }
         }
         seen.len()
