@@ -1,6 +1,8 @@
 //! What is posted and followed, and how it is listed.
 
-use serde_json::json;
+use chassis::testing::{Engine, empty_database};
+use minitwit::Databases;
+use serde_json::{Value, json};
 
 use crate::harness::Running;
 
@@ -68,6 +70,43 @@ async fn contents_come_back_exactly_as_posted() {
     }
     let listed = api.contents("/msgs/a").await;
     assert!(listed.iter().rev().eq(contents.iter()), "{listed:?}");
+    suite.stop().await;
+}
+
+/// PostgreSQL tells only what has come to a list; one of another length is kept by nobody.
+#[tokio::test]
+async fn a_list_that_grows_reads_as_one_that_is_read_anew() {
+    let (folder, messages) = (
+        tempfile::tempdir().unwrap(),
+        empty_database(Engine::Postgres),
+    );
+    let messages = messages.await;
+    let databases = Databases {
+        message: messages.url.clone().into(),
+        ..Databases::in_folder(folder.path()).unwrap()
+    };
+    let suite = Running::over(databases, Some(folder)).await;
+    let api = suite.simulator();
+    for name in ["a", "b"] {
+        api.register(name).await.is(204);
+    }
+    for round in 0..6 {
+        for (path, content) in [
+            ("/msgs/a", format!("{round}: {}", "long ".repeat(500))),
+            ("/msgs/b", format!(r#"{round}: {{"content":""#)),
+            ("/msgs/a", format!("{round}: \\ \" [] ø")),
+        ] {
+            api.post(path, &json!({"content": content})).await.is(204);
+        }
+        for path in ["/msgs", "/msgs/a", "/msgs/b"] {
+            for no in [1, 4, 100] {
+                let grown = api.get(&format!("{path}?no={no}")).await.is(200).json();
+                let anew = format!("{path}?no={}", 1_000 + round);
+                let anew: Vec<Value> = serde_json::from_value(api.get(&anew).await.json()).unwrap();
+                assert_eq!(grown, json!(anew[..anew.len().min(no)]), "{path} {no}");
+            }
+        }
+    }
     suite.stop().await;
 }
 
