@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, bail};
-use chassis::{deadline::Deadline, item, stamp::Clock};
+use chassis::{deadline::Deadline, per_item, stamp::Clock};
 use clap::Args;
 use minitwit_proto::message::v1::{
     FlagUpdate, FlaggableMessage, ListFlaggedRequest, SetFlagsRequest,
@@ -61,9 +61,9 @@ pub async fn run(args: &FlagArgs, flagged: bool, tell: impl Fn(&str)) -> anyhow:
     while !waiting.is_empty() {
         let stamp = clock.stamp();
         let updates = waiting.iter().map(|id| FlagUpdate {
-            message_id: item::wire(*id),
+            message_id: per_item::wire(*id),
             flagged,
-            stamp: item::wire(stamp),
+            stamp: per_item::wire(stamp),
             moderator: args.moderator.clone(),
             ..FlagUpdate::default()
         });

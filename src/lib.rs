@@ -4,11 +4,10 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
-use chassis::{
-    admin::Readiness,
+use chassis::{admin::Readiness, process::bind, shutdown::Drain};
+use database::{
     db::{Db, Migrations, STATEMENT_TIMEOUT},
-    process::{ServiceConfig, bind},
-    shutdown::Drain,
+    service::ServiceConfig,
 };
 use minitwit_gateway::{
     Config as GatewayConfig, Listeners, args::ServiceAddressArgs, backend::Backend,

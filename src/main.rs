@@ -16,6 +16,11 @@ use minitwit::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Allocator of the process. A request makes many small, short-lived allocations, and the C library's
+/// allocator took an eighth of the gateway's CPU time under load.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::of_process();
     match cli.command {

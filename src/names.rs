@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::{deadline::Deadline, item, pool::Pool, stamp};
+use chassis::{deadline::Deadline, per_item, pool::Pool, stamp};
 use minitwit_proto::user::v1::{
     LookupUsersRequest, UserRef, lookup_user_result::Outcome, user_ref::Ref,
     user_service_client::UserServiceClient,
@@ -34,7 +34,7 @@ pub(crate) async fn names(
     let mut names = HashMap::with_capacity(ids.len());
     for chunk in ids.chunks(CHUNK) {
         let users = chunk.iter().map(|id| UserRef {
-            r#ref: Some(Ref::Id(item::wire(*id))),
+            r#ref: Some(Ref::Id(per_item::wire(*id))),
         });
         let request = LookupUsersRequest {
             users: users.collect(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use chassis::{deadline::Deadline, item, pool::Pool};
+use chassis::{deadline::Deadline, per_item, pool::Pool};
 use clap::{Args, Subcommand};
 use minitwit_gateway::backend::deletions::Deletion;
 use minitwit_proto::user::v1::{
@@ -120,7 +120,7 @@ async fn reset_password(args: &UserArgs, name: &str) -> anyhow::Result<String> {
     let mut client = operators(address.pools().user);
     let response = client.reset_passwords(Deadline::after(PATIENCE).request(request));
     let response = answered(response.await, &address.user)?;
-    match item::only(response.results, |result| result.outcome) {
+    match per_item::only(response.results, |result| result.outcome) {
         Some(Outcome::User(_)) => Ok(password),
         Some(Outcome::Error(error)) => Err(refused(name, error)),
         None => bail!("the user service did not answer for {name:?}"),
@@ -145,7 +145,7 @@ async fn set_moderator(args: &UserArgs, name: &str, moderator: bool) -> anyhow::
     let mut client = operators(address.pools().user);
     let response = client.set_moderators(Deadline::after(PATIENCE).request(request));
     let response = answered(response.await, &address.user)?;
-    match item::only(response.results, |result| result.outcome) {
+    match per_item::only(response.results, |result| result.outcome) {
         Some(Outcome::User(_)) => Ok(()),
         Some(Outcome::Error(error)) => Err(refused(name, error)),
         None => bail!("the user service did not answer for {name:?}"),
@@ -201,8 +201,8 @@ async fn id_of(pool: Pool, name: &str, address: &str) -> anyhow::Result<Uuid> {
     let mut client = UserServiceClient::new(pool);
     let response = client.lookup_users(Deadline::after(PATIENCE).request(request));
     let response = answered(response.await, address)?;
-    match item::only(response.results, |result| result.outcome) {
-        Some(Outcome::User(user)) => Ok(item::id("id", &user.id)?),
+    match per_item::only(response.results, |result| result.outcome) {
+        Some(Outcome::User(user)) => Ok(per_item::id("id", &user.id)?),
         Some(Outcome::Error(error)) => Err(refused(name, error)),
         None => bail!("the user service did not answer for {name:?}"),
     }
@@ -215,5 +215,5 @@ fn answered<T>(response: Result<Response<T>, Status>, address: &str) -> anyhow::
 }
 
 fn refused(name: &str, error: minitwit_proto::common::v1::ItemError) -> anyhow::Error {
-    anyhow::anyhow!("{name:?}: {}", item::status(error).message())
+    anyhow::anyhow!("{name:?}: {}", per_item::status(error).message())
 }

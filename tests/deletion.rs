@@ -7,7 +7,6 @@ mod harness;
 use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
-use chassis::testing::eventually;
 use harness::{Client, Running, person::Person};
 use http::Method;
 use minitwit::{
@@ -15,6 +14,7 @@ use minitwit::{
     user::{self, UserArgs, UserCommand},
 };
 use serde_json::json;
+use test_wait::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

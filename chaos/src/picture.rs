@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chassis::testing::SeenSpan;
+use test_sink::SeenSpan;
 
 use crate::story::Story;
 

@@ -3,8 +3,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use anyhow::Context as _;
-use chassis::testing::{SeenSpan, Sink};
 use serde_json::Value;
+use test_sink::{SeenSpan, Sink};
 
 /// What the gateway calls its line about a request.
 const LINE: &str = "a request was answered";

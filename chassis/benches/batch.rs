@@ -4,7 +4,7 @@
 //! left of that for each.
 
 use chassis::{
-    batch::{Batcher, Limits, Work},
+    batch::{BatchHandler, Batcher, Limits},
     deadline::Deadline,
 };
 use divan::{Bencher, counter::ItemsCount};
@@ -15,7 +15,7 @@ use tonic::Status;
 /// Answers every item with itself.
 struct Instant;
 
-impl Work for Instant {
+impl BatchHandler for Instant {
     type Item = u64;
     type Output = u64;
 
@@ -25,7 +25,7 @@ impl Work for Instant {
 }
 
 const LIMITS: Limits = Limits {
-    lanes: 4,
+    workers: 4,
     batch_weight_max: 256,
     queue_max: 4_096,
 };

@@ -9,9 +9,9 @@
 //! shared by a batch sees every write that any of its callers has seen acknowledged.
 
 mod chunk;
-mod lane;
 mod meter;
 mod queue;
+mod worker;
 
 use std::{future::Future, sync::Arc, time::Instant};
 
@@ -20,12 +20,12 @@ use tonic::Status;
 
 use crate::{deadline::Deadline, trace};
 
-pub use chunk::{Chunked, share, unshare};
-use lane::Shared;
+pub use chunk::{Flattened, dedup, fan_out};
 use queue::Caller;
+use worker::Shared;
 
 /// What a batcher does with a batch.
-pub trait Work: Send + Sync + 'static {
+pub trait BatchHandler: Send + Sync + 'static {
     /// What a caller hands in.
     type Item: Send + 'static;
     /// What a caller gets back.
@@ -54,7 +54,7 @@ pub trait Work: Send + Sync + 'static {
 pub struct Limits {
     /// How many batches may be under way at once. Another one sets out only if it is as large as
     /// those under way, or they are late: the fewer there are, the more is shared.
-    pub lanes: usize,
+    pub workers: usize,
     /// How much weight one batch takes at the most; a single heavier item still goes alone.
     pub batch_weight_max: usize,
     /// How many callers may wait; the next one is refused at once.
@@ -65,7 +65,7 @@ impl Limits {
     /// For what comes in bulk beside visitors' calls, such as an import: one batch at a time, and few
     /// that wait, so that whoever brings it comes later when the service has other things to do.
     pub const BULK: Self = Self {
-        lanes: 1,
+        workers: 1,
         batch_weight_max: 1_000,
         queue_max: 8,
     };
@@ -75,11 +75,11 @@ impl Limits {
 pub const BULK_ITEMS_MAX: usize = 5_000;
 
 /// Many callers in front of one [`Work`]. Clones share the queue.
-pub struct Batcher<W: Work> {
+pub struct Batcher<W: BatchHandler> {
     shared: Arc<Shared<W>>,
 }
 
-impl<W: Work> Clone for Batcher<W> {
+impl<W: BatchHandler> Clone for Batcher<W> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -87,7 +87,7 @@ impl<W: Work> Clone for Batcher<W> {
     }
 }
 
-impl<W: Work> Batcher<W> {
+impl<W: BatchHandler> Batcher<W> {
     /// A batcher whose metrics carry `name`.
     pub fn new(name: &'static str, limits: Limits, work: W) -> Self {
         Self {

@@ -33,8 +33,8 @@ pub(crate) const VERSION_HEADER: &str = "x-minitwit-version";
 pub struct ServerOptions {
     /// The full names of the services it is: what its callers check before they trust it.
     pub names: Vec<&'static str>,
-    /// Whether reflection is answered.
-    pub reflection: bool,
+    /// The file descriptors that reflection is answered from; without them it is not answered.
+    pub reflection: Option<&'static [u8]>,
     /// How it stops.
     pub drain: Drain,
     /// Where it says that it is ready.
@@ -83,9 +83,9 @@ where
         .initial_connection_window_size(4 << 20)
         .add_routes(routes)
         .add_service(health);
-    if options.reflection {
+    if let Some(descriptors) = options.reflection {
         let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(minitwit_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(descriptors)
             .build_v1()
             .context("the descriptors cannot be read")?;
         server = server.add_service(reflection);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Limits, Work},
+    batch::{BatchHandler, Batcher, Limits},
     pool::Pool,
     stamp::Clock,
 };
@@ -89,11 +89,11 @@ impl Backend {
 /// Two rpcs of a kind at a time: one that waits for a stuck replica does not hold up the others,
 /// and the more there are, the less is shared.
 const LIMITS: Limits = Limits {
-    lanes: 2,
+    workers: 2,
     batch_weight_max: 128,
     queue_max: 2048,
 };
 
-fn batcher<W: Work>(name: &'static str, work: W) -> Batcher<W> {
+fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<W> {
     Batcher::new(name, LIMITS, work)
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::response::{IntoResponse, Response};
-use chassis::hold;
+use chassis::retry_after;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tonic::{Code, Status};
@@ -65,7 +65,9 @@ impl From<Status> for ApiError {
     /// A fault of ours is logged once, here; the outside sees an opaque message.
     fn from(status: Status) -> Self {
         // Held off, and not because we have too much to do: that would say no time.
-        if let (Code::ResourceExhausted, Some(seconds)) = (status.code(), hold::seconds(&status)) {
+        if let (Code::ResourceExhausted, Some(seconds)) =
+            (status.code(), retry_after::seconds(&status))
+        {
             return Self {
                 retry_after_seconds: Some(seconds),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, status.message())

@@ -13,7 +13,7 @@ use axum::{
     response::Response,
 };
 use chassis::{
-    sparing::{Loudness, Sparing},
+    log_limiter::{LogDecision, LogLimiter},
     trace::{self, Span},
 };
 use http::{Method, StatusCode};
@@ -24,7 +24,7 @@ use crate::{origin::Peer, promise};
 
 /// How many lines a second tell of failed and slow requests; in an outage, lines without end would be
 /// the next outage.
-static LINES: Sparing = Sparing::per_second(100);
+static LINES: LogLimiter = LogLimiter::per_second(100);
 
 /// Whom a port is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,11 +139,11 @@ impl Seen {
             };
         }
         let failed = status.is_server_error();
-        match LINES.loudness(failed, took >= self.face.slow()) {
-            Loudness::Warning(left_out) => tell!(Level::WARN, left_out),
-            Loudness::Line(left_out) => tell!(Level::INFO, left_out),
-            Loudness::Debug => tell!(Level::DEBUG, tracing::field::Empty),
-            Loudness::Silence => {}
+        match LINES.decide(failed, took >= self.face.slow()) {
+            LogDecision::Warn(left_out) => tell!(Level::WARN, left_out),
+            LogDecision::Info(left_out) => tell!(Level::INFO, left_out),
+            LogDecision::Debug => tell!(Level::DEBUG, tracing::field::Empty),
+            LogDecision::Suppress => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chassis::item;
+use chassis::per_item;
 use minitwit_proto::user::v1::{
     ImportUserResult, ImportUsersRequest, ImportedUser, import_user_result::Outcome,
     operator_service_client::OperatorServiceClient,
@@ -107,7 +107,7 @@ impl Accounts {
         let id = key::account(user_id, &username).ok_or("its number is out of bounds")?;
         self.by_name.insert(username.clone(), user_id);
         Ok(Some(ImportedUser {
-            id: item::wire(id),
+            id: per_item::wire(id),
             username,
             email,
             // What is damaged matches no password, neither there nor here.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chassis::item;
+use chassis::per_item;
 use minitwit_proto::follower::v1::{
     FollowUpdate, ImportFollowResult, ImportFollowsRequest, import_follow_result::Outcome,
     operator_service_client::OperatorServiceClient,
@@ -42,10 +42,10 @@ impl Judge<'_> {
                 Some(Parcel {
                     row: follow.row,
                     content: FollowUpdate {
-                        follower_id: item::wire(from),
-                        followee_id: item::wire(to),
+                        follower_id: per_item::wire(from),
+                        followee_id: per_item::wire(to),
                         following: true,
-                        stamp: item::wire(stamp),
+                        stamp: per_item::wire(stamp),
                     },
                 })
             }

@@ -1,6 +1,6 @@
 //! The old system's messages on their way.
 
-use chassis::item;
+use chassis::per_item;
 use minitwit_proto::message::v1::{
     ImportMessageResult, ImportMessagesRequest, ImportedMessage, import_message_result::Outcome,
     operator_service_client::OperatorServiceClient,
@@ -46,8 +46,8 @@ fn imported(message: OldMessage, accounts: &Accounts) -> Result<ImportedMessage,
     let id = key::message(message_id, user_id, millis, &text)
         .ok_or("its time of publication, or its number, is out of bounds")?;
     Ok(ImportedMessage {
-        id: item::wire(id),
-        author_id: item::wire(author),
+        id: per_item::wire(id),
+        author_id: per_item::wire(author),
         text,
         flagged: message.flagged,
     })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context as _, bail};
-use chassis::{deadline::Deadline, item, pool::Pool};
+use chassis::{deadline::Deadline, per_item, pool::Pool};
 use minitwit_proto::{
     follower::v1::{
         Direction, ExportFollowsRequest, FollowUpdate,
@@ -85,7 +85,7 @@ async fn account(pool: Pool, name: &str, address: &SuiteAddress) -> anyhow::Resu
     let mut client = operators(pool);
     let response = client.export_users(Deadline::after(PATIENCE).request(request));
     let response = answered(response.await, &address.user)?;
-    match item::only(response.results, |result| result.outcome) {
+    match per_item::only(response.results, |result| result.outcome) {
         Some(Outcome::User(kept)) => Ok(kept),
         Some(Outcome::Error(error)) => Err(refused(name, error)),
         None => bail!("the user service did not answer for {name:?}"),
@@ -99,7 +99,7 @@ async fn messages(pool: Pool, author: Uuid) -> anyhow::Result<Vec<FlaggableMessa
     loop {
         let last = all.last().and_then(|last| last.message.as_ref());
         let request = ExportMessagesRequest {
-            author_id: item::wire(author),
+            author_id: per_item::wire(author),
             after_id: last.map(|last| last.id.clone()).unwrap_or_default(),
         };
         let response = client
@@ -127,7 +127,7 @@ async fn follows(
             _ => edge.followee_id.clone(),
         };
         let request = ExportFollowsRequest {
-            account_id: item::wire(account),
+            account_id: per_item::wire(account),
             direction: direction.into(),
             after_id: all.last().map(other).unwrap_or_default(),
         };

@@ -1,8 +1,8 @@
 //! What is posted and followed, and how it is listed.
 
-use chassis::testing::{Engine, empty_database};
 use minitwit::Databases;
 use serde_json::{Value, json};
+use test_database::{Engine, empty_database};
 
 use crate::harness::Running;
 

@@ -75,7 +75,7 @@ impl Suite {
     async fn ready(&self) {
         let address = self.address(1);
         let answers = async || tokio::net::TcpStream::connect(address).await.is_ok();
-        chassis::testing::eventually("the suite listens", Duration::from_secs(30), answers).await;
+        test_wait::eventually("the suite listens", Duration::from_secs(30), answers).await;
     }
 
     fn address(&self, place: usize) -> SocketAddr {
@@ -116,7 +116,7 @@ impl Suite {
             }
         };
         let what = format!("{path} lists {count}");
-        chassis::testing::eventually(&what, Duration::from_mins(1), listed).await;
+        test_wait::eventually(&what, Duration::from_mins(1), listed).await;
     }
 
     async fn listed(&self) -> Vec<Listed> {

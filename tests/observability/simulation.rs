@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chassis::testing::SeenSpan;
+use test_sink::SeenSpan;
 use tokio::process::Command;
 
 use crate::suite::Observed;

@@ -2,8 +2,10 @@
 
 use std::{fs::File, net::SocketAddr, process::Stdio, time::Duration};
 
-use chassis::testing::{Sink, eventually, free_port};
+use minitwit_postgres::free_port;
 use tempfile::TempDir;
+use test_sink::Sink;
+use test_wait::eventually;
 use tokio::process::{Child, Command};
 
 use crate::harness::{Client, SIMULATOR};

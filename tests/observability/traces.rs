@@ -1,8 +1,9 @@
 //! The tree of spans of each route of the API.
 
-use chassis::testing::{SeenSpan, eventually, tree};
 use http::Method;
 use serde_json::{Value, json};
+use test_sink::{SeenSpan, tree};
+use test_wait::eventually;
 
 use crate::{
     harness::Client,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::testing::eventually;
 use serde_json::json;
+use test_wait::eventually;
 
 use crate::{
     harness::{Running, person::Person},

@@ -12,7 +12,7 @@ use crate::{
     swarm,
 };
 
-/// What the stores' tests look for; see `chassis::testing`.
+/// What the stores' tests look for; see `test_database`.
 pub(crate) const SERVER_VARIABLE: &str = "MINITWIT_TEST_POSTGRES_URL";
 
 const CARGO_DENY: Tool = Tool {

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use anyhow::Context as _;
-use chassis::testing::Sink;
 use sqlx::{Connection, PgConnection};
+use test_sink::Sink;
 use tokio::time::{Instant, sleep};
 
 use super::away::judge;

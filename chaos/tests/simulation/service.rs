@@ -71,7 +71,7 @@ async fn serve(name: &'static str, follower: Follower, stop: CancellationToken) 
     });
     let options = ServerOptions {
         names: vec![name],
-        reflection: false,
+        reflection: None,
         drain: DRAIN,
         readiness: Readiness::default(),
     };

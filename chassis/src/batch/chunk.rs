@@ -4,14 +4,14 @@ use std::{collections::HashMap, hash::Hash};
 
 use tonic::Status;
 
-use super::{Work, unanswered};
+use super::{BatchHandler, unanswered};
 use crate::deadline::Deadline;
 
 /// A [`Work`] whose callers come with several items each, as an rpc does that takes a list.
 #[derive(Clone, Copy, Debug)]
-pub struct Chunked<W>(pub W);
+pub struct Flattened<W>(pub W);
 
-impl<W: Work> Work for Chunked<W> {
+impl<W: BatchHandler> BatchHandler for Flattened<W> {
     type Item = Vec<W::Item>;
     type Output = Vec<Result<W::Output, Status>>;
 
@@ -42,7 +42,7 @@ impl<W: Work> Work for Chunked<W> {
 ///
 /// Callers of one batch who want the same thing share one query: the next one, by the batcher's
 /// invariant, and never one that was in flight when they came.
-pub fn share<T: Eq + Hash + Clone>(items: Vec<T>) -> (Vec<T>, Vec<usize>) {
+pub fn dedup<T: Eq + Hash + Clone>(items: Vec<T>) -> (Vec<T>, Vec<usize>) {
     let mut places: HashMap<T, usize> = HashMap::with_capacity(items.len());
     let mut distinct = Vec::with_capacity(items.len());
     let mut positions = Vec::with_capacity(items.len());
@@ -57,7 +57,7 @@ pub fn share<T: Eq + Hash + Clone>(items: Vec<T>) -> (Vec<T>, Vec<usize>) {
 }
 
 /// Hands the answers of [`share`]d items back to everyone who asked.
-pub fn unshare<T: Clone>(answers: &[T], positions: &[usize]) -> Vec<T> {
+pub fn fan_out<T: Clone>(answers: &[T], positions: &[usize]) -> Vec<T> {
     positions
         .iter()
         .map(|&place| answers[place].clone())

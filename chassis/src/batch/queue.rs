@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use super::{Limits, Work};
+use super::{BatchHandler, Limits};
 use crate::deadline::Deadline;
 
 /// How often a queue that is full is looked through for those who have gone: it may be long, and
@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A caller and where its answer goes.
-pub(super) struct Caller<W: Work> {
+pub(super) struct Caller<W: BatchHandler> {
     pub(super) item: W::Item,
     pub(super) deadline: Deadline,
     pub(super) since: Instant,
@@ -25,7 +25,7 @@ pub(super) struct Caller<W: Work> {
     pub(super) answer: oneshot::Sender<Result<W::Output, Status>>,
 }
 
-impl<W: Work> Caller<W> {
+impl<W: BatchHandler> Caller<W> {
     /// Whether nobody waits for the answer any more.
     fn has_gone(&self, now: Instant) -> bool {
         self.answer.is_closed() || self.deadline.is_over(now)
@@ -48,7 +48,7 @@ pub(super) enum Phase {
 /// Those who wait, and the lanes.
 ///
 /// Invariant: while somebody waits, a lane gathers, or carries more than wait, or all lanes run.
-pub(super) struct Queue<W: Work> {
+pub(super) struct Queue<W: BatchHandler> {
     callers: VecDeque<Caller<W>>,
     /// Of all who wait.
     weight: usize,
@@ -61,7 +61,7 @@ pub(super) struct Queue<W: Work> {
     swept: Option<Instant>,
 }
 
-impl<W: Work> Default for Queue<W> {
+impl<W: BatchHandler> Default for Queue<W> {
     fn default() -> Self {
         Self {
             callers: VecDeque::new(),
@@ -75,7 +75,7 @@ impl<W: Work> Default for Queue<W> {
     }
 }
 
-impl<W: Work> Queue<W> {
+impl<W: BatchHandler> Queue<W> {
     pub(super) fn len(&self) -> usize {
         self.callers.len()
     }
@@ -181,7 +181,7 @@ impl<W: Work> Queue<W> {
     pub(super) fn wants_lane(&self, limits: &Limits) -> bool {
         !self.callers.is_empty()
             && self.gathering == 0
-            && self.carrying + self.late < limits.lanes
+            && self.carrying + self.late < limits.workers
             && self.is_worth_a_batch(limits)
     }
 }
@@ -193,7 +193,7 @@ mod tests {
     /// Work whose items are their weights.
     struct Weights;
 
-    impl Work for Weights {
+    impl BatchHandler for Weights {
         type Item = usize;
         type Output = ();
 

@@ -18,7 +18,7 @@ use tracing::Level;
 
 use super::{VERSION_HEADER, code_name};
 use crate::{
-    sparing::{Loudness, Sparing},
+    log_limiter::{LogDecision, LogLimiter},
     telemetry::identity,
     trace::{self, Span},
 };
@@ -28,7 +28,7 @@ const SLOW: Duration = Duration::from_millis(300);
 
 /// How many lines a second tell of failed and slow calls; in an outage, lines without end would be the
 /// next outage.
-static LINES: Sparing = Sparing::per_second(100);
+static LINES: LogLimiter = LogLimiter::per_second(100);
 
 thread_local! {
     /// Handles by method and code: looking one up in the registry costs more than routing a call.
@@ -166,11 +166,11 @@ impl Call {
             code,
             Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable
         );
-        match LINES.loudness(failed, took >= SLOW) {
-            Loudness::Warning(left_out) => tell!(Level::WARN, left_out),
-            Loudness::Line(left_out) => tell!(Level::INFO, left_out),
-            Loudness::Debug => tell!(Level::DEBUG, tracing::field::Empty),
-            Loudness::Silence => {}
+        match LINES.decide(failed, took >= SLOW) {
+            LogDecision::Warn(left_out) => tell!(Level::WARN, left_out),
+            LogDecision::Info(left_out) => tell!(Level::INFO, left_out),
+            LogDecision::Debug => tell!(Level::DEBUG, tracing::field::Empty),
+            LogDecision::Suppress => {}
         }
     }
 }

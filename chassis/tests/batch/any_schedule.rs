@@ -32,10 +32,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1_usize..4, 1_usize..12, 1_usize..12).prop_map(|(lanes, batch_weight_max, queue_max)| Limits {
-        lanes,
-        batch_weight_max,
-        queue_max,
+    (1_usize..4, 1_usize..12, 1_usize..12).prop_map(|(workers, batch_weight_max, queue_max)| {
+        Limits {
+            workers,
+            batch_weight_max,
+            queue_max,
+        }
     })
 }
 
@@ -133,7 +135,7 @@ proptest! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_wake_up_is_lost_between_threads() {
     let limits = Limits {
-        lanes: 2,
+        workers: 2,
         batch_weight_max: 7,
         queue_max: 1_000,
     };

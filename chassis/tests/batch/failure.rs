@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits},
+    batch::{Batcher, Flattened, Limits},
     deadline::Deadline,
 };
 use tonic::Code;
@@ -104,7 +104,7 @@ async fn a_stuck_batch_frees_its_lane_when_nobody_waits_for_it_any_more() {
 
 #[tokio::test]
 async fn of_a_list_each_item_has_its_own_answer() {
-    let batcher = Batcher::new("test", ONE_LANE, Chunked(Gate::open()));
+    let batcher = Batcher::new("test", ONE_LANE, Flattened(Gate::open()));
     let items = [
         Manner::Answer.of(0),
         Manner::Refuse.of(1),
@@ -127,7 +127,7 @@ async fn of_a_list_each_item_has_its_own_answer() {
 
 #[tokio::test]
 async fn a_list_is_never_answered_in_part() {
-    let batcher = Batcher::new("test", ONE_LANE, Chunked(Gate::open()));
+    let batcher = Batcher::new("test", ONE_LANE, Flattened(Gate::open()));
     let items = vec![Manner::Answer.of(0), Manner::Forget.of(1)];
     let status = batcher.call(items, in_a_minute()).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);

@@ -167,7 +167,7 @@ async fn who_has_gone_is_left_out_and_disturbs_nobody() {
 #[tokio::test(start_paused = true)]
 async fn who_are_fewer_than_those_under_way_wait_for_more() {
     let (gate, batcher) = gated(Limits {
-        lanes: 2,
+        workers: 2,
         ..ONE_LANE
     });
     let mut calls = vec![call(&batcher, heavy(0, 3)).await];
@@ -195,7 +195,7 @@ async fn who_are_fewer_than_those_under_way_wait_for_more() {
 #[tokio::test(start_paused = true)]
 async fn a_lane_ends_when_another_comes_back_for_the_few_who_wait() {
     let (gate, batcher) = gated(Limits {
-        lanes: 2,
+        workers: 2,
         ..ONE_LANE
     });
     let first = call(&batcher, Manner::Answer.of(0)).await;
@@ -218,7 +218,7 @@ async fn a_lane_ends_when_another_comes_back_for_the_few_who_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_does_not_wait_for_the_one_under_way() {
     let (gate, batcher) = gated(Limits {
-        lanes: 2,
+        workers: 2,
         batch_weight_max: 2,
         ..ONE_LANE
     });
@@ -236,7 +236,7 @@ async fn a_full_batch_does_not_wait_for_the_one_under_way() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_late_batch_sets_out_without_it() {
     let (gate, batcher) = gated(Limits {
-        lanes: 2,
+        workers: 2,
         ..ONE_LANE
     });
     let mut calls = vec![call(&batcher, heavy(0, 9)).await];
@@ -262,7 +262,7 @@ fn heavy(number: usize, weight: usize) -> Item {
 #[tokio::test]
 async fn a_stuck_lane_does_not_hold_the_queue() {
     let (gate, batcher) = gated(Limits {
-        lanes: 2,
+        workers: 2,
         ..ONE_LANE
     });
     let stuck = call(&batcher, Manner::Stick.of(0)).await;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use chassis::{
-    batch::{Batcher, Work, share, unshare},
+    batch::{BatchHandler, Batcher, dedup, fan_out},
     deadline::Deadline,
 };
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ struct Slow {
     permits: Arc<Semaphore>,
 }
 
-impl Work for Slow {
+impl BatchHandler for Slow {
     type Item = &'static str;
     type Output = usize;
 
@@ -32,12 +32,12 @@ impl Work for Slow {
         asked: Vec<&'static str>,
         _: Deadline,
     ) -> Result<Vec<Result<usize, Status>>, Status> {
-        let (distinct, positions) = share(asked);
+        let (distinct, positions) = dedup(asked);
         let seen = self.value.load(Ordering::SeqCst);
         self.queries.fetch_add(distinct.len(), Ordering::SeqCst);
         self.permits.acquire().await.unwrap().forget();
         let answers = vec![seen; distinct.len()];
-        Ok(unshare(&answers, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&answers, &positions).into_iter().map(Ok).collect())
     }
 }
 
@@ -83,11 +83,11 @@ async fn who_comes_after_a_write_sees_it_though_an_older_query_is_in_flight() {
 proptest! {
     #[test]
     fn sharing_is_undone_for_everybody(asked in prop::collection::vec(0_u8..20, 0..60)) {
-        let (distinct, positions) = share(asked.clone());
+        let (distinct, positions) = dedup(asked.clone());
         let mut once = distinct.clone();
         once.sort_unstable();
         once.dedup();
         prop_assert_eq!(once.len(), distinct.len());
-        prop_assert_eq!(unshare(&distinct, &positions), asked);
+        prop_assert_eq!(fan_out(&distinct, &positions), asked);
     }
 }

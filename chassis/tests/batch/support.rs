@@ -7,7 +7,7 @@ use std::{
 };
 
 use chassis::{
-    batch::{Batcher, Limits, Work},
+    batch::{BatchHandler, Batcher, Limits},
     deadline::Deadline,
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -92,7 +92,7 @@ impl Gate {
     }
 }
 
-impl Work for Gate {
+impl BatchHandler for Gate {
     type Item = Item;
     type Output = usize;
 
@@ -126,7 +126,7 @@ impl Work for Gate {
 
 /// One batch at a time, with room for everybody.
 pub(crate) const ONE_LANE: Limits = Limits {
-    lanes: 1,
+    workers: 1,
     batch_weight_max: 100,
     queue_max: 100,
 };

@@ -13,14 +13,15 @@ use std::{
 };
 
 use chassis::{
-    batch::{Batcher, Limits, Work},
+    batch::{BatchHandler, Batcher, Limits},
     deadline::Deadline,
     telemetry::Identity,
-    testing::{SeenSpan, Sink, eventually, tree},
     trace::{self, Export, Span},
 };
 use http::HeaderMap;
 use support::{AMPLE, Mood, Server, config, connected, read, write};
+use test_sink::{SeenSpan, Sink, tree};
+use test_wait::eventually;
 use tokio::sync::Semaphore;
 use tonic::Status;
 
@@ -157,7 +158,7 @@ struct Held {
     handed_on: Arc<Mutex<Vec<HeaderMap>>>,
 }
 
-impl Work for Held {
+impl BatchHandler for Held {
     type Item = ();
     type Output = ();
 
@@ -175,7 +176,7 @@ async fn a_batch_is_a_part_of_one_request_and_linked_with_the_others() {
     let permits = Arc::new(Semaphore::new(0));
     let handed_on = Arc::new(Mutex::default());
     let limits = Limits {
-        lanes: 1,
+        workers: 1,
         batch_weight_max: 16,
         queue_max: 16,
     };

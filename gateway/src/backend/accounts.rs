@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Work, share, unshare},
+    batch::{BatchHandler, Batcher, dedup, fan_out},
     deadline::Deadline,
-    item,
+    per_item,
     pool::Pool,
 };
 use minitwit_proto::user::v1::{
@@ -182,9 +182,9 @@ impl Accounts {
             .register_users(request)
             .await?
             .into_inner();
-        match item::only(response.results, |result| result.outcome) {
+        match per_item::only(response.results, |result| result.outcome) {
             Some(Outcome::User(user)) => self.remembered(user),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
+            Some(Outcome::Error(error)) => Err(per_item::status(error)),
             None => Err(incomplete()),
         }
     }
@@ -216,7 +216,7 @@ impl Accounts {
                 account: self.remembered(user)?,
                 one_time_password: result.one_time_password,
             }),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
+            Some(Outcome::Error(error)) => Err(per_item::status(error)),
             None => Err(incomplete()),
         }
     }
@@ -246,7 +246,7 @@ struct Lookup {
     memory: Arc<Memory>,
 }
 
-impl Work for Lookup {
+impl BatchHandler for Lookup {
     type Item = Who;
     type Output = Arc<Account>;
 
@@ -256,12 +256,12 @@ impl Work for Lookup {
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Account>, Status>>, Status> {
         use lookup_user_result::Outcome;
-        let (distinct, positions) = share(asked);
+        let (distinct, positions) = dedup(asked);
         let users = distinct
             .into_iter()
             .map(|who| match who {
                 Who::Named(name) => user_ref::Ref::Username(name),
-                Who::Id(id) => user_ref::Ref::Id(item::wire(id)),
+                Who::Id(id) => user_ref::Ref::Id(per_item::wire(id)),
             })
             .map(|r#ref| UserRef { r#ref: Some(r#ref) })
             .collect();
@@ -281,7 +281,7 @@ impl Work for Lookup {
                     self.memory.remember(&account);
                     Ok(account)
                 }
-                Some(Outcome::Error(error)) => Err(item::status(error)),
+                Some(Outcome::Error(error)) => Err(per_item::status(error)),
                 None => Err(incomplete()),
             })
             .collect();
@@ -291,7 +291,7 @@ impl Work for Lookup {
 
 fn account(user: User) -> Result<Account, Status> {
     Ok(Account {
-        id: item::id("id", &user.id)?,
+        id: per_item::id("id", &user.id)?,
         username: user.username,
         avatar_hash: user.avatar_hash,
         session_epoch: user.session_epoch,
@@ -304,10 +304,10 @@ pub(super) fn incomplete() -> Status {
     Status::internal("the service did not answer each item")
 }
 
-/// [`unshare`], for answers of another process, which may be too few.
+/// [`fan_out`], for answers of another process, which may be too few.
 pub(super) fn answer_all<T: Clone>(answers: &[T], positions: &[usize]) -> Result<Vec<T>, Status> {
     if positions.iter().any(|&place| place >= answers.len()) {
         return Err(incomplete());
     }
-    Ok(unshare(answers, positions))
+    Ok(fan_out(answers, positions))
 }

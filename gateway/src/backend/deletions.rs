@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chassis::{deadline::Deadline, item, pool::Pool};
+use chassis::{deadline::Deadline, per_item, pool::Pool};
 use minitwit_proto::{
     follower::v1::{
         DeleteFollowsRequest, operator_service_client::OperatorServiceClient as FollowerOperators,
@@ -76,7 +76,7 @@ impl Deletion {
         deadline: Deadline,
     ) -> Result<DeletionLease, Status> {
         let deletion = UserDeletion {
-            account_id: item::wire(account),
+            account_id: per_item::wire(account),
             check,
             lease_millis: LEASE_MILLIS,
         };
@@ -84,13 +84,13 @@ impl Deletion {
             deletions: vec![deletion],
         });
         let response = self.user.clone().delete_users(request).await?.into_inner();
-        match item::only(response.results, |result| result.outcome) {
+        match per_item::only(response.results, |result| result.outcome) {
             Some(Outcome::Applied(_)) => Ok(DeletionLease {
-                account_id: item::wire(account),
+                account_id: per_item::wire(account),
                 // At once, so within the time of grace: it is looked for once more.
                 leased_millis: 0,
             }),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
+            Some(Outcome::Error(error)) => Err(per_item::status(error)),
             None => Err(incomplete()),
         }
     }
@@ -240,7 +240,7 @@ impl Deletions {
             self.accounts.forget_all();
         }
         for deleted in answer.deleted {
-            if let Ok(id) = item::id("account_id", &deleted.account_id) {
+            if let Ok(id) = per_item::id("account_id", &deleted.account_id) {
                 self.accounts.forget(id, &deleted.username);
             }
         }

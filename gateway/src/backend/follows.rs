@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Work, share},
+    batch::{BatchHandler, Batcher, dedup},
     deadline::Deadline,
-    item::{self, Written},
+    per_item::{self, WriteOutcome},
     pool::Pool,
     stamp::Clock,
 };
@@ -134,7 +134,7 @@ struct List {
     kept: Keep,
 }
 
-impl Work for List {
+impl BatchHandler for List {
     type Item = FollowsKey;
     type Output = Arc<Rendered>;
 
@@ -143,14 +143,14 @@ impl Work for List {
         asked: Vec<FollowsKey>,
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
-        let (keys, positions) = share(asked);
+        let (keys, positions) = dedup(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
         let kept = self.kept.get_each(&keys);
         let queries = keys.iter().zip(&kept).map(|(key, kept)| FollowsQuery {
-            account_id: item::wire(key.account),
+            account_id: per_item::wire(key.account),
             direction: key.direction.into(),
             limit: key.limit,
-            after_id: key.after.map(item::wire).unwrap_or_default(),
+            after_id: key.after.map(per_item::wire).unwrap_or_default(),
             known_version: kept.as_ref().map(|kept| kept.version),
         });
         let request = deadline.request(ListFollowsRequest {
@@ -169,7 +169,7 @@ impl Work for List {
             answers.push(match (result.outcome, kept) {
                 (Some(Outcome::List(list)), _) => self.render(key, &list, deadline).await,
                 (Some(Outcome::Unchanged(_)), Some(kept)) => Ok(kept),
-                (Some(Outcome::Error(error)), _) => Err(item::status(error)),
+                (Some(Outcome::Error(error)), _) => Err(per_item::status(error)),
                 (Some(Outcome::Unchanged(_)) | None, _) => Err(incomplete()),
             });
         }
@@ -184,13 +184,13 @@ impl List {
         list: &FollowList,
         deadline: Deadline,
     ) -> Result<Arc<Rendered>, Status> {
-        let mut ids = item::ids("ids", &list.ids)?;
+        let mut ids = per_item::ids("ids", &list.ids)?;
         let more = ids.len() > key.shown();
         ids.truncate(key.shown());
         let body = match key.form {
             Form::Authors => {
                 let own = std::iter::once(key.account);
-                item::concat(&ids.iter().copied().chain(own).collect::<Vec<_>>())
+                per_item::concat(&ids.iter().copied().chain(own).collect::<Vec<_>>())
             }
             Form::Json => {
                 let accounts = self.accounts.of_ids(&ids, deadline).await?;
@@ -220,21 +220,21 @@ struct Set {
     client: FollowerServiceClient<Pool>,
 }
 
-impl Work for Set {
+impl BatchHandler for Set {
     type Item = (Edge, Uuid);
-    type Output = Written;
+    type Output = WriteOutcome;
 
     async fn run(
         &self,
         writes: Vec<(Edge, Uuid)>,
         deadline: Deadline,
-    ) -> Result<Vec<Result<Written, Status>>, Status> {
+    ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         use set_follow_result::Outcome;
         let updates = writes.into_iter().map(|(edge, stamp)| FollowUpdate {
-            follower_id: item::wire(edge.follower),
-            followee_id: item::wire(edge.followee),
+            follower_id: per_item::wire(edge.follower),
+            followee_id: per_item::wire(edge.followee),
             following: edge.following,
-            stamp: item::wire(stamp),
+            stamp: per_item::wire(stamp),
         });
         let request = deadline.request(SetFollowsRequest {
             updates: updates.collect(),
@@ -244,9 +244,9 @@ impl Work for Set {
             .results
             .into_iter()
             .map(|result| match result.outcome {
-                Some(Outcome::Applied(_)) => Ok(Written::Applied),
+                Some(Outcome::Applied(_)) => Ok(WriteOutcome::Applied),
                 Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-                Some(Outcome::Error(error)) => Err(item::status(error)),
+                Some(Outcome::Error(error)) => Err(per_item::status(error)),
                 None => Err(incomplete()),
             });
         Ok(results.collect())

@@ -11,9 +11,9 @@ use std::{
 };
 
 use chassis::{
-    batch::{Batcher, Work, share},
+    batch::{BatchHandler, Batcher, dedup},
     deadline::Deadline,
-    item::{self, Written},
+    per_item::{self, WriteOutcome},
     pool::Pool,
     stamp::Clock,
 };
@@ -175,22 +175,22 @@ struct Set {
     client: ApiClientServiceClient<Pool>,
 }
 
-impl Work for Set {
+impl BatchHandler for Set {
     type Item = (Value, Uuid);
-    type Output = Written;
+    type Output = WriteOutcome;
 
     /// Of all values for one client only the last to arrive is sent: the others are overtaken.
     async fn run(
         &self,
         values: Vec<(Value, Uuid)>,
         deadline: Deadline,
-    ) -> Result<Vec<Result<Written, Status>>, Status> {
+    ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         use set_latest_result::Outcome;
-        let last = item::last_writes(&values, |(value, _)| &value.client, |(_, stamp)| *stamp);
+        let last = per_item::last_writes(&values, |(value, _)| &value.client, |(_, stamp)| *stamp);
         let updates = last.iter().map(|(value, stamp)| LatestUpdate {
             client: value.client.clone(),
             latest: value.latest,
-            stamp: item::wire(*stamp),
+            stamp: per_item::wire(*stamp),
         });
         let request = deadline.request(SetLatestRequest {
             updates: updates.collect(),
@@ -200,12 +200,12 @@ impl Work for Set {
             .results
             .into_iter()
             .map(|result| match result.outcome {
-                Some(Outcome::Applied(_)) => Ok(Written::Applied),
+                Some(Outcome::Applied(_)) => Ok(WriteOutcome::Applied),
                 Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-                Some(Outcome::Error(error)) => Err(item::status(error)),
+                Some(Outcome::Error(error)) => Err(per_item::status(error)),
                 None => Err(incomplete()),
             });
-        let results: HashMap<&str, Result<Written, Status>> = last
+        let results: HashMap<&str, Result<WriteOutcome, Status>> = last
             .iter()
             .map(|(value, _)| value.client.as_str())
             .zip(results)
@@ -224,7 +224,7 @@ struct Get {
     client: ApiClientServiceClient<Pool>,
 }
 
-impl Work for Get {
+impl BatchHandler for Get {
     type Item = String;
     type Output = i64;
 
@@ -233,7 +233,7 @@ impl Work for Get {
         clients: Vec<String>,
         deadline: Deadline,
     ) -> Result<Vec<Result<i64, Status>>, Status> {
-        let (clients, positions) = share(clients);
+        let (clients, positions) = dedup(clients);
         let request = deadline.request(GetLatestRequest { clients });
         let response = self.client.clone().get_latest(request).await?.into_inner();
         let values = answer_all(&response.latest, &positions)?;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use chassis::{
     deadline::Deadline,
-    item::{self, Written},
+    per_item::{self, WriteOutcome},
     pool::Pool,
     stamp::Clock,
 };
@@ -72,20 +72,20 @@ impl Moderation {
     ) -> Result<bool, Status> {
         let write = async |stamp: Uuid| {
             let update = FlagUpdate {
-                message_id: item::wire(message),
+                message_id: per_item::wire(message),
                 flagged,
-                stamp: item::wire(stamp),
+                stamp: per_item::wire(stamp),
                 moderator: String::new(),
-                moderator_id: item::wire(moderator),
+                moderator_id: per_item::wire(moderator),
             };
             let request = deadline.request(SetFlagsRequest {
                 updates: vec![update],
             });
             let response = self.messages.clone().set_flags(request).await?;
-            match item::only(response.into_inner().results, |result| result.outcome) {
-                Some(Outcome::Applied(_)) => Ok(Written::Applied),
+            match per_item::only(response.into_inner().results, |result| result.outcome) {
+                Some(Outcome::Applied(_)) => Ok(WriteOutcome::Applied),
                 Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-                Some(Outcome::Error(error)) => Err(item::status(error)),
+                Some(Outcome::Error(error)) => Err(per_item::status(error)),
                 None => Err(incomplete()),
             }
         };
@@ -103,12 +103,12 @@ impl Moderation {
         deadline: Deadline,
     ) -> Result<FlaggedPage, Status> {
         let request = deadline.request(ListFlaggedRequest {
-            before_stamp: before.map(item::wire).unwrap_or_default(),
+            before_stamp: before.map(per_item::wire).unwrap_or_default(),
         });
         let response = self.operators.clone().list_flagged(request).await?;
         let listed = response.into_inner().messages;
         let last = listed.last().filter(|_| listed.len() >= PAGE);
-        let next = last.map(|last| item::id("flag_stamp", &last.flag_stamp));
+        let next = last.map(|last| per_item::id("flag_stamp", &last.flag_stamp));
         let next = next.transpose()?;
 
         let people = listed.iter().flat_map(|flagged| {

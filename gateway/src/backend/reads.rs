@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::{
-    batch::{Batcher, Work, share},
+    batch::{BatchHandler, Batcher, dedup},
     deadline::Deadline,
-    item,
+    per_item,
     pool::Pool,
 };
 use minitwit_proto::{
@@ -112,7 +112,7 @@ impl Reads {
 
 struct Check(FollowerServiceClient<Pool>);
 
-impl Work for Check {
+impl BatchHandler for Check {
     type Item = (Uuid, Uuid);
     type Output = bool;
 
@@ -121,10 +121,10 @@ impl Work for Check {
         asked: Vec<(Uuid, Uuid)>,
         deadline: Deadline,
     ) -> Result<Vec<Result<bool, Status>>, Status> {
-        let (edges, positions) = share(asked);
+        let (edges, positions) = dedup(asked);
         let checks = edges.into_iter().map(|(account, other)| FollowCheck {
-            follower_id: item::wire(account),
-            followee_id: item::wire(other),
+            follower_id: per_item::wire(account),
+            followee_id: per_item::wire(other),
         });
         let request = deadline.request(CheckFollowsRequest {
             checks: checks.collect(),
@@ -142,7 +142,7 @@ impl Work for Check {
 
 struct CountFollows(FollowerServiceClient<Pool>);
 
-impl Work for CountFollows {
+impl BatchHandler for CountFollows {
     type Item = Uuid;
     type Output = FollowCounts;
 
@@ -151,8 +151,8 @@ impl Work for CountFollows {
         asked: Vec<Uuid>,
         deadline: Deadline,
     ) -> Result<Vec<Result<FollowCounts, Status>>, Status> {
-        let (accounts, positions) = share(asked);
-        let account_ids = accounts.into_iter().map(item::wire).collect();
+        let (accounts, positions) = dedup(asked);
+        let account_ids = accounts.into_iter().map(per_item::wire).collect();
         let request = deadline.request(CountFollowsRequest { account_ids });
         let counts = self
             .0
@@ -171,7 +171,7 @@ impl Work for CountFollows {
 
 struct CountMessages(MessageServiceClient<Pool>);
 
-impl Work for CountMessages {
+impl BatchHandler for CountMessages {
     type Item = Uuid;
     type Output = i64;
 
@@ -180,8 +180,8 @@ impl Work for CountMessages {
         asked: Vec<Uuid>,
         deadline: Deadline,
     ) -> Result<Vec<Result<i64, Status>>, Status> {
-        let (accounts, positions) = share(asked);
-        let author_ids = accounts.into_iter().map(item::wire).collect();
+        let (accounts, positions) = dedup(asked);
+        let author_ids = accounts.into_iter().map(per_item::wire).collect();
         let request = deadline.request(CountMessagesRequest { author_ids });
         let answers = self
             .0
@@ -196,7 +196,7 @@ impl Work for CountMessages {
 
 struct Get(MessageServiceClient<Pool>);
 
-impl Work for Get {
+impl BatchHandler for Get {
     type Item = Uuid;
     type Output = Option<(Uuid, Arc<str>)>;
 
@@ -206,8 +206,8 @@ impl Work for Get {
         deadline: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
         use get_message_result::Outcome;
-        let (messages, positions) = share(asked);
-        let ids: Vec<Bytes> = messages.into_iter().map(item::wire).collect();
+        let (messages, positions) = dedup(asked);
+        let ids: Vec<Bytes> = messages.into_iter().map(per_item::wire).collect();
         let request = deadline.request(GetMessagesRequest { ids });
         let response = self.0.clone().get_messages(request).await?.into_inner();
         let answers = response
@@ -215,11 +215,11 @@ impl Work for Get {
             .into_iter()
             .map(|result| match result.outcome {
                 Some(Outcome::Message(message)) => Ok(Some((
-                    item::id("author_id", &message.author_id)?,
+                    per_item::id("author_id", &message.author_id)?,
                     message.text.into(),
                 ))),
                 Some(Outcome::Error(error)) if error.code == Code::NotFound as i32 => Ok(None),
-                Some(Outcome::Error(error)) => Err(item::status(error)),
+                Some(Outcome::Error(error)) => Err(per_item::status(error)),
                 None => Err(super::accounts::incomplete()),
             });
         answer_all(&answers.collect::<Vec<_>>(), &positions)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{deadline::Deadline, item};
+use chassis::{deadline::Deadline, per_item};
 use minitwit_proto::user::v1::{
     ChangePasswordsRequest, EndSessionsRequest, PasswordChange, SessionEnd, change_password_result,
     end_sessions_result,
@@ -24,9 +24,9 @@ impl Accounts {
             changes: vec![change],
         });
         let response = self.client().change_passwords(request).await?.into_inner();
-        match item::only(response.results, |result| result.outcome) {
+        match per_item::only(response.results, |result| result.outcome) {
             Some(Outcome::User(user)) => self.remembered(user),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
+            Some(Outcome::Error(error)) => Err(per_item::status(error)),
             None => Err(incomplete()),
         }
     }
@@ -40,14 +40,14 @@ impl Accounts {
     ) -> Result<Arc<Account>, Status> {
         use end_sessions_result::Outcome;
         let end = SessionEnd {
-            account_id: item::wire(account),
+            account_id: per_item::wire(account),
             session_epoch,
         };
         let request = deadline.request(EndSessionsRequest { ends: vec![end] });
         let response = self.client().end_sessions(request).await?.into_inner();
-        match item::only(response.results, |result| result.outcome) {
+        match per_item::only(response.results, |result| result.outcome) {
             Some(Outcome::User(user)) => self.remembered(user),
-            Some(Outcome::Error(error)) => Err(item::status(error)),
+            Some(Outcome::Error(error)) => Err(per_item::status(error)),
             None => Err(incomplete()),
         }
     }

@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use chassis::{
-    batch::{Batcher, Limits, Work, share},
+    batch::{BatchHandler, Batcher, Limits, dedup},
     deadline::Deadline,
-    item,
+    per_item,
     pool::Pool,
 };
 use minitwit_proto::message::v1::{
@@ -162,7 +162,7 @@ struct List {
     kept: Keep,
 }
 
-impl Work for List {
+impl BatchHandler for List {
     type Item = TimelineKey;
     type Output = Arc<Rendered>;
 
@@ -172,7 +172,7 @@ impl Work for List {
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
         use list_timeline_result::Outcome;
-        let (keys, positions) = share(asked);
+        let (keys, positions) = dedup(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
         let kept = self.kept.get_each(&keys);
         let queries = keys
@@ -205,7 +205,7 @@ impl Work for List {
                     self.extend(key, &kept, timeline, &authors)
                 }
                 (Some(Outcome::Unchanged(_)), Some(kept)) => Ok(kept),
-                (Some(Outcome::Error(error)), _) => Err(item::status(error)),
+                (Some(Outcome::Error(error)), _) => Err(per_item::status(error)),
                 (Some(Outcome::Unchanged(_) | Outcome::Added(_)) | None, _) => Err(incomplete()),
             });
         }
@@ -228,7 +228,7 @@ impl List {
         let mut ids: Vec<Uuid> = timelines
             .flat_map(|timeline| &timeline.messages)
             // One that is no id fails the timeline that it is in.
-            .filter_map(|message| item::id("author_id", &message.author_id).ok())
+            .filter_map(|message| per_item::id("author_id", &message.author_id).ok())
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -302,14 +302,14 @@ impl Authorship {
     fn entries(&self, messages: Vec<Message>) -> Result<Vec<Entry>, Status> {
         let mut entries = Vec::with_capacity(messages.len());
         for message in messages {
-            let author = item::id("author_id", &message.author_id)?;
+            let author = per_item::id("author_id", &message.author_id)?;
             let Some(author) = self.known.get(&author) else {
                 // A message whose account is gone is about to go as well.
                 self.looked_up.clone()?;
                 continue;
             };
             entries.push(Entry {
-                id: item::id("id", &message.id)?,
+                id: per_item::id("id", &message.id)?,
                 author: Arc::clone(author),
                 text: message.text,
             });
@@ -322,18 +322,18 @@ fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
     let scope = match &key.scope {
         Scope::Everybody => timeline_query::Scope::Everybody(Everybody {}),
         Scope::Author(id) => timeline_query::Scope::Authors(Authors {
-            ids: item::wire(*id),
+            ids: per_item::wire(*id),
         }),
         Scope::Authors(ids) => timeline_query::Scope::Authors(Authors { ids: ids.clone() }),
     };
     TimelineQuery {
         scope: Some(scope),
         limit: key.limit,
-        before_id: key.before.map(item::wire).unwrap_or_default(),
+        before_id: key.before.map(per_item::wire).unwrap_or_default(),
         known_version: kept.map(|kept| kept.version),
         known_newest_id: kept
             .filter(|_| key.format.grows())
-            .map(|kept| item::wire(kept.first.unwrap_or_default())),
+            .map(|kept| per_item::wire(kept.first.unwrap_or_default())),
     }
 }
 
@@ -355,8 +355,8 @@ mod tests {
 
     fn by(author: u128) -> Message {
         Message {
-            id: item::wire(Uuid::now_v7()),
-            author_id: item::wire(Uuid::from_u128(author)),
+            id: per_item::wire(Uuid::now_v7()),
+            author_id: per_item::wire(Uuid::from_u128(author)),
             text: "hello".to_owned(),
         }
     }

@@ -1,9 +1,9 @@
 //! Writes under a key: what a repeated, hedged or overtaken one comes to.
 
 use chassis::{
-    batch::{Batcher, Work},
+    batch::{BatchHandler, Batcher},
     deadline::Deadline,
-    item::{self, Written},
+    per_item::{self, WriteOutcome},
     pool::Pool,
     stamp::{self, Clock},
 };
@@ -33,13 +33,13 @@ pub(super) async fn outlast<F>(
     write: impl Fn(Uuid) -> F,
 ) -> Result<(), Status>
 where
-    F: Future<Output = Result<Written, Status>>,
+    F: Future<Output = Result<WriteOutcome, Status>>,
 {
     let mut current = key;
     loop {
         match write(current).await? {
-            Written::Applied => return Ok(()),
-            Written::Superseded(stored) => {
+            WriteOutcome::Applied => return Ok(()),
+            WriteOutcome::Superseded(stored) => {
                 if stamp::unix_millis().saturating_sub(stamp::millis(key)) > AGE_MAX_MILLIS {
                     return Err(Status::unavailable("overtaken by a later write"));
                 }
@@ -51,8 +51,8 @@ where
 }
 
 /// Reads a greater stored stamp from the wire.
-pub(super) fn superseded_by(superseded: &Superseded) -> Result<Written, Status> {
-    item::id("stored_stamp", &superseded.stored_stamp).map(Written::Superseded)
+pub(super) fn superseded_by(superseded: &Superseded) -> Result<WriteOutcome, Status> {
+    per_item::id("stored_stamp", &superseded.stored_stamp).map(WriteOutcome::Superseded)
 }
 
 /// The writes of the message service.
@@ -76,8 +76,8 @@ impl Messages {
         deadline: Deadline,
     ) -> Result<(), Status> {
         let message = NewMessage {
-            id: item::wire(key),
-            author_id: item::wire(author),
+            id: per_item::wire(key),
+            author_id: per_item::wire(author),
             text,
         };
         self.posts.call(message, deadline).await
@@ -88,7 +88,7 @@ struct Post {
     client: MessageServiceClient<Pool>,
 }
 
-impl Work for Post {
+impl BatchHandler for Post {
     type Item = NewMessage;
     type Output = ();
 
@@ -110,7 +110,7 @@ impl Work for Post {
             .into_iter()
             .map(|result| match result.outcome {
                 Some(Outcome::Applied(_)) => Ok(()),
-                Some(Outcome::Error(error)) => Err(item::status(error)),
+                Some(Outcome::Error(error)) => Err(per_item::status(error)),
                 None => Err(incomplete()),
             });
         Ok(results.collect())

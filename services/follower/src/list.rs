@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{
+use database::{
     db::Db,
     statement::{Access, ByLimit, Column, Kind, Operation, Statement, grouped},
     store::StoreError,

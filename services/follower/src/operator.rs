@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{BULK_ITEMS_MAX, Batcher, Chunked, Limits},
+    batch::{BULK_ITEMS_MAX, Batcher, Flattened, Limits},
     deadline::Deadline,
-    item::{self, answer_each},
+    per_item::{self, answer_each},
 };
 use minitwit_proto::{
     common::v1::Applied,
@@ -15,16 +15,16 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    operator::{store::OperatorStore, work::Import},
+    operator::{batches::Import, store::OperatorStore},
     service,
 };
 
+mod batches;
 pub mod store;
-mod work;
 
 /// The service over a store.
 pub struct Operators<S: OperatorStore> {
-    import: Batcher<Chunked<Import<S>>>,
+    import: Batcher<Flattened<Import<S>>>,
     store: Arc<S>,
 }
 
@@ -32,7 +32,7 @@ impl<S: OperatorStore> Operators<S> {
     /// The service over `store`.
     pub fn new(store: S) -> Self {
         let store = Arc::new(store);
-        let import = Chunked(Import(Arc::clone(&store)));
+        let import = Flattened(Import(Arc::clone(&store)));
         Self {
             import: Batcher::new("follower.import", Limits::BULK, import),
             store,
@@ -49,7 +49,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         use import_follow_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates;
-        item::at_most("edges are imported", &updates, BULK_ITEMS_MAX)?;
+        per_item::at_most("edges are imported", &updates, BULK_ITEMS_MAX)?;
         let updates = updates.iter().map(service::follow_update);
         let imported = answer_each(updates, async |valid| {
             self.import.call(valid, deadline).await
@@ -61,7 +61,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
                 stored_before,
             },
             Err(status) => proto::ImportFollowResult {
-                outcome: Some(Outcome::Error(item::error(&status))),
+                outcome: Some(Outcome::Error(per_item::error(&status))),
                 stored_before: false,
             },
         });
@@ -76,14 +76,14 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
     ) -> Result<Response<proto::ExportFollowsResponse>, Status> {
         let request = request.into_inner();
         let direction = service::direction(request.direction())?;
-        let account = item::id("account_id", &request.account_id)?;
-        let after = item::id_or("after_id", &request.after_id, Uuid::nil())?;
+        let account = per_item::id("account_id", &request.account_id)?;
+        let after = per_item::id_or("after_id", &request.after_id, Uuid::nil())?;
         let edges = self.store.export(account, direction, after).await?;
         let edges = edges.into_iter().map(|update| proto::FollowUpdate {
-            follower_id: item::wire(update.edge.follower_id),
-            followee_id: item::wire(update.edge.followee_id),
+            follower_id: per_item::wire(update.edge.follower_id),
+            followee_id: per_item::wire(update.edge.followee_id),
             following: update.following,
-            stamp: item::wire(update.stamp),
+            stamp: per_item::wire(update.stamp),
         });
         Ok(Response::new(proto::ExportFollowsResponse {
             edges: edges.collect(),
@@ -95,7 +95,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         request: Request<proto::DeleteFollowsRequest>,
     ) -> Result<Response<proto::DeleteFollowsResponse>, Status> {
         let ids = request.into_inner().account_ids;
-        let accounts: Vec<Uuid> = item::each_id("account_id", &ids)?;
+        let accounts: Vec<Uuid> = per_item::each_id("account_id", &ids)?;
         if accounts.is_empty() {
             return Ok(Response::new(proto::DeleteFollowsResponse::default()));
         }

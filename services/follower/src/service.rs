@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits, Work},
+    batch::{BatchHandler, Batcher, Flattened, Limits},
     deadline::Deadline,
-    item::{self, answer_each},
+    per_item::{self, answer_each},
     skew::SkewWatch,
 };
 use minitwit_proto::{
@@ -19,10 +19,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    batches::{Check, Count, List, Set},
     store::{
         Asked, Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery,
     },
-    work::{Check, Count, List, Set},
 };
 
 /// The longest page of a list.
@@ -30,17 +30,17 @@ pub const LIMIT_MAX: u32 = 20_000;
 
 /// Two statements at a time leave the other connections to the other kinds of calls.
 const LIMITS: Limits = Limits {
-    lanes: 2,
+    workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
 
 /// The service over a store.
 pub struct Follows<S: FollowerStore> {
-    set: Batcher<Chunked<Set<S>>>,
-    list: Batcher<Chunked<List<S>>>,
-    check: Batcher<Chunked<Check<S>>>,
-    count: Batcher<Chunked<Count<S>>>,
+    set: Batcher<Flattened<Set<S>>>,
+    list: Batcher<Flattened<List<S>>>,
+    check: Batcher<Flattened<Check<S>>>,
+    count: Batcher<Flattened<Count<S>>>,
     skew: SkewWatch,
 }
 
@@ -58,8 +58,8 @@ impl<S: FollowerStore> Follows<S> {
     }
 }
 
-fn batcher<W: Work>(name: &'static str, work: W) -> Batcher<Chunked<W>> {
-    Batcher::new(name, LIMITS, Chunked(work))
+fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<Flattened<W>> {
+    Batcher::new(name, LIMITS, Flattened(work))
 }
 
 #[tonic::async_trait]
@@ -82,7 +82,7 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
         let results = set.into_iter().map(|set| match set.map(Result::from) {
             Ok(Ok(applied)) => Outcome::Applied(applied),
             Ok(Err(superseded)) => Outcome::Superseded(superseded),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::SetFollowResult {
             outcome: Some(outcome),
@@ -105,7 +105,7 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
         let results = listed.into_iter().map(|listed| match listed {
             Ok(Some(list)) => Outcome::List(list_to_wire(&list)),
             Ok(None) => Outcome::Unchanged(Unchanged {}),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::ListFollowsResult {
             outcome: Some(outcome),
@@ -136,7 +136,7 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
     ) -> Result<Response<proto::CountFollowsResponse>, Status> {
         let deadline = Deadline::of(&request);
         let ids = request.into_inner().account_ids;
-        let ids: Vec<Uuid> = item::each_id("account_id", &ids)?;
+        let ids: Vec<Uuid> = per_item::each_id("account_id", &ids)?;
         let counts = self.count.call(ids, deadline).await?;
         let counts = counts
             .into_iter()
@@ -148,8 +148,8 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
 
 fn edge(from: &[u8], to: &[u8]) -> Result<Edge, Status> {
     Ok(Edge {
-        follower_id: item::id("follower_id", from)?,
-        followee_id: item::id("followee_id", to)?,
+        follower_id: per_item::id("follower_id", from)?,
+        followee_id: per_item::id("followee_id", to)?,
     })
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn follow_update(update: &proto::FollowUpdate) -> Result<FollowUpdate
     Ok(FollowUpdate {
         edge: edge(&update.follower_id, &update.followee_id)?,
         following: update.following,
-        stamp: item::id("stamp", &update.stamp)?,
+        stamp: per_item::id("stamp", &update.stamp)?,
     })
 }
 
@@ -171,10 +171,10 @@ pub(crate) fn direction(direction: proto::Direction) -> Result<Direction, Status
 
 fn asked(query: &proto::FollowsQuery) -> Result<Asked, Status> {
     let direction = direction(query.direction())?;
-    let after = item::id_or("after_id", &query.after_id, Uuid::nil())?;
+    let after = per_item::id_or("after_id", &query.after_id, Uuid::nil())?;
     Ok(Asked {
         query: FollowsQuery {
-            account_id: item::id("account_id", &query.account_id)?,
+            account_id: per_item::id("account_id", &query.account_id)?,
             direction,
             limit: query.limit.min(LIMIT_MAX),
             after,
@@ -186,7 +186,7 @@ fn asked(query: &proto::FollowsQuery) -> Result<Asked, Status> {
 fn list_to_wire(list: &FollowList) -> proto::FollowList {
     proto::FollowList {
         version: list.version,
-        ids: item::concat(&list.ids),
+        ids: per_item::concat(&list.ids),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, future::Future};
 
-use chassis::{
+use chassis::per_item::{WriteOutcome, last_writes};
+use database::{
     db::Db,
-    item::{Written, last_writes},
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };
@@ -87,7 +87,7 @@ pub trait FollowerStore: Send + Sync + 'static {
     fn set(
         &self,
         updates: Vec<FollowUpdate>,
-    ) -> impl Future<Output = Result<Vec<Written>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<WriteOutcome>, StoreError>> + Send;
 
     /// Lists, each with the version of just what it holds; `None` where that is the one that the
     /// caller keeps.
@@ -186,7 +186,7 @@ impl SqlFollowerStore {
 }
 
 impl FollowerStore for SqlFollowerStore {
-    async fn set(&self, updates: Vec<FollowUpdate>) -> Result<Vec<Written>, StoreError> {
+    async fn set(&self, updates: Vec<FollowUpdate>) -> Result<Vec<WriteOutcome>, StoreError> {
         let last = last_writes(&updates, |update| update.edge, |update| update.stamp);
         let mut input = columns(last.iter().map(|update| update.edge));
         input.push(Column::Bool(
@@ -195,17 +195,17 @@ impl FollowerStore for SqlFollowerStore {
         input.push(Column::Id(last.iter().map(|update| update.stamp).collect()));
         let written: Vec<(i64,)> = self.set.fetch(&self.db, input).await?;
         if written.len() == last.len() {
-            return Ok(vec![Written::Applied; updates.len()]);
+            return Ok(vec![WriteOutcome::Applied; updates.len()]);
         }
 
         // Some found an equal or a greater stamp. One that was overtaken only by another of this
         // very batch shares the fate of that other: an overtaking among the living is success.
         let stored = self.stamps(last.iter().map(|update| update.edge)).await?;
-        let fates: HashMap<Edge, Written> = last
+        let fates: HashMap<Edge, WriteOutcome> = last
             .iter()
             .map(|update| {
                 let stored = stored.get(&update.edge).copied().unwrap_or(update.stamp);
-                (update.edge, Written::judge(update.stamp, stored))
+                (update.edge, WriteOutcome::from_stamps(update.stamp, stored))
             })
             .collect();
         Ok(updates.iter().map(|update| fates[&update.edge]).collect())

@@ -1,6 +1,7 @@
 //! What callers see of a database that is away.
 
-use chassis::{item::Written, store::StoreError};
+use chassis::per_item::WriteOutcome;
+use database::store::StoreError;
 use minitwit_follower::{
     service::Follows,
     store::{Asked, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore},
@@ -18,7 +19,7 @@ fn away<T>() -> Result<T, StoreError> {
 }
 
 impl FollowerStore for Away {
-    async fn set(&self, _: Vec<FollowUpdate>) -> Result<Vec<Written>, StoreError> {
+    async fn set(&self, _: Vec<FollowUpdate>) -> Result<Vec<WriteOutcome>, StoreError> {
         away()
     }
 

@@ -2,10 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
-use chassis::{
-    stamp::Clock,
-    testing::{Engine, RunningService, TestDatabase, empty_database},
-};
+use chassis::stamp::Clock;
 use minitwit_follower::{migrations, serve};
 use minitwit_proto::{
     common::v1::{Applied, ItemError, Superseded, Unchanged},
@@ -15,6 +12,7 @@ use minitwit_proto::{
         follower_service_client::FollowerServiceClient, list_follows_result, set_follow_result,
     },
 };
+use test_database::{Engine, RunningService, TestDatabase, empty_database};
 use tonic::{Code, transport::Channel};
 use uuid::Uuid;
 
@@ -305,7 +303,7 @@ fn wire(id: Uuid) -> Wire {
 }
 
 fn ids(list: &FollowList) -> Vec<Uuid> {
-    chassis::item::ids("ids", &list.ids).unwrap()
+    chassis::per_item::ids("ids", &list.ids).unwrap()
 }
 
 fn update(from: Uuid, to: Uuid, following: bool) -> FollowUpdate {

@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
-use chassis::{
-    stamp,
-    testing::{Engine, TestDatabase, empty_database},
-};
+use chassis::stamp;
 use minitwit_follower::{
     migrations,
     operator::store::{CHUNK, OperatorStore, SqlOperatorStore},
     store::{Direction, Edge, FollowUpdate, FollowerStore, SqlFollowerStore},
 };
+use test_database::{Engine, TestDatabase, empty_database};
 use uuid::Uuid;
 
 struct Stores {

@@ -2,11 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
-use chassis::{
-    item::Written,
-    stamp::Clock,
-    testing::{Engine, TestDatabase, empty_database},
-};
+use chassis::{per_item::WriteOutcome, stamp::Clock};
 use minitwit_follower::{
     migrations,
     store::{
@@ -14,6 +10,7 @@ use minitwit_follower::{
         FollowsQuery, SqlFollowerStore,
     },
 };
+use test_database::{Engine, TestDatabase, empty_database};
 use uuid::Uuid;
 
 const NOBODY: [Uuid; 0] = [];
@@ -33,7 +30,7 @@ async fn who_was_unfollowed_is_listed_no_longer(store: impl FollowerStore) {
     let [alice, bob, carol] = accounts();
     follow(&store, alice, bob).await;
     follow(&store, alice, carol).await;
-    assert_eq!(unfollow(&store, alice, bob).await, Written::Applied);
+    assert_eq!(unfollow(&store, alice, bob).await, WriteOutcome::Applied);
 
     assert_eq!(followees(&store, alice).await, [carol]);
     assert_eq!(followers(&store, bob).await, NOBODY);
@@ -45,13 +42,13 @@ async fn who_was_unfollowed_is_listed_no_longer(store: impl FollowerStore) {
 
 async fn unfollowing_whom_one_does_not_follow_succeeds(store: impl FollowerStore) {
     let [alice, bob, _] = accounts();
-    assert_eq!(unfollow(&store, alice, bob).await, Written::Applied);
+    assert_eq!(unfollow(&store, alice, bob).await, WriteOutcome::Applied);
     assert_eq!(followees(&store, alice).await, NOBODY);
 }
 
 async fn one_may_follow_oneself(store: impl FollowerStore) {
     let [alice, ..] = accounts();
-    assert_eq!(follow(&store, alice, alice).await, Written::Applied);
+    assert_eq!(follow(&store, alice, alice).await, WriteOutcome::Applied);
 
     assert_eq!(followees(&store, alice).await, [alice]);
     assert_eq!(followers(&store, alice).await, [alice]);
@@ -64,9 +61,9 @@ async fn a_frozen_follow_changes_nothing_after_a_newer_unfollow(store: impl Foll
     let frozen = update(alice, bob, true, clock.stamp());
     let newer = update(alice, bob, false, clock.stamp());
 
-    assert_eq!(set(&store, vec![newer]).await, [Written::Applied]);
+    assert_eq!(set(&store, vec![newer]).await, [WriteOutcome::Applied]);
     let late = set(&store, vec![frozen]).await;
-    assert_eq!(late, [Written::Superseded(newer.stamp)]);
+    assert_eq!(late, [WriteOutcome::Superseded(newer.stamp)]);
     assert_eq!(followees(&store, alice).await, NOBODY);
     assert_eq!(followers(&store, bob).await, NOBODY);
 }
@@ -76,7 +73,7 @@ async fn a_repeated_write_succeeds_again(store: impl FollowerStore) {
     let write = update(alice, bob, true, Clock::default().stamp());
 
     for _ in 0..2 {
-        assert_eq!(set(&store, vec![write]).await, [Written::Applied]);
+        assert_eq!(set(&store, vec![write]).await, [WriteOutcome::Applied]);
         assert_eq!(followees(&store, alice).await, [bob]);
     }
 }
@@ -91,7 +88,7 @@ async fn of_one_batch_the_greatest_stamp_wins(store: impl FollowerStore) {
         update(alice, bob, false, stamps[1]),
         update(alice, bob, true, stamps[2]),
     ];
-    assert_eq!(set(&store, batch).await, [Written::Applied; 4]);
+    assert_eq!(set(&store, batch).await, [WriteOutcome::Applied; 4]);
     assert_eq!(followees(&store, alice).await, [bob, carol]);
 
     // What the whole batch lost against is told to each member of that edge, and to no other.
@@ -100,8 +97,11 @@ async fn of_one_batch_the_greatest_stamp_wins(store: impl FollowerStore) {
         update(alice, carol, false, clock.stamp()),
         update(alice, bob, false, stamps[1]),
     ];
-    let lost = Written::Superseded(stamps[2]);
-    assert_eq!(set(&store, batch).await, [lost, Written::Applied, lost]);
+    let lost = WriteOutcome::Superseded(stamps[2]);
+    assert_eq!(
+        set(&store, batch).await,
+        [lost, WriteOutcome::Applied, lost]
+    );
     assert_eq!(followees(&store, alice).await, [bob]);
 }
 
@@ -303,7 +303,7 @@ contract!(
 
 #[test]
 fn both_engines_have_the_same_migrations() {
-    migrations().assert_alike();
+    test_database::assert_same_migrations(&migrations());
 }
 
 async fn open(engine: Engine) -> (SqlFollowerStore, TestDatabase) {
@@ -341,17 +341,17 @@ fn all(account_id: Uuid, direction: Direction) -> FollowsQuery {
     }
 }
 
-async fn set(store: &impl FollowerStore, updates: Vec<FollowUpdate>) -> Vec<Written> {
+async fn set(store: &impl FollowerStore, updates: Vec<FollowUpdate>) -> Vec<WriteOutcome> {
     store.set(updates).await.unwrap()
 }
 
-async fn follow(store: &impl FollowerStore, from: Uuid, to: Uuid) -> Written {
+async fn follow(store: &impl FollowerStore, from: Uuid, to: Uuid) -> WriteOutcome {
     set(store, vec![update(from, to, true, Uuid::now_v7())])
         .await
         .remove(0)
 }
 
-async fn unfollow(store: &impl FollowerStore, from: Uuid, to: Uuid) -> Written {
+async fn unfollow(store: &impl FollowerStore, from: Uuid, to: Uuid) -> WriteOutcome {
     set(store, vec![update(from, to, false, Uuid::now_v7())])
         .await
         .remove(0)

@@ -4,7 +4,8 @@
 //! creation was repeated; that a flagged message is listed nowhere; and that a timeline's version
 //! changes exactly when the messages it lists do.
 
-use chassis::{db::Migrations, grpc, process::ServiceConfig};
+use chassis::grpc;
+use database::{db::Migrations, service::ServiceConfig};
 use minitwit_proto::message::v1::{
     message_service_server::{MessageServiceServer, SERVICE_NAME},
     operator_service_server::{self, OperatorServiceServer},
@@ -19,11 +20,11 @@ use crate::{
     store::SqlMessageStore,
 };
 
+mod batches;
 pub mod operator;
 pub mod service;
 pub mod store;
 mod timeline;
-mod work;
 
 /// The schema of the service's database.
 pub fn migrations() -> Migrations {
@@ -54,7 +55,10 @@ pub async fn serve(
     routes = routes.add_service(
         OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
-    let options = config.server_options(vec![SERVICE_NAME, operator_service_server::SERVICE_NAME]);
+    let options = config.server_options(
+        vec![SERVICE_NAME, operator_service_server::SERVICE_NAME],
+        minitwit_proto::DESCRIPTORS,
+    );
     let outcome = grpc::serve(routes, options, listener, shutdown).await;
     db.close().await;
     outcome

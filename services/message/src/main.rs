@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
-use chassis::process::ServiceProcess;
+use database::service::ServiceProcess;
+
+/// Allocator of the process. A request makes many small, short-lived allocations, and the C library's
+/// allocator took an eighth of the gateway's CPU time under load.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     ServiceProcess {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{BULK_ITEMS_MAX, Batcher, Chunked, Limits},
+    batch::{BULK_ITEMS_MAX, Batcher, Flattened, Limits},
     deadline::Deadline,
-    item::{self, answer_each},
+    per_item::{self, answer_each},
 };
 use minitwit_proto::{
     common::v1::Applied,
@@ -16,18 +16,18 @@ use uuid::Uuid;
 
 use crate::{
     operator::{
+        batches::Import,
         store::{FlaggableMessage, ImportedMessage, OperatorStore},
-        work::Import,
     },
     service,
 };
 
+mod batches;
 pub mod store;
-mod work;
 
 /// The service over a store.
 pub struct Operators<S: OperatorStore> {
-    import: Batcher<Chunked<Import<S>>>,
+    import: Batcher<Flattened<Import<S>>>,
     store: Arc<S>,
 }
 
@@ -35,7 +35,7 @@ impl<S: OperatorStore> Operators<S> {
     /// The service over `store`.
     pub fn new(store: S) -> Self {
         let store = Arc::new(store);
-        let import = Chunked(Import(Arc::clone(&store)));
+        let import = Flattened(Import(Arc::clone(&store)));
         Self {
             import: Batcher::new("message.import", Limits::BULK, import),
             store,
@@ -55,7 +55,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
             messages,
             moderator,
         } = request.into_inner();
-        item::at_most("messages are imported", &messages, BULK_ITEMS_MAX)?;
+        per_item::at_most("messages are imported", &messages, BULK_ITEMS_MAX)?;
         let messages = messages
             .into_iter()
             .map(|message| imported(message, &moderator));
@@ -69,7 +69,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
                 stored_before,
             },
             Err(status) => proto::ImportMessageResult {
-                outcome: Some(Outcome::Error(item::error(&status))),
+                outcome: Some(Outcome::Error(per_item::error(&status))),
                 stored_before: false,
             },
         });
@@ -83,8 +83,8 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         request: Request<proto::ExportMessagesRequest>,
     ) -> Result<Response<proto::ExportMessagesResponse>, Status> {
         let request = request.into_inner();
-        let author = item::id("author_id", &request.author_id)?;
-        let after = item::id_or("after_id", &request.after_id, Uuid::nil())?;
+        let author = per_item::id("author_id", &request.author_id)?;
+        let after = per_item::id_or("after_id", &request.after_id, Uuid::nil())?;
         let messages = self.store.export(author, after).await?;
         Ok(Response::new(proto::ExportMessagesResponse {
             messages: messages.into_iter().map(to_wire).collect(),
@@ -95,7 +95,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         &self,
         request: Request<proto::ListFlaggedRequest>,
     ) -> Result<Response<proto::ListFlaggedResponse>, Status> {
-        let before = item::id_or("before_stamp", &request.get_ref().before_stamp, Uuid::max())?;
+        let before = per_item::id_or("before_stamp", &request.get_ref().before_stamp, Uuid::max())?;
         let messages = self.store.flagged(before).await?;
         Ok(Response::new(proto::ListFlaggedResponse {
             messages: messages.into_iter().map(to_wire).collect(),
@@ -107,7 +107,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         request: Request<proto::DeleteMessagesRequest>,
     ) -> Result<Response<proto::DeleteMessagesResponse>, Status> {
         let ids = request.into_inner().author_ids;
-        let authors: Vec<Uuid> = item::each_id("author_id", &ids)?;
+        let authors: Vec<Uuid> = per_item::each_id("author_id", &ids)?;
         if authors.is_empty() {
             return Ok(Response::new(proto::DeleteMessagesResponse::default()));
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits, Work},
+    batch::{BatchHandler, Batcher, Flattened, Limits},
     deadline::Deadline,
-    item::{self, answer_each},
+    per_item::{self, answer_each},
     skew::SkewWatch,
 };
 use minitwit_proto::{
@@ -19,10 +19,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    batches::{Count, Find, Insert, List, SetFlags},
     store::{
         Asked, FlagUpdate, Kept, Listed, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
     },
-    work::{Count, Find, Insert, List, SetFlags},
 };
 
 /// The longest text, in bytes.
@@ -36,7 +36,7 @@ const AUTHORS_MAX: usize = 20_001;
 
 /// Two statements at a time leave the other connections to the other kinds of calls.
 const LIMITS: Limits = Limits {
-    lanes: 2,
+    workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
@@ -49,13 +49,13 @@ const MERGED_LIMITS: Limits = Limits {
 
 /// The service over a store.
 pub struct Messages<S: MessageStore> {
-    insert: Batcher<Chunked<Insert<S>>>,
-    list: Batcher<Chunked<List<S>>>,
+    insert: Batcher<Flattened<Insert<S>>>,
+    list: Batcher<Flattened<List<S>>>,
     /// Apart, because one of them may take as long as hundreds of others.
-    list_merged: Batcher<Chunked<List<S>>>,
-    find: Batcher<Chunked<Find<S>>>,
-    count: Batcher<Chunked<Count<S>>>,
-    set_flags: Batcher<Chunked<SetFlags<S>>>,
+    list_merged: Batcher<Flattened<List<S>>>,
+    find: Batcher<Flattened<Find<S>>>,
+    count: Batcher<Flattened<Count<S>>>,
+    set_flags: Batcher<Flattened<SetFlags<S>>>,
     message_skew: SkewWatch,
     flag_skew: SkewWatch,
 }
@@ -70,7 +70,7 @@ impl<S: MessageStore> Messages<S> {
             list_merged: Batcher::new(
                 "message.list_merged",
                 MERGED_LIMITS,
-                Chunked(List(Arc::clone(&store))),
+                Flattened(List(Arc::clone(&store))),
             ),
             find: batcher("message.find", Find(Arc::clone(&store))),
             count: batcher("message.count", Count(Arc::clone(&store))),
@@ -117,8 +117,8 @@ impl<S: MessageStore> Messages<S> {
     }
 }
 
-fn batcher<W: Work>(name: &'static str, work: W) -> Batcher<Chunked<W>> {
-    Batcher::new(name, LIMITS, Chunked(work))
+fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<Flattened<W>> {
+    Batcher::new(name, LIMITS, Flattened(work))
 }
 
 #[tonic::async_trait]
@@ -139,7 +139,7 @@ impl<S: MessageStore> MessageService for Messages<S> {
         .await?;
         let results = created.into_iter().map(|created| match created {
             Ok(()) => Outcome::Applied(Applied {}),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::CreateMessageResult {
             outcome: Some(outcome),
@@ -161,7 +161,7 @@ impl<S: MessageStore> MessageService for Messages<S> {
             Ok(Listed::Unchanged) => Outcome::Unchanged(Unchanged {}),
             Ok(Listed::Added(timeline)) => Outcome::Added(timeline_to_wire(&timeline)),
             Ok(Listed::Whole(timeline)) => Outcome::Timeline(timeline_to_wire(&timeline)),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::ListTimelineResult {
             outcome: Some(outcome),
@@ -178,11 +178,11 @@ impl<S: MessageStore> MessageService for Messages<S> {
         use get_message_result::Outcome;
         let deadline = Deadline::of(&request);
         let ids = request.into_inner().ids;
-        let ids = ids.iter().map(|id| item::id("id", id));
+        let ids = ids.iter().map(|id| per_item::id("id", id));
         let found = answer_each(ids, async |valid| self.find.call(valid, deadline).await).await?;
         let results = found.into_iter().map(|found| match found {
             Ok(message) => Outcome::Message(message_to_wire(&message)),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::GetMessageResult {
             outcome: Some(outcome),
@@ -198,7 +198,7 @@ impl<S: MessageStore> MessageService for Messages<S> {
     ) -> Result<Response<proto::CountMessagesResponse>, Status> {
         let deadline = Deadline::of(&request);
         let ids = request.into_inner().author_ids;
-        let ids: Vec<Uuid> = item::each_id("author_id", &ids)?;
+        let ids: Vec<Uuid> = per_item::each_id("author_id", &ids)?;
         let counts = self.count.call(ids, deadline).await?;
         let counts = counts.into_iter().collect::<Result<_, _>>()?;
         Ok(Response::new(proto::CountMessagesResponse { counts }))
@@ -221,7 +221,7 @@ impl<S: MessageStore> MessageService for Messages<S> {
         let results = set.into_iter().map(|set| match set.map(Result::from) {
             Ok(Ok(applied)) => Outcome::Applied(applied),
             Ok(Err(superseded)) => Outcome::Superseded(superseded),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::SetFlagResult {
             outcome: Some(outcome),
@@ -245,8 +245,8 @@ pub(crate) fn new_message(message: proto::NewMessage) -> Result<NewMessage, Stat
         ));
     }
     Ok(NewMessage {
-        id: item::id("id", &message.id)?,
-        author_id: item::id("author_id", &message.author_id)?,
+        id: per_item::id("id", &message.id)?,
+        author_id: per_item::id("author_id", &message.author_id)?,
         text: message.text,
     })
 }
@@ -255,12 +255,12 @@ fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
     use timeline_query::Scope as Wire;
     let newest = query
         .known_newest_id
-        .map(|id| item::id("known_newest_id", &id));
+        .map(|id| per_item::id("known_newest_id", &id));
     let newest = newest.transpose()?;
     let kept = query.known_version.map(|version| Kept { version, newest });
     let scope = match query.scope {
         Some(Wire::Everybody(_)) => Scope::Everybody,
-        Some(Wire::Authors(authors)) => Scope::Authors(item::ids("authors.ids", &authors.ids)?),
+        Some(Wire::Authors(authors)) => Scope::Authors(per_item::ids("authors.ids", &authors.ids)?),
         None => return Err(Status::invalid_argument("a timeline needs a scope")),
     };
     if let Scope::Authors(authors) = &scope
@@ -271,7 +271,7 @@ fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
             authors.len()
         )));
     }
-    let before = item::id_or("before_id", &query.before_id, Uuid::max())?;
+    let before = per_item::id_or("before_id", &query.before_id, Uuid::max())?;
     let query = TimelineQuery {
         scope,
         limit: query.limit.min(LIMIT_MAX),
@@ -282,11 +282,11 @@ fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
 
 fn flag_update(update: proto::FlagUpdate) -> Result<FlagUpdate, Status> {
     Ok(FlagUpdate {
-        message_id: item::id("message_id", &update.message_id)?,
+        message_id: per_item::id("message_id", &update.message_id)?,
         flagged: update.flagged,
-        stamp: item::id("stamp", &update.stamp)?,
+        stamp: per_item::id("stamp", &update.stamp)?,
         moderator: update.moderator,
-        moderator_id: item::id_or("moderator_id", &update.moderator_id, Uuid::nil())?,
+        moderator_id: per_item::id_or("moderator_id", &update.moderator_id, Uuid::nil())?,
     })
 }
 
@@ -299,8 +299,8 @@ fn timeline_to_wire(timeline: &Timeline) -> proto::Timeline {
 
 pub(crate) fn message_to_wire(message: &crate::store::Message) -> proto::Message {
     proto::Message {
-        id: item::wire(message.id),
-        author_id: item::wire(message.author_id),
+        id: per_item::wire(message.id),
+        author_id: per_item::wire(message.author_id),
         text: message.text.clone(),
     }
 }

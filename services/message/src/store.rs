@@ -2,9 +2,9 @@
 
 use std::{future::Future, sync::Arc};
 
-use chassis::{
+use chassis::per_item::{WriteOutcome, last_writes};
+use database::{
     db::Db,
-    item::{Written, last_writes},
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };
@@ -149,7 +149,7 @@ pub trait MessageStore: Send + Sync + 'static {
     fn set_flags(
         &self,
         updates: Vec<FlagUpdate>,
-    ) -> impl Future<Output = Result<Vec<Option<Written>>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Option<WriteOutcome>>, StoreError>> + Send;
 }
 
 /// Messages in an SQL database.
@@ -293,7 +293,7 @@ impl MessageStore for SqlMessageStore {
     async fn set_flags(
         &self,
         updates: Vec<FlagUpdate>,
-    ) -> Result<Vec<Option<Written>>, StoreError> {
+    ) -> Result<Vec<Option<WriteOutcome>>, StoreError> {
         let last = last_writes(&updates, |update| update.message_id, |update| update.stamp);
         let ids: Vec<Uuid> = last.iter().map(|update| update.message_id).collect();
         let input = vec![
@@ -315,7 +315,7 @@ impl MessageStore for SqlMessageStore {
             let winner = last
                 .iter()
                 .find(|other| other.message_id == update.message_id)?;
-            Some(Written::judge(winner.stamp, (*stamp)?))
+            Some(WriteOutcome::from_stamps(winner.stamp, (*stamp)?))
         };
         Ok(updates.iter().map(own).collect())
     }

@@ -16,7 +16,7 @@ mod question;
 
 use std::sync::Arc;
 
-use chassis::{
+use database::{
     db::Db,
     statement::{ByLimit, Operation, grouped, in_order},
     store::StoreError,

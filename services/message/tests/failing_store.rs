@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chassis::{item::Written, store::StoreError};
+use chassis::per_item::WriteOutcome;
+use database::store::StoreError;
 use minitwit_message::{
     service::Messages,
     store::{Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage},
@@ -43,7 +44,7 @@ impl MessageStore for Away {
         away()
     }
 
-    async fn set_flags(&self, _: Vec<FlagUpdate>) -> Result<Vec<Option<Written>>, StoreError> {
+    async fn set_flags(&self, _: Vec<FlagUpdate>) -> Result<Vec<Option<WriteOutcome>>, StoreError> {
         away()
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits},
+    batch::{Batcher, Flattened, Limits},
     deadline::Deadline,
-    item::{self, answer_each},
+    per_item::{self, answer_each},
     skew::SkewWatch,
 };
 use minitwit_proto::user::v1::{
@@ -14,9 +14,9 @@ use minitwit_proto::user::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::{
+    batches::{GetLatest, SetLatest},
     latest::{ApiClientStore, LatestUpdate},
     validate,
-    work::{GetLatest, SetLatest},
 };
 
 /// The `latest` of a client that has not written yet.
@@ -25,21 +25,21 @@ const NOTHING_YET: i64 = -1;
 /// One write at a time: all are of the same few rows, so a second would only wait for the first
 /// one's commit, with fewer callers in each.
 const WRITES: Limits = Limits {
-    lanes: 1,
+    workers: 1,
     batch_weight_max: 1024,
     queue_max: 4096,
 };
 
 const READS: Limits = Limits {
-    lanes: 2,
+    workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
 
 /// The service over a store.
 pub struct ApiClients<C: ApiClientStore> {
-    set: Batcher<Chunked<SetLatest<C>>>,
-    get: Batcher<Chunked<GetLatest<C>>>,
+    set: Batcher<Flattened<SetLatest<C>>>,
+    get: Batcher<Flattened<GetLatest<C>>>,
     skew: SkewWatch,
 }
 
@@ -47,10 +47,10 @@ impl<C: ApiClientStore> ApiClients<C> {
     /// The service over `store`.
     pub fn new(store: C) -> Self {
         let store = Arc::new(store);
-        let set = Chunked(SetLatest(Arc::clone(&store)));
+        let set = Flattened(SetLatest(Arc::clone(&store)));
         Self {
             set: Batcher::new("api_client.set_latest", WRITES, set),
-            get: Batcher::new("api_client.get_latest", READS, Chunked(GetLatest(store))),
+            get: Batcher::new("api_client.get_latest", READS, Flattened(GetLatest(store))),
             skew: SkewWatch::new("latest"),
         }
     }
@@ -73,7 +73,7 @@ impl<C: ApiClientStore> ApiClientService for ApiClients<C> {
         let results = set.into_iter().map(|set| match set.map(Result::from) {
             Ok(Ok(applied)) => Outcome::Applied(applied),
             Ok(Err(superseded)) => Outcome::Superseded(superseded),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::SetLatestResult {
             outcome: Some(outcome),
@@ -107,7 +107,7 @@ impl<C: ApiClientStore> ApiClientService for ApiClients<C> {
 fn latest_update(update: proto::LatestUpdate) -> Result<LatestUpdate, Status> {
     validate::not_empty("the client", &update.client)?;
     validate::client(&update.client)?;
-    let stamp = item::id("stamp", &update.stamp)?;
+    let stamp = per_item::id("stamp", &update.stamp)?;
     if stamp.get_version_num() != 7 {
         return Err(Status::invalid_argument(format!(
             "the stamp {stamp} is no UUIDv7"

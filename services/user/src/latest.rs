@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, future::Future};
 
-use chassis::{
+use chassis::per_item::{WriteOutcome, last_writes};
+use database::{
     db::Db,
-    item::{Written, last_writes},
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };
@@ -27,7 +27,7 @@ pub trait ApiClientStore: Send + Sync + 'static {
     fn set_latest(
         &self,
         updates: Vec<LatestUpdate>,
-    ) -> impl Future<Output = Result<Vec<Written>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<WriteOutcome>, StoreError>> + Send;
 
     /// Reads values: of a client, or of the one that wrote last when the name is empty.
     fn latest(
@@ -93,7 +93,10 @@ impl SqlApiClientStore {
 }
 
 impl ApiClientStore for SqlApiClientStore {
-    async fn set_latest(&self, updates: Vec<LatestUpdate>) -> Result<Vec<Written>, StoreError> {
+    async fn set_latest(
+        &self,
+        updates: Vec<LatestUpdate>,
+    ) -> Result<Vec<WriteOutcome>, StoreError> {
         let last = last_writes(&updates, |update| &update.client, |update| update.stamp);
         let input = vec![
             Column::Text(last.iter().map(|update| update.client.clone()).collect()),
@@ -102,7 +105,7 @@ impl ApiClientStore for SqlApiClientStore {
         ];
         let applied: Vec<(String,)> = self.set.fetch(&self.db, input).await?;
         if applied.len() == last.len() {
-            return Ok(vec![Written::Applied; updates.len()]);
+            return Ok(vec![WriteOutcome::Applied; updates.len()]);
         }
         let refused: HashMap<&str, Uuid> = last
             .iter()
@@ -114,11 +117,14 @@ impl ApiClientStore for SqlApiClientStore {
         let own = |update: &LatestUpdate| {
             // A greater stamp of this very batch is an overtaking among the living, hence success.
             let winner = refused.get(update.client.as_str())?;
-            Some(Written::judge(*winner, *stored.get(&update.client)?))
+            Some(WriteOutcome::from_stamps(
+                *winner,
+                *stored.get(&update.client)?,
+            ))
         };
         Ok(updates
             .iter()
-            .map(|update| own(update).unwrap_or(Written::Applied))
+            .map(|update| own(update).unwrap_or(WriteOutcome::Applied))
             .collect())
     }
 

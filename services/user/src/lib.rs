@@ -5,7 +5,8 @@
 //! for an export; that passwords cannot be guessed by trying; and that of all values of a client's `latest`
 //! the one with the greatest stamp stands.
 
-use chassis::{db::Migrations, grpc, process::ServiceConfig};
+use chassis::grpc;
+use database::{db::Migrations, service::ServiceConfig};
 use minitwit_proto::user::v1::{
     api_client_service_server::{self, ApiClientServiceServer},
     operator_service_server::{self, OperatorServiceServer},
@@ -27,6 +28,7 @@ use crate::{
 
 pub mod api_client;
 mod avatar;
+mod batches;
 pub mod hasher;
 pub mod latest;
 pub mod operator;
@@ -38,7 +40,6 @@ mod sign_in;
 pub mod store;
 pub mod throttle;
 mod validate;
-mod work;
 
 /// The schema of the service's database.
 pub fn migrations() -> Migrations {
@@ -78,11 +79,14 @@ pub async fn serve(
     routes = routes.add_service(
         OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
-    let options = config.server_options(vec![
-        user_service_server::SERVICE_NAME,
-        api_client_service_server::SERVICE_NAME,
-        operator_service_server::SERVICE_NAME,
-    ]);
+    let options = config.server_options(
+        vec![
+            user_service_server::SERVICE_NAME,
+            api_client_service_server::SERVICE_NAME,
+            operator_service_server::SERVICE_NAME,
+        ],
+        minitwit_proto::DESCRIPTORS,
+    );
     let outcome = grpc::serve(routes, options, listener, shutdown).await;
     db.close().await;
     outcome

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits},
+    batch::{Batcher, Flattened, Limits},
     deadline::Deadline,
-    item::{self, answer_each},
+    per_item::{self, answer_each},
 };
 use futures_util::future::join_all;
 use minitwit_proto::user::v1::{self as proto, operator_service_server::OperatorService};
@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    batches::{Insert, now_millis},
     hasher::{Hasher, Priority},
     operator::store::{DELETIONS_MAX, Lease, OperatorStore},
     password::PasswordHash,
@@ -26,7 +27,6 @@ use crate::{
     store::{NewAccount, User, UserStore},
     throttle::AttemptStore,
     validate,
-    work::{Insert, now_millis},
 };
 
 mod import;
@@ -39,7 +39,7 @@ const LEASE_MILLIS_MAX: i64 = 10 * 60_000;
 /// The service over its stores.
 pub struct Operators<S: UserStore, A: AttemptStore, O: OperatorStore> {
     users: Arc<S>,
-    import: Batcher<Chunked<Insert<S>>>,
+    import: Batcher<Flattened<Insert<S>>>,
     doorkeeper: Arc<Doorkeeper<S, A>>,
     hasher: Hasher,
     store: O,
@@ -49,7 +49,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> Operators<S, A, O> {
     /// The service beside that of `users`.
     pub fn new(users: &service::Users<S, A>, hasher: Hasher, store: O) -> Self {
         let doorkeeper = users.doorkeeper();
-        let import = Chunked(Insert(Arc::clone(&doorkeeper.store)));
+        let import = Flattened(Insert(Arc::clone(&doorkeeper.store)));
         Self {
             users: Arc::clone(&doorkeeper.store),
             import: Batcher::new("user.import", Limits::BULK, import),
@@ -173,7 +173,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> OperatorService for Operat
         let results = reset.into_iter().map(|reset| proto::ResetPasswordResult {
             outcome: Some(match reset {
                 Ok(user) => Outcome::User(service::user_to_wire(&user)),
-                Err(status) => Outcome::Error(item::error(&status)),
+                Err(status) => Outcome::Error(per_item::error(&status)),
             }),
         });
         Ok(Response::new(proto::ResetPasswordsResponse {
@@ -197,7 +197,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> OperatorService for Operat
         let results = set.into_iter().map(|set| proto::SetModeratorResult {
             outcome: Some(match set {
                 Ok(user) => Outcome::User(service::user_to_wire(&user)),
-                Err(status) => Outcome::Error(item::error(&status)),
+                Err(status) => Outcome::Error(per_item::error(&status)),
             }),
         });
         Ok(Response::new(proto::SetModeratorsResponse {
@@ -214,7 +214,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> OperatorService for Operat
             let check = deletion.check.map(service::check).transpose()?;
             let lease_millis = i64::from(deletion.lease_millis).min(LEASE_MILLIS_MAX);
             Ok((
-                item::id("account_id", &deletion.account_id)?,
+                per_item::id("account_id", &deletion.account_id)?,
                 check,
                 lease_millis,
             ))
@@ -283,7 +283,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> OperatorService for Operat
             .iter()
             .map(|lease| {
                 Ok(Lease {
-                    account_id: item::id("account_id", &lease.account_id)?,
+                    account_id: per_item::id("account_id", &lease.account_id)?,
                     leased_millis: lease.leased_millis,
                 })
             })

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chassis::{
-    batch::{Batcher, Chunked},
+    batch::{Batcher, Flattened},
     deadline::Deadline,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -15,10 +15,10 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
+    batches::{Find, Insert, Wanted},
     hasher::{Hasher, Priority},
     password::PasswordHash,
     store::{Inserted, NewAccount, User, UserStore},
-    work::{Find, Insert, Wanted},
 };
 
 /// How many may wait for the outcome of a registration of the same name.
@@ -35,7 +35,7 @@ pub(crate) struct Registration {
 
 /// Registers accounts.
 pub(crate) struct Registrar<S: UserStore> {
-    pub(crate) find: Batcher<Chunked<Find<S>>>,
+    pub(crate) find: Batcher<Flattened<Find<S>>>,
     pub(crate) insert: Batcher<Insert<S>>,
     pub(crate) hasher: Hasher,
     pub(crate) names: NamesUnderWay,

@@ -3,9 +3,9 @@
 use std::sync::{Arc, atomic::AtomicI64};
 
 use chassis::{
-    batch::{Batcher, Chunked, Limits, Work},
+    batch::{BatchHandler, Batcher, Flattened, Limits},
     deadline::Deadline,
-    item::{self, answer_each},
+    per_item::{self, answer_each},
     skew::SkewWatch,
 };
 use futures_util::future::join_all;
@@ -16,6 +16,7 @@ use minitwit_proto::user::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::{
+    batches::{CountAttempt, Find, FindCredential, Insert, Wanted},
     hasher::Hasher,
     registration::{NamesUnderWay, Registrar, Registration},
     session::PasswordChange,
@@ -23,19 +24,18 @@ use crate::{
     store::{User, UserStore},
     throttle::AttemptStore,
     validate,
-    work::{CountAttempt, Find, FindCredential, Insert, Wanted},
 };
 
 /// Two statements at a time leave the other connections to the other kinds of calls.
 const LIMITS: Limits = Limits {
-    lanes: 2,
+    workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
 
 /// The service over its stores.
 pub struct Users<S: UserStore, A: AttemptStore> {
-    find: Batcher<Chunked<Find<S>>>,
+    find: Batcher<Flattened<Find<S>>>,
     registrar: Registrar<S>,
     doorkeeper: Arc<Doorkeeper<S, A>>,
     skew: SkewWatch,
@@ -45,7 +45,7 @@ impl<S: UserStore, A: AttemptStore> Users<S, A> {
     /// The service over `store`, with failed sign-ins counted in `attempts`.
     pub fn new(store: S, attempts: A, hasher: Hasher) -> Self {
         let (store, attempts) = (Arc::new(store), Arc::new(attempts));
-        let find = batcher("user.find", Chunked(Find(Arc::clone(&store))));
+        let find = batcher("user.find", Flattened(Find(Arc::clone(&store))));
         Self {
             registrar: Registrar {
                 find: find.clone(),
@@ -71,7 +71,7 @@ impl<S: UserStore, A: AttemptStore> Users<S, A> {
     }
 }
 
-fn batcher<W: Work>(name: &'static str, work: W) -> Batcher<W> {
+fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<W> {
     Batcher::new(name, LIMITS, work)
 }
 
@@ -89,12 +89,12 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
                 self.skew.check(wanted.id);
                 self.registrar.register(wanted, deadline)
             });
-            item::unless_away(join_all(each).await)
+            per_item::fail_if_all_unavailable(join_all(each).await)
         })
         .await?;
         let results = registered.into_iter().map(|registered| match registered {
             Ok(user) => Outcome::User(user_to_wire(&user)),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::RegisterUserResult {
             outcome: Some(outcome),
@@ -114,8 +114,8 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         let found = answer_each(users, async |valid| self.find.call(valid, deadline).await).await?;
         let results = found.into_iter().map(|found| match found {
             Ok(Some(user)) => Outcome::User(user_to_wire(&user)),
-            Ok(None) => Outcome::Error(item::error(&Status::not_found("no such user"))),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Ok(None) => Outcome::Error(per_item::error(&Status::not_found("no such user"))),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::LookupUserResult {
             outcome: Some(outcome),
@@ -136,7 +136,7 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
             let each = valid
                 .into_iter()
                 .map(|valid| self.doorkeeper.check(valid, Purpose::SignIn, deadline));
-            item::unless_away(join_all(each).await)
+            per_item::fail_if_all_unavailable(join_all(each).await)
         })
         .await?;
         let results = checked.into_iter().map(|checked| match checked {
@@ -145,7 +145,7 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
                 one_time_password: checked.one_time_password,
             },
             Err(status) => proto::VerifyPasswordResult {
-                outcome: Some(Outcome::Error(item::error(&status))),
+                outcome: Some(Outcome::Error(per_item::error(&status))),
                 one_time_password: false,
             },
         });
@@ -170,7 +170,7 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         .await?;
         let results = changed.into_iter().map(|changed| match changed {
             Ok(user) => Outcome::User(user_to_wire(&user)),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::ChangePasswordResult {
             outcome: Some(outcome),
@@ -186,8 +186,12 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
     ) -> Result<Response<proto::EndSessionsResponse>, Status> {
         use end_sessions_result::Outcome;
         let ends = request.into_inner().ends.into_iter();
-        let ends =
-            ends.map(|end| Ok((item::id("account_id", &end.account_id)?, end.session_epoch)));
+        let ends = ends.map(|end| {
+            Ok((
+                per_item::id("account_id", &end.account_id)?,
+                end.session_epoch,
+            ))
+        });
         let ended = answer_each(ends, async |valid| {
             let each = valid
                 .into_iter()
@@ -197,7 +201,7 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         .await?;
         let results = ended.into_iter().map(|ended| match ended {
             Ok(user) => Outcome::User(user_to_wire(&user)),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         });
         let results = results.map(|outcome| proto::EndSessionsResult {
             outcome: Some(outcome),
@@ -213,7 +217,7 @@ fn registration(user: proto::NewUser) -> Result<Registration, Status> {
     validate::email(&user.email)?;
     validate::password(&user.password)?;
     Ok(Registration {
-        id: item::id("id", &user.id)?,
+        id: per_item::id("id", &user.id)?,
         username: user.username,
         email: user.email.into(),
         password: user.password.into(),
@@ -228,7 +232,7 @@ fn wanted(user: proto::UserRef) -> Result<Wanted, Status> {
             Err(Status::not_found("no such user"))
         }
         Some(Ref::Username(name)) => Ok(Wanted::Name(name)),
-        Some(Ref::Id(id)) => Ok(Wanted::Id(item::id("id", &id)?)),
+        Some(Ref::Id(id)) => Ok(Wanted::Id(per_item::id("id", &id)?)),
         None => Err(Status::invalid_argument("a look-up needs a name or an id")),
     }
 }
@@ -258,7 +262,7 @@ fn change(change: proto::PasswordChange) -> Result<PasswordChange, Status> {
 
 pub(crate) fn user_to_wire(user: &User) -> proto::User {
     proto::User {
-        id: item::wire(user.id),
+        id: per_item::wire(user.id),
         username: user.username.clone(),
         avatar_hash: user.avatar_hash.clone(),
         session_epoch: user.session_epoch,

@@ -5,16 +5,16 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use chassis::{batch::Batcher, deadline::Deadline, hold};
+use chassis::{batch::Batcher, deadline::Deadline, retry_after};
 use secrecy::{ExposeSecret, SecretString};
 use tonic::{Code, Status};
 
 use crate::{
+    batches::{CountAttempt, FindCredential, now_millis},
     hasher::{Hasher, Priority},
     password::{PASSWORD_BYTES_MAX, Verdict},
     store::{Credential, User, UserStore},
     throttle::{Attempt, AttemptStore, Forgiveness, Standing},
-    work::{CountAttempt, FindCredential, now_millis},
 };
 
 /// How often counters too old to count are cleared away.
@@ -168,7 +168,7 @@ fn held(left_millis: i64) -> Status {
     let plural = if minutes == 1 { "" } else { "s" };
     let message = format!("Too many failed sign-ins, try again in {minutes} minute{plural}");
     let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-    hold::off(Code::ResourceExhausted, message, seconds)
+    retry_after::status(Code::ResourceExhausted, message, seconds)
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
         assert!(message(60_000).ends_with("in 1 minute"));
         assert!(message(60_001).ends_with("in 2 minutes"));
         assert!(message(900_000).ends_with("in 15 minutes"));
-        let seconds = |millis| hold::seconds(&held(millis));
+        let seconds = |millis| retry_after::seconds(&held(millis));
         assert_eq!(seconds(-5), Some(1));
         assert_eq!(seconds(1001), Some(2));
         assert_eq!(seconds(900_000), Some(900));

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, future::Future};
 
-use chassis::{
+use database::{
     db::Db,
     statement::{Access, Column, Kind, Statement},
     store::StoreError,

@@ -167,8 +167,8 @@ impl Collector {
 
 /// Builds the collector that counts spans and forgets them.
 fn build_collector() -> anyhow::Result<PathBuf> {
-    let mut build = cargo(["build", "--locked", "--release", "--package", "chassis"]);
-    build.args(["--features", "testing", "--example", "collector"]);
+    let mut build = cargo(["build", "--locked", "--release", "--package", "test-sink"]);
+    build.args(["--example", "collector"]);
     steps::run(&mut build)?;
     Ok(target_folder()?.join("release/examples/collector"))
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::HashSet, future::Future};
 
-use chassis::{
+use chassis::per_item::last_writes;
+use database::{
     db::Db,
-    item::last_writes,
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chassis::statement::{Access, Column, Kind, Statement};
+use database::statement::{Access, Column, Kind, Statement};
 use uuid::Uuid;
 
 use crate::store::{Asked, Scope, TimelineQuery};

@@ -1,7 +1,6 @@
 //! A running service, and its messages in few words.
 
 use bytes::Bytes;
-use chassis::testing::{Engine, RunningService, TestDatabase, empty_database};
 use minitwit_message::{migrations, serve};
 use minitwit_proto::{
     common::v1::ItemError,
@@ -12,6 +11,7 @@ use minitwit_proto::{
         message_service_client::MessageServiceClient, set_flag_result, timeline_query::Scope,
     },
 };
+use test_database::{Engine, RunningService, TestDatabase, empty_database};
 use tonic::{Code, transport::Channel};
 use uuid::Uuid;
 
@@ -107,7 +107,7 @@ pub(crate) fn everybody() -> TimelineQuery {
 pub(crate) fn by(authors: &[Uuid]) -> TimelineQuery {
     TimelineQuery {
         scope: Some(Scope::Authors(Authors {
-            ids: chassis::item::concat(authors),
+            ids: chassis::per_item::concat(authors),
         })),
         ..everybody()
     }

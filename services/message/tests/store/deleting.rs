@@ -1,7 +1,7 @@
 //! Two who delete the same at the same time.
 
-use chassis::testing::Engine;
 use minitwit_message::operator::store::OperatorStore as _;
+use test_database::Engine;
 use uuid::Uuid;
 
 use crate::support::post;

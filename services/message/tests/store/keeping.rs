@@ -1,6 +1,6 @@
 //! What is kept of a message, and when it is shown.
 
-use chassis::{item::Written, stamp::Clock};
+use chassis::{per_item::WriteOutcome, stamp::Clock};
 use minitwit_message::store::{FlagUpdate, MessageStore, NewMessage};
 use uuid::Uuid;
 
@@ -80,7 +80,10 @@ pub(crate) async fn a_flagged_message_is_shown_nowhere(store: impl MessageStore)
     let hidden = post(&store, alice).await;
     let scopes = [everybody(), by(&[alice]), by(&[alice, bob])];
 
-    assert_eq!(flag(&store, hidden, true).await, Some(Written::Applied));
+    assert_eq!(
+        flag(&store, hidden, true).await,
+        Some(WriteOutcome::Applied)
+    );
     for scope in &scopes {
         assert_eq!(listed(&store, all(scope.clone())).await, [kept]);
     }
@@ -90,7 +93,10 @@ pub(crate) async fn a_flagged_message_is_shown_nowhere(store: impl MessageStore)
     insert(&store, vec![message(hidden, alice, "again")]).await;
     assert_eq!(listed(&store, all(everybody())).await, [kept]);
 
-    assert_eq!(flag(&store, hidden, false).await, Some(Written::Applied));
+    assert_eq!(
+        flag(&store, hidden, false).await,
+        Some(WriteOutcome::Applied)
+    );
     for scope in &scopes {
         assert_eq!(listed(&store, all(scope.clone())).await, [hidden, kept]);
     }
@@ -107,16 +113,16 @@ pub(crate) async fn of_several_flags_the_greatest_stamp_wins(store: impl Message
 
     assert_eq!(
         set(vec![update(id, true, late)]).await,
-        [Some(Written::Applied)]
+        [Some(WriteOutcome::Applied)]
     );
     assert_eq!(
         set(vec![update(id, true, late)]).await,
-        [Some(Written::Applied)],
+        [Some(WriteOutcome::Applied)],
         "a repeated write succeeds again"
     );
     assert_eq!(
         set(vec![update(id, false, early)]).await,
-        [Some(Written::Superseded(late))]
+        [Some(WriteOutcome::Superseded(late))]
     );
     assert!(!is_shown().await);
 
@@ -127,7 +133,7 @@ pub(crate) async fn of_several_flags_the_greatest_stamp_wins(store: impl Message
         update(unknown, true, two),
         update(id, true, one),
     ];
-    let applied = Some(Written::Applied);
+    let applied = Some(WriteOutcome::Applied);
     assert_eq!(set(batch).await, [applied, None, applied]);
     assert!(is_shown().await);
 }

@@ -1,7 +1,7 @@
 //! Timelines of which those who ask keep something.
 
-use chassis::testing::Engine;
 use minitwit_message::store::{Asked, Kept, Listed, MessageStore, TimelineQuery};
+use test_database::Engine;
 use uuid::Uuid;
 
 use crate::support::{all, by, everybody, flag, ids, insert, message, post, whole};

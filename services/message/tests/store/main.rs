@@ -12,12 +12,10 @@ mod operator;
 mod support;
 mod versions;
 
-use chassis::{
-    db::Migrations,
-    testing::{Engine, TestDatabase, empty_database},
-};
+use database::db::Migrations;
 use minitwit_message::{migrations, operator::store::SqlOperatorStore, store::SqlMessageStore};
 use sqlx::migrate::Migrator;
+use test_database::{Engine, TestDatabase, empty_database};
 
 macro_rules! contract {
     ($($module:ident::$promise:ident),+ $(,)?) => {
@@ -85,7 +83,7 @@ operator_contract!(
 
 #[test]
 fn both_engines_have_the_same_migrations() {
-    migrations().assert_alike();
+    test_database::assert_same_migrations(&migrations());
 }
 
 /// A release is brought back by deploying it, and its migrations run first as always.

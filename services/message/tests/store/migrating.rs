@@ -1,11 +1,9 @@
 //! A schema is brought up to date though others do it at the same time, or died over it.
 
-use chassis::{
-    db::{Db, STATEMENT_TIMEOUT},
-    testing::{Engine, TestDatabase, empty_database},
-};
+use database::db::{Db, STATEMENT_TIMEOUT};
 use minitwit_message::migrations;
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use test_database::{Engine, TestDatabase, empty_database};
 
 async fn migrate(database: &TestDatabase) {
     let db = Db::open(&database.url.clone().into(), STATEMENT_TIMEOUT).unwrap();

@@ -1,6 +1,6 @@
 //! Messages, timelines and flags in few words.
 
-use chassis::item::Written;
+use chassis::per_item::WriteOutcome;
 use minitwit_message::store::{
     Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
 };
@@ -58,7 +58,11 @@ pub(crate) fn update(message_id: Uuid, flagged: bool, stamp: Uuid) -> FlagUpdate
     }
 }
 
-pub(crate) async fn flag(store: &impl MessageStore, id: Uuid, flagged: bool) -> Option<Written> {
+pub(crate) async fn flag(
+    store: &impl MessageStore,
+    id: Uuid,
+    flagged: bool,
+) -> Option<WriteOutcome> {
     let updates = vec![update(id, flagged, Uuid::now_v7())];
     store.set_flags(updates).await.unwrap().remove(0)
 }

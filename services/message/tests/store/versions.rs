@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
 
-use chassis::testing::Engine;
 use minitwit_message::operator::store::{ImportedMessage, OperatorStore as _};
 use sqlx::{Connection as _, PgConnection};
+use test_database::Engine;
 use uuid::Uuid;
 
 use crate::{

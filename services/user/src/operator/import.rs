@@ -1,6 +1,6 @@
 //! Accounts of another system on their way in.
 
-use chassis::item;
+use chassis::per_item;
 use minitwit_proto::user::v1::ImportedUser;
 use tonic::Status;
 
@@ -16,7 +16,7 @@ pub(super) fn account(user: ImportedUser) -> Result<NewAccount, Status> {
     validate::email_bytes(&user.email)?;
     validate::password_hash(&user.password_hash)?;
     Ok(NewAccount {
-        id: item::id("id", &user.id)?,
+        id: per_item::id("id", &user.id)?,
         username: user.username,
         email: user.email,
         pw_hash: PasswordHash::stored(user.password_hash),

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use chassis::{
+use database::{
     db::Db,
     statement::{Access, Column, Kind, Statement},
     store::StoreError,

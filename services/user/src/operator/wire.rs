@@ -1,6 +1,6 @@
 //! Answers of the operator's hand on their way out.
 
-use chassis::item;
+use chassis::per_item;
 use minitwit_proto::{
     common::v1::Applied,
     user::v1::{self as proto, delete_user_result, export_user_result, import_user_result},
@@ -18,7 +18,7 @@ pub(super) fn imported(imported: Result<(bool, User), Status>) -> proto::ImportU
             stored_before,
         },
         Err(status) => proto::ImportUserResult {
-            outcome: Some(Outcome::Error(item::error(&status))),
+            outcome: Some(Outcome::Error(per_item::error(&status))),
             stored_before: false,
         },
     }
@@ -29,7 +29,7 @@ pub(super) fn exported(exported: Result<AccountExport, Status>) -> proto::Export
     proto::ExportUserResult {
         outcome: Some(match exported {
             Ok(kept) => Outcome::User(export(kept)),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         }),
     }
 }
@@ -56,21 +56,21 @@ pub(super) fn deleted(deleted: Result<(), Status>) -> proto::DeleteUserResult {
     proto::DeleteUserResult {
         outcome: Some(match deleted {
             Ok(()) => Outcome::Applied(Applied {}),
-            Err(status) => Outcome::Error(item::error(&status)),
+            Err(status) => Outcome::Error(per_item::error(&status)),
         }),
     }
 }
 
 pub(super) fn deleted_user(deleted: Deleted) -> proto::DeletedUser {
     proto::DeletedUser {
-        account_id: item::wire(deleted.id),
+        account_id: per_item::wire(deleted.id),
         username: deleted.username,
     }
 }
 
 pub(super) fn lease(lease: Lease) -> proto::DeletionLease {
     proto::DeletionLease {
-        account_id: item::wire(lease.account_id),
+        account_id: per_item::wire(lease.account_id),
         leased_millis: lease.leased_millis,
     }
 }

@@ -1,9 +1,6 @@
 //! What the service does when it cannot do what it is asked: no room to hash, no database.
 
-use chassis::{
-    store::StoreError,
-    testing::{Engine, empty_database},
-};
+use database::store::StoreError;
 use minitwit_proto::user::v1::{
     LookupUsersRequest, NewUser, PasswordCheck, RegisterUsersRequest, UserRef,
     VerifyPasswordsRequest, register_user_result::Outcome, user_ref,
@@ -17,6 +14,7 @@ use minitwit_user::{
     store::{Credential, Inserted, NewAccount, SqlUserStore, User, UserStore},
     throttle::SqlAttemptStore,
 };
+use test_database::{Engine, empty_database};
 use tonic::{Code, Request};
 use uuid::Uuid;
 

@@ -2,16 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
-use chassis::{
-    stamp::Clock,
-    testing::{Engine, RunningService, TestDatabase, empty_database},
-};
+use chassis::stamp::Clock;
 use minitwit_proto::user::v1::{
     LookupUsersRequest, NewUser, PasswordCheck, RegisterUserResult, RegisterUsersRequest, User,
     UserRef, VerifyPasswordsRequest, lookup_user_result, register_user_result, user_ref,
     user_service_client::UserServiceClient, verify_password_result,
 };
 use minitwit_user::{migrations, store::SqlUserStore};
+use test_database::{Engine, RunningService, TestDatabase, empty_database};
 use tonic::{Code, transport::Channel};
 
 mod account;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::db::Db;
+use database::db::Db;
 use minitwit_user::throttle::{
     Attempt, AttemptStore,
     Forgiveness::{Right, Undecided},

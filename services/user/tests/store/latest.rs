@@ -1,6 +1,7 @@
 //! How far each API client has come.
 
-use chassis::{db::Db, item::Written, stamp::Clock};
+use chassis::{per_item::WriteOutcome, stamp::Clock};
+use database::db::Db;
 use minitwit_user::latest::{ApiClientStore, LatestUpdate, SqlApiClientStore};
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ async fn the_last_write_stands_also_if_smaller(db: Db) {
     let clock = Clock::default();
     for value in [0, 1337, 42, i64::MAX, i64::MIN, 0] {
         let write = update("simulator", value, clock.stamp());
-        assert_eq!(set(&store, vec![write]).await, [Written::Applied]);
+        assert_eq!(set(&store, vec![write]).await, [WriteOutcome::Applied]);
         assert_eq!(latest(&store, &["simulator"]).await, [Some(value)]);
     }
 }
@@ -37,9 +38,12 @@ async fn a_frozen_write_changes_nothing_after_a_newer_one(db: Db) {
     let frozen = update("simulator", 1, clock.stamp());
     let newer = update("simulator", 2, clock.stamp());
 
-    assert_eq!(set(&store, vec![newer.clone()]).await, [Written::Applied]);
+    assert_eq!(
+        set(&store, vec![newer.clone()]).await,
+        [WriteOutcome::Applied]
+    );
     let late = set(&store, vec![frozen]).await;
-    assert_eq!(late, [Written::Superseded(newer.stamp)]);
+    assert_eq!(late, [WriteOutcome::Superseded(newer.stamp)]);
     assert_eq!(latest(&store, &["simulator"]).await, [Some(2)]);
 }
 
@@ -47,7 +51,10 @@ async fn a_repeated_write_succeeds_again(db: Db) {
     let store = SqlApiClientStore::new(db);
     let write = update("simulator", 7, Clock::default().stamp());
     for _ in 0..3 {
-        assert_eq!(set(&store, vec![write.clone()]).await, [Written::Applied]);
+        assert_eq!(
+            set(&store, vec![write.clone()]).await,
+            [WriteOutcome::Applied]
+        );
         assert_eq!(latest(&store, &["simulator"]).await, [Some(7)]);
     }
 }
@@ -62,7 +69,7 @@ async fn of_one_batch_the_greatest_stamp_wins(db: Db) {
         update("simulator", 2, stamps[1]),
     ];
     // Those who are overtaken were alive at the same time: as if they had been a moment earlier.
-    assert_eq!(set(&store, batch).await, [Written::Applied; 3]);
+    assert_eq!(set(&store, batch).await, [WriteOutcome::Applied; 3]);
     assert_eq!(latest(&store, &["simulator"]).await, [Some(3)]);
 }
 
@@ -80,10 +87,15 @@ async fn a_batch_that_comes_too_late_is_told_so(db: Db) {
         update("new", 9, frozen[0]),
         update("a", 2, frozen[1]),
     ];
-    let superseded = Written::Superseded(newer.stamp);
+    let superseded = WriteOutcome::Superseded(newer.stamp);
     assert_eq!(
         set(&store, batch).await,
-        [superseded, Written::Applied, Written::Applied, superseded]
+        [
+            superseded,
+            WriteOutcome::Applied,
+            WriteOutcome::Applied,
+            superseded
+        ]
     );
     let values = latest(&store, &["a", "b", "new"]).await;
     assert_eq!(values, [Some(3), Some(5), Some(9)]);
@@ -94,7 +106,10 @@ async fn each_client_has_its_own(db: Db) {
     let clock = Clock::default();
     let one = update("one", 1, clock.stamp());
     let two = update("two", 2, clock.stamp());
-    assert_eq!(set(&store, vec![two, one]).await, [Written::Applied; 2]);
+    assert_eq!(
+        set(&store, vec![two, one]).await,
+        [WriteOutcome::Applied; 2]
+    );
 
     let values = latest(&store, &["two", "three", "one", "two"]).await;
     assert_eq!(values, [Some(2), None, Some(1), Some(2)]);
@@ -129,7 +144,7 @@ fn update(client: &str, latest: i64, stamp: Uuid) -> LatestUpdate {
     }
 }
 
-async fn set(store: &impl ApiClientStore, updates: Vec<LatestUpdate>) -> Vec<Written> {
+async fn set(store: &impl ApiClientStore, updates: Vec<LatestUpdate>) -> Vec<WriteOutcome> {
     store.set_latest(updates).await.unwrap()
 }
 

@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
-use chassis::{
-    db::Db,
-    testing::{Engine, TestDatabase, empty_database},
-};
+use database::db::Db;
 use minitwit_user::migrations;
+use test_database::{Engine, TestDatabase, empty_database};
 
 /// Each promise is kept over an empty database of each engine.
 macro_rules! contract {

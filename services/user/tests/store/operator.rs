@@ -1,6 +1,6 @@
 //! What operators do with accounts.
 
-use chassis::db::Db;
+use database::db::Db;
 use minitwit_user::{
     operator::store::{GRACE_MILLIS, OperatorStore, SqlOperatorStore},
     password::PasswordHash,

@@ -1,4 +1,6 @@
-//! Empty databases, one for each test that asks.
+//! Empty databases, one for each test that asks, and services over them.
+
+mod service;
 
 use std::{env, sync::OnceLock, thread, time::Duration};
 
@@ -7,7 +9,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::eventually;
+use test_wait::eventually;
+
+pub use service::{RunningService, assert_same_migrations};
 
 /// Where `cargo xtask test` says which server it has started for the whole run: the URL of any of
 /// its databases.
@@ -314,13 +318,13 @@ mod tests {
         cluster.set_read_only(true).unwrap();
         let patience = Duration::from_secs(10);
         let mut attempts = 0;
-        crate::testing::eventually("a write is refused", patience, async || {
+        eventually("a write is refused", patience, async || {
             attempts += 1;
             write(format!("before_{attempts}")).await.is_err()
         })
         .await;
         cluster.set_read_only(false).unwrap();
-        crate::testing::eventually("a write is taken", patience, async || {
+        eventually("a write is taken", patience, async || {
             write("after".to_owned()).await.is_ok()
         })
         .await;

@@ -6,16 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{
+use database::{
     db::{Db, Migrations},
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
-    testing::eventually,
 };
 use minitwit_postgres::{Cluster, ClusterOptions};
 use sqlx::{
     Connection as _, Executor as _, PgConnection, migrate::Migrator, postgres::PgConnectOptions,
 };
+use test_wait::eventually;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},

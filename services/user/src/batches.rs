@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Work, share, unshare},
+    batch::{BatchHandler, dedup, fan_out},
     deadline::Deadline,
-    item::Written,
+    per_item::WriteOutcome,
     stamp,
 };
 use tonic::Status;
@@ -27,7 +27,7 @@ pub(crate) enum Wanted {
 /// Finds accounts: one statement for all names, one for all ids, side by side.
 pub(crate) struct Find<S>(pub(crate) Arc<S>);
 
-impl<S: UserStore> Work for Find<S> {
+impl<S: UserStore> BatchHandler for Find<S> {
     type Item = Wanted;
     type Output = Option<Arc<User>>;
 
@@ -36,7 +36,7 @@ impl<S: UserStore> Work for Find<S> {
         wanted: Vec<Wanted>,
         _: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        let (distinct, positions) = share(wanted);
+        let (distinct, positions) = dedup(wanted);
         let (mut names, mut name_places) = (Vec::new(), Vec::new());
         let (mut ids, mut id_places) = (Vec::new(), Vec::new());
         let mut answers = vec![None; distinct.len()];
@@ -69,14 +69,14 @@ impl<S: UserStore> Work for Find<S> {
         for (place, user) in found.chain(id_places.into_iter().zip(by_id)) {
             answers[place] = user.map(Arc::new);
         }
-        Ok(unshare(&answers, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&answers, &positions).into_iter().map(Ok).collect())
     }
 }
 
 /// Stores accounts: one statement, one commit.
 pub(crate) struct Insert<S>(pub(crate) Arc<S>);
 
-impl<S: UserStore> Work for Insert<S> {
+impl<S: UserStore> BatchHandler for Insert<S> {
     type Item = NewAccount;
     type Output = Inserted;
 
@@ -93,7 +93,7 @@ impl<S: UserStore> Work for Insert<S> {
 /// Finds what sign-ins are checked against.
 pub(crate) struct FindCredential<S>(pub(crate) Arc<S>);
 
-impl<S: UserStore> Work for FindCredential<S> {
+impl<S: UserStore> BatchHandler for FindCredential<S> {
     type Item = String;
     type Output = Option<Credential>;
 
@@ -110,7 +110,7 @@ impl<S: UserStore> Work for FindCredential<S> {
 /// Counts sign-ins, before they are checked.
 pub(crate) struct CountAttempt<A>(pub(crate) Arc<A>);
 
-impl<A: AttemptStore> Work for CountAttempt<A> {
+impl<A: AttemptStore> BatchHandler for CountAttempt<A> {
     type Item = Attempt;
     type Output = Standing;
 
@@ -127,15 +127,15 @@ impl<A: AttemptStore> Work for CountAttempt<A> {
 /// Stores the `latest` of API clients: one statement, one commit.
 pub(crate) struct SetLatest<C>(pub(crate) Arc<C>);
 
-impl<C: ApiClientStore> Work for SetLatest<C> {
+impl<C: ApiClientStore> BatchHandler for SetLatest<C> {
     type Item = LatestUpdate;
-    type Output = Written;
+    type Output = WriteOutcome;
 
     async fn run(
         &self,
         updates: Vec<LatestUpdate>,
         _: Deadline,
-    ) -> Result<Vec<Result<Written, Status>>, Status> {
+    ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         let written = self.0.set_latest(updates).await?;
         Ok(written.into_iter().map(Ok).collect())
     }
@@ -144,7 +144,7 @@ impl<C: ApiClientStore> Work for SetLatest<C> {
 /// Reads the `latest` of API clients.
 pub(crate) struct GetLatest<C>(pub(crate) Arc<C>);
 
-impl<C: ApiClientStore> Work for GetLatest<C> {
+impl<C: ApiClientStore> BatchHandler for GetLatest<C> {
     type Item = String;
     type Output = Option<i64>;
 
@@ -153,9 +153,9 @@ impl<C: ApiClientStore> Work for GetLatest<C> {
         clients: Vec<String>,
         _: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        let (distinct, positions) = share(clients);
+        let (distinct, positions) = dedup(clients);
         let values = self.0.latest(distinct).await?;
-        Ok(unshare(&values, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&values, &positions).into_iter().map(Ok).collect())
     }
 }
 

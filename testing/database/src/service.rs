@@ -7,13 +7,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{
-    admin::Readiness,
+use chassis::{admin::Readiness, shutdown::Drain};
+use database::{
     db::{Db, Migrations},
-    process::ServiceConfig,
-    shutdown::Drain,
-    testing::TestDatabase,
+    service::ServiceConfig,
 };
+
+use crate::TestDatabase;
 
 /// How long a statement may take in a test that is not about time, on a machine however busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,20 +45,17 @@ impl TestDatabase {
     }
 }
 
-impl Migrations {
-    /// Checks that both engines have the same migrations, by number and name.
-    ///
-    /// # Panics
-    ///
-    /// They have not.
-    pub fn assert_alike(&self) {
-        let names = |migrator: &Migrator| -> Vec<(i64, String)> {
-            let named =
-                |migration: &Migration| (migration.version, migration.description.to_string());
-            migrator.iter().map(named).collect()
-        };
-        assert_eq!(names(&self.sqlite), names(&self.postgres));
-    }
+/// Checks that both engines have the same migrations, by number and name.
+///
+/// # Panics
+///
+/// They have not.
+pub fn assert_same_migrations(migrations: &Migrations) {
+    let names = |migrator: &Migrator| -> Vec<(i64, String)> {
+        let named = |migration: &Migration| (migration.version, migration.description.to_string());
+        migrator.iter().map(named).collect()
+    };
+    assert_eq!(names(&migrations.sqlite), names(&migrations.postgres));
 }
 
 /// A service that listens; it is told to stop when this is dropped.

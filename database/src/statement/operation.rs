@@ -9,11 +9,9 @@ use std::{
 
 use metrics::Histogram;
 
-use crate::{
-    db::Db,
-    store::StoreError,
-    trace::{Span, SpanKind},
-};
+use chassis::trace::{Span, SpanKind};
+
+use crate::{db::Db, store::StoreError};
 
 /// Engine and kind of failure, if it failed.
 type Outcome = (&'static str, Option<&'static str>);
@@ -60,7 +58,7 @@ impl Operation {
         }
         let place = db.meter().statement();
         let answer = async {
-            db.admit().await?;
+            db.check_available().await?;
             ask.await
         };
         let answer = span.run(answer).await;

@@ -7,14 +7,14 @@ use minitwit_proto::common::v1::{Applied, ItemError, Superseded};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::hold;
+use crate::retry_after;
 
 /// The wire form of why one item failed.
 pub fn error(status: &Status) -> ItemError {
     ItemError {
         code: status.code() as i32,
         message: status.message().to_owned(),
-        retry_after_seconds: hold::seconds(status).unwrap_or_default(),
+        retry_after_seconds: retry_after::seconds(status).unwrap_or_default(),
     }
 }
 
@@ -23,22 +23,22 @@ pub fn status(error: ItemError) -> Status {
     let code = Code::from_i32(error.code);
     match error.retry_after_seconds {
         0 => Status::new(code, error.message),
-        seconds => hold::off(code, error.message, seconds),
+        seconds => retry_after::status(code, error.message, seconds),
     }
 }
 
 /// What became of a write of a state that carries a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteOutcome {
     /// The state is as the write wanted it.
     Applied,
     /// The stored stamp is greater; nothing was changed.
     Superseded(Uuid),
 }
 
-impl Written {
+impl WriteOutcome {
     /// What became of a write with `stamp` after which `stored` is the stored stamp.
-    pub fn judge(stamp: Uuid, stored: Uuid) -> Self {
+    pub fn from_stamps(stamp: Uuid, stored: Uuid) -> Self {
         if stored > stamp {
             Self::Superseded(stored)
         } else {
@@ -47,11 +47,11 @@ impl Written {
     }
 }
 
-impl From<Written> for Result<Applied, Superseded> {
-    fn from(written: Written) -> Self {
+impl From<WriteOutcome> for Result<Applied, Superseded> {
+    fn from(written: WriteOutcome) -> Self {
         match written {
-            Written::Applied => Ok(Applied {}),
-            Written::Superseded(stored) => Err(Superseded {
+            WriteOutcome::Applied => Ok(Applied {}),
+            WriteOutcome::Superseded(stored) => Err(Superseded {
                 stored_stamp: wire(stored),
             }),
         }
@@ -174,7 +174,9 @@ pub async fn answer_each<T, O>(
 /// # Errors
 ///
 /// That of the first item, when every item is `Unavailable`.
-pub fn unless_away<O>(results: Vec<Result<O, Status>>) -> Result<Vec<Result<O, Status>>, Status> {
+pub fn fail_if_all_unavailable<O>(
+    results: Vec<Result<O, Status>>,
+) -> Result<Vec<Result<O, Status>>, Status> {
     let away = |result: &Result<O, Status>| matches!(result, Err(status) if status.code() == Code::Unavailable);
     if !results.iter().all(away) {
         return Ok(results);
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn a_call_fails_as_a_whole_only_if_all_of_it_is_away() {
         let away = || Err(Status::unavailable("the database is away"));
-        let status = unless_away::<u8>(vec![away(), away()]).unwrap_err();
+        let status = fail_if_all_unavailable::<u8>(vec![away(), away()]).unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.message(), "the database is away");
         for rest in [
@@ -221,7 +223,7 @@ mod tests {
             let away = (!rest.is_empty()).then(away);
             let results: Vec<Result<u8, Status>> = away.into_iter().chain(rest).collect();
             let length = results.len();
-            assert_eq!(unless_away(results).unwrap().len(), length);
+            assert_eq!(fail_if_all_unavailable(results).unwrap().len(), length);
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Work, share, unshare},
+    batch::{BatchHandler, dedup, fan_out},
     deadline::Deadline,
-    item::Written,
+    per_item::WriteOutcome,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::store::{Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage}
 /// Stores messages: one statement, one commit.
 pub(crate) struct Insert<S>(pub(crate) Arc<S>);
 
-impl<S: MessageStore> Work for Insert<S> {
+impl<S: MessageStore> BatchHandler for Insert<S> {
     type Item = NewMessage;
     type Output = ();
 
@@ -33,7 +33,7 @@ impl<S: MessageStore> Work for Insert<S> {
 /// Reads timelines. One weighs as much as authors are merged into it.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
-impl<S: MessageStore> Work for List<S> {
+impl<S: MessageStore> BatchHandler for List<S> {
     type Item = Asked;
     type Output = Listed;
 
@@ -42,9 +42,9 @@ impl<S: MessageStore> Work for List<S> {
         asked: Vec<Asked>,
         _: Deadline,
     ) -> Result<Vec<Result<Listed, Status>>, Status> {
-        let (distinct, positions) = share(asked);
+        let (distinct, positions) = dedup(asked);
         let listed = self.0.timelines(&distinct).await?;
-        Ok(unshare(&listed, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&listed, &positions).into_iter().map(Ok).collect())
     }
 
     fn weight(asked: &Asked) -> usize {
@@ -55,7 +55,7 @@ impl<S: MessageStore> Work for List<S> {
 /// Finds messages by their ids.
 pub(crate) struct Find<S>(pub(crate) Arc<S>);
 
-impl<S: MessageStore> Work for Find<S> {
+impl<S: MessageStore> BatchHandler for Find<S> {
     type Item = Uuid;
     type Output = Message;
 
@@ -64,7 +64,7 @@ impl<S: MessageStore> Work for Find<S> {
         ids: Vec<Uuid>,
         _: Deadline,
     ) -> Result<Vec<Result<Message, Status>>, Status> {
-        let (distinct, positions) = share(ids);
+        let (distinct, positions) = dedup(ids);
         let found = self.0.find(distinct.clone()).await?;
         let answers: Vec<_> = distinct
             .iter()
@@ -73,14 +73,14 @@ impl<S: MessageStore> Work for Find<S> {
                 message.ok_or_else(|| Status::not_found(format!("no message {id}")))
             })
             .collect();
-        Ok(unshare(&answers, &positions))
+        Ok(fan_out(&answers, &positions))
     }
 }
 
 /// Counts authors' messages.
 pub(crate) struct Count<S>(pub(crate) Arc<S>);
 
-impl<S: MessageStore> Work for Count<S> {
+impl<S: MessageStore> BatchHandler for Count<S> {
     type Item = Uuid;
     type Output = i64;
 
@@ -89,24 +89,24 @@ impl<S: MessageStore> Work for Count<S> {
         authors: Vec<Uuid>,
         _: Deadline,
     ) -> Result<Vec<Result<i64, Status>>, Status> {
-        let (distinct, positions) = share(authors);
+        let (distinct, positions) = dedup(authors);
         let counts = self.0.count(distinct).await?;
-        Ok(unshare(&counts, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&counts, &positions).into_iter().map(Ok).collect())
     }
 }
 
 /// Sets flags.
 pub(crate) struct SetFlags<S>(pub(crate) Arc<S>);
 
-impl<S: MessageStore> Work for SetFlags<S> {
+impl<S: MessageStore> BatchHandler for SetFlags<S> {
     type Item = FlagUpdate;
-    type Output = Written;
+    type Output = WriteOutcome;
 
     async fn run(
         &self,
         updates: Vec<FlagUpdate>,
         _: Deadline,
-    ) -> Result<Vec<Result<Written, Status>>, Status> {
+    ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         let ids: Vec<Uuid> = updates.iter().map(|update| update.message_id).collect();
         let written = self.0.set_flags(updates).await?;
         let missing = |id| Status::not_found(format!("no message {id}"));

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// else. So after such a failure one looks whether the server is back, and the others wait for what it
 /// finds.
 #[derive(Clone, Debug)]
-pub struct Suspicion(Arc<State>);
+pub struct OutageGuard(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -35,7 +35,7 @@ struct State {
     in_vain: Mutex<Option<Instant>>,
 }
 
-impl Default for Suspicion {
+impl Default for OutageGuard {
     fn default() -> Self {
         Self(Arc::new(State {
             origin: Instant::now(),
@@ -46,7 +46,7 @@ impl Default for Suspicion {
     }
 }
 
-impl Suspicion {
+impl OutageGuard {
     fn now_millis(&self) -> u64 {
         u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -58,7 +58,7 @@ impl Suspicion {
         self.0.is_open.store(true, Relaxed);
     }
 
-    /// Whether a connection of this age was opened after the last suspicion.
+    /// Whether a connection of this age was opened after the last outage.
     pub(super) fn is_younger(&self, age: Duration) -> bool {
         let raised = self.0.raised_millis.load(Relaxed);
         if raised == 0 {
@@ -70,7 +70,7 @@ impl Suspicion {
 
     /// Passes when nothing is suspected, or when `reach` finds the server. Whoever comes while
     /// somebody looks, or shortly after it was in vain, does not look as well.
-    pub(super) async fn admit(
+    pub(super) async fn check_available(
         &self,
         reach: impl AsyncFnOnce() -> sqlx::Result<()>,
     ) -> sqlx::Result<()> {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     /// How many of ten who come at once pass, and how many of them look.
-    async fn ten(suspicion: &Suspicion, found: bool) -> (usize, usize) {
+    async fn ten(outage: &OutageGuard, found: bool) -> (usize, usize) {
         let looked = Cell::new(0);
         let look = async || {
             looked.set(looked.get() + 1);
@@ -116,34 +116,30 @@ mod tests {
                 Err(sqlx::Error::PoolTimedOut)
             }
         };
-        let all = join_all((0..10).map(|_| suspicion.admit(look))).await;
+        let all = join_all((0..10).map(|_| outage.check_available(look))).await;
         (all.iter().filter(|one| one.is_ok()).count(), looked.get())
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_looks_for_the_server_and_the_others_wait_for_what_it_finds() {
-        let suspicion = Suspicion::default();
-        assert_eq!(
-            ten(&suspicion, false).await,
-            (10, 0),
-            "nothing is suspected"
-        );
-        suspicion.raise();
-        assert_eq!(ten(&suspicion, false).await, (0, 1));
-        assert_eq!(ten(&suspicion, true).await, (0, 0), "just looked in vain");
+        let outage = OutageGuard::default();
+        assert_eq!(ten(&outage, false).await, (10, 0), "nothing is suspected");
+        outage.raise();
+        assert_eq!(ten(&outage, false).await, (0, 1));
+        assert_eq!(ten(&outage, true).await, (0, 0), "just looked in vain");
         sleep(PAUSE).await;
-        assert_eq!(ten(&suspicion, true).await, (10, 1));
-        assert_eq!(ten(&suspicion, false).await, (10, 0), "it is found");
+        assert_eq!(ten(&outage, true).await, (10, 1));
+        assert_eq!(ten(&outage, false).await, (10, 0), "it is found");
     }
 
     #[tokio::test(start_paused = true)]
     async fn connections_opened_before_the_suspicion_are_not_trusted() {
-        let suspicion = Suspicion::default();
+        let outage = OutageGuard::default();
         sleep(Duration::from_secs(10)).await;
-        assert!(suspicion.is_younger(Duration::from_secs(9)));
-        suspicion.raise();
+        assert!(outage.is_younger(Duration::from_secs(9)));
+        outage.raise();
         sleep(Duration::from_secs(2)).await;
-        assert!(!suspicion.is_younger(Duration::from_secs(3)));
-        assert!(suspicion.is_younger(Duration::from_secs(1)));
+        assert!(!outage.is_younger(Duration::from_secs(3)));
+        assert!(outage.is_younger(Duration::from_secs(1)));
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{
-    Limits, Work,
+    BatchHandler, Limits,
     meter::Meters,
     queue::{Caller, Phase, Queue},
     unanswered,
@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_millis(20);
 const GATHERINGS_MAX: usize = 8;
 
 /// What a batcher's clones and its lanes share.
-pub(super) struct Shared<W: Work> {
+pub(super) struct Shared<W: BatchHandler> {
     name: &'static str,
     work: W,
     limits: Limits,
@@ -38,7 +38,7 @@ pub(super) struct Shared<W: Work> {
     meters: Meters,
 }
 
-impl<W: Work> Shared<W> {
+impl<W: BatchHandler> Shared<W> {
     pub(super) fn new(name: &'static str, limits: Limits, work: W) -> Self {
         Self {
             name,
@@ -113,12 +113,12 @@ impl<W: Work> Shared<W> {
 }
 
 /// One batch after the other, until nobody waits.
-struct Lane<W: Work> {
+struct Lane<W: BatchHandler> {
     shared: Arc<Shared<W>>,
     phase: Phase,
 }
 
-impl<W: Work> Lane<W> {
+impl<W: BatchHandler> Lane<W> {
     async fn run(mut self) {
         loop {
             self.gather().await;
@@ -229,7 +229,7 @@ impl<W: Work> Lane<W> {
     }
 }
 
-impl<W: Work> Drop for Lane<W> {
+impl<W: BatchHandler> Drop for Lane<W> {
     /// A lane that is dropped, with its runtime or by a panic, must not take its room with it.
     fn drop(&mut self) {
         self.shared.lock().moved(self.phase, Phase::Over);

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// A refusal of what may succeed after so many seconds.
-pub fn off(code: Code, message: impl Into<String>, seconds: u32) -> Status {
+pub fn status(code: Code, message: impl Into<String>, seconds: u32) -> Status {
     let wait = Duration::from_secs(seconds.into());
     Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(wait)))
 }
@@ -21,12 +21,12 @@ pub fn seconds(status: &Status) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item;
+    use crate::per_item;
 
     #[test]
     fn the_wait_survives_the_way_over_the_wire() {
-        let status = off(Code::ResourceExhausted, "too often", 900);
-        let received = item::status(item::error(&status));
+        let status = status(Code::ResourceExhausted, "too often", 900);
+        let received = per_item::status(per_item::error(&status));
         assert_eq!(received.code(), Code::ResourceExhausted);
         assert_eq!(received.message(), "too often");
         assert_eq!(seconds(&received), Some(900));
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn who_says_nothing_is_not_waited_for() {
-        let status = item::status(item::error(&Status::resource_exhausted("full")));
+        let status = per_item::status(per_item::error(&Status::resource_exhausted("full")));
         assert_eq!(seconds(&status), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{batch::Work, deadline::Deadline};
+use chassis::{batch::BatchHandler, deadline::Deadline};
 use tonic::Status;
 
 use super::store::{ImportedMessage, OperatorStore};
@@ -10,7 +10,7 @@ use super::store::{ImportedMessage, OperatorStore};
 /// Stores messages, and tells of each whether it had been stored before.
 pub(super) struct Import<S>(pub(super) Arc<S>);
 
-impl<S: OperatorStore> Work for Import<S> {
+impl<S: OperatorStore> BatchHandler for Import<S> {
     type Item = ImportedMessage;
     type Output = bool;
 

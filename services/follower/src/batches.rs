@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{Work, share, unshare},
+    batch::{BatchHandler, dedup, fan_out},
     deadline::Deadline,
-    item::Written,
+    per_item::WriteOutcome,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -15,15 +15,15 @@ use crate::store::{Asked, Edge, FollowCounts, FollowList, FollowUpdate, Follower
 /// Sets edges: one statement, one commit.
 pub(crate) struct Set<S>(pub(crate) Arc<S>);
 
-impl<S: FollowerStore> Work for Set<S> {
+impl<S: FollowerStore> BatchHandler for Set<S> {
     type Item = FollowUpdate;
-    type Output = Written;
+    type Output = WriteOutcome;
 
     async fn run(
         &self,
         updates: Vec<FollowUpdate>,
         _: Deadline,
-    ) -> Result<Vec<Result<Written, Status>>, Status> {
+    ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         let written = self.0.set(updates).await?;
         Ok(written.into_iter().map(Ok).collect())
     }
@@ -32,7 +32,7 @@ impl<S: FollowerStore> Work for Set<S> {
 /// Reads lists; `None` means unchanged.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
-impl<S: FollowerStore> Work for List<S> {
+impl<S: FollowerStore> BatchHandler for List<S> {
     type Item = Asked;
     type Output = Option<Arc<FollowList>>;
 
@@ -41,17 +41,17 @@ impl<S: FollowerStore> Work for List<S> {
         asked: Vec<Asked>,
         _: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        let (distinct, positions) = share(asked);
+        let (distinct, positions) = dedup(asked);
         let lists = self.0.list(&distinct).await?;
         let lists: Vec<_> = lists.into_iter().map(|list| list.map(Arc::new)).collect();
-        Ok(unshare(&lists, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&lists, &positions).into_iter().map(Ok).collect())
     }
 }
 
 /// Tells whether one account follows another.
 pub(crate) struct Check<S>(pub(crate) Arc<S>);
 
-impl<S: FollowerStore> Work for Check<S> {
+impl<S: FollowerStore> BatchHandler for Check<S> {
     type Item = Edge;
     type Output = bool;
 
@@ -60,16 +60,16 @@ impl<S: FollowerStore> Work for Check<S> {
         edges: Vec<Edge>,
         _: Deadline,
     ) -> Result<Vec<Result<bool, Status>>, Status> {
-        let (distinct, positions) = share(edges);
+        let (distinct, positions) = dedup(edges);
         let found = self.0.check(distinct).await?;
-        Ok(unshare(&found, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&found, &positions).into_iter().map(Ok).collect())
     }
 }
 
 /// Counts accounts' edges.
 pub(crate) struct Count<S>(pub(crate) Arc<S>);
 
-impl<S: FollowerStore> Work for Count<S> {
+impl<S: FollowerStore> BatchHandler for Count<S> {
     type Item = Uuid;
     type Output = FollowCounts;
 
@@ -78,8 +78,8 @@ impl<S: FollowerStore> Work for Count<S> {
         accounts: Vec<Uuid>,
         _: Deadline,
     ) -> Result<Vec<Result<FollowCounts, Status>>, Status> {
-        let (distinct, positions) = share(accounts);
+        let (distinct, positions) = dedup(accounts);
         let counts = self.0.count(distinct).await?;
-        Ok(unshare(&counts, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&counts, &positions).into_iter().map(Ok).collect())
     }
 }

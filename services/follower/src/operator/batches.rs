@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{batch::Work, deadline::Deadline};
+use chassis::{batch::BatchHandler, deadline::Deadline};
 use tonic::Status;
 
 use super::store::OperatorStore;
@@ -11,7 +11,7 @@ use crate::store::FollowUpdate;
 /// Stores edges, and tells of each whether it had been written before.
 pub(super) struct Import<S>(pub(super) Arc<S>);
 
-impl<S: OperatorStore> Work for Import<S> {
+impl<S: OperatorStore> BatchHandler for Import<S> {
     type Item = FollowUpdate;
     type Output = bool;
 

@@ -2,10 +2,10 @@
 
 use tonic::Status;
 
-use crate::sparing::Sparing;
+use chassis::log_limiter::LogLimiter;
 
 /// How many lines a second tell that the database is away: every statement finds out.
-static LINES: Sparing = Sparing::per_second(10);
+static LINES: LogLimiter = LogLimiter::per_second(10);
 
 /// A failed store operation. "Not found" is no failure but an `Option`.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
-//! The database handle: SQLite or PostgreSQL, told by the URL's scheme.
+//! The database handle for SQLite or PostgreSQL. The scheme of the URL selects the engine.
 
 mod migrate;
-mod suspicion;
+mod outage;
 mod watch;
 
 use std::{str::FromStr, time::Duration};
@@ -18,11 +18,11 @@ use sqlx::{
 use crate::store::StoreError;
 
 pub use migrate::Migrations;
-pub use suspicion::Suspicion;
+pub use outage::OutageGuard;
 pub use watch::DbMeter;
 pub(crate) use watch::watch;
 
-/// How long one statement of a request may take on the database unless told otherwise: within the
+/// How long one statement of a request may take on the database unless an option says otherwise: within the
 /// API's 250 ms.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(220);
 
@@ -78,7 +78,7 @@ pub enum Db {
         /// How long a statement waits for one of them.
         patience: Duration,
         /// When the server last turned out to be away or read-only.
-        suspicion: Suspicion,
+        outage: OutageGuard,
         /// What others see of it.
         meter: DbMeter,
     },
@@ -134,8 +134,8 @@ impl Db {
             )])
             .options(PLANNER);
         let meter = DbMeter::new(options.get_database().unwrap_or("default"));
-        let suspicion = Suspicion::default();
-        let suspect = suspicion.clone();
+        let outage = OutageGuard::default();
+        let suspect = outage.clone();
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             // Opened before the first request and kept for good: a request should not wait for a
@@ -143,7 +143,7 @@ impl Db {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(OPENING_PATIENCE)
-            // A ping before each statement would double the round trips; `Suspicion` replaces
+            // A ping before each statement would double the round trips; `OutageGuard` replaces
             // the connections that an outage or a fail-over has spoilt.
             .test_before_acquire(false)
             .before_acquire(move |_, metadata| {
@@ -154,7 +154,7 @@ impl Db {
         Ok(Self::Postgres {
             pool,
             patience: statement_timeout / ACQUIRE_SHARE,
-            suspicion,
+            outage,
             meter,
         })
     }
@@ -162,12 +162,12 @@ impl Db {
     /// Waits until the database is there, its schema is at least as new as `migrations`, and the
     /// connections to it are open.
     pub async fn ready(&self, migrations: &Migrations) {
-        let mut told = None;
+        let mut last_reason = None;
         while let Err(reason) = self.check_schema(migrations).await {
             let reason = format!("{reason:#}");
-            if told.as_ref() != Some(&reason) {
+            if last_reason.as_ref() != Some(&reason) {
                 tracing::warn!(reason, "waiting for the database");
-                told = Some(reason);
+                last_reason = Some(reason);
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
@@ -255,23 +255,21 @@ impl Db {
     /// Translates a failed statement, and takes note when it tells of an outage.
     pub fn failed(&self, error: sqlx::Error) -> StoreError {
         let error = StoreError::from(error);
-        if let (Self::Postgres { suspicion, .. }, StoreError::Unavailable(cause)) = (self, &error)
+        if let (Self::Postgres { outage, .. }, StoreError::Unavailable(cause)) = (self, &error)
             && spoils_connections(cause)
         {
-            suspicion.raise();
+            outage.raise();
         }
         error
     }
 
     /// Lets a statement go on, unless the server is away: then it fails as the one that found out.
-    pub(crate) async fn admit(&self) -> sqlx::Result<()> {
+    pub(crate) async fn check_available(&self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite { .. } => Ok(()),
-            Self::Postgres {
-                pool, suspicion, ..
-            } => {
-                suspicion
-                    .admit(async || self.acquire(pool).await.map(drop))
+            Self::Postgres { pool, outage, .. } => {
+                outage
+                    .check_available(async || self.acquire(pool).await.map(drop))
                     .await
             }
         }
@@ -319,7 +317,7 @@ impl Db {
     }
 
     /// Asks the database for nothing, only whether it answers.
-    async fn ask_nothing(&self) -> sqlx::Result<()> {
+    async fn ping(&self) -> sqlx::Result<()> {
         const NOTHING: &str = "SELECT 1";
         match self {
             Self::Sqlite { read, .. } => sqlx::query(NOTHING).execute(read).await.map(drop),

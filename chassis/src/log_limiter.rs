@@ -6,7 +6,7 @@ use crate::{stamp::unix_millis, trace};
 
 /// Lets so many lines through in a second, and counts the others.
 #[derive(Debug)]
-pub struct Sparing {
+pub struct LogLimiter {
     most: u64,
     /// The second that is being counted, and how often in it, in one number.
     counted: AtomicU64,
@@ -16,21 +16,21 @@ pub struct Sparing {
 /// How loud a call is told of that was answered. The lines that were left out since the last one come
 /// along, where lines may be left out at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loudness {
+pub enum LogDecision {
     /// As a warning: it failed.
-    Warning(u64),
+    Warn(u64),
     /// As a line of the log: it was slow, or its request is sampled.
-    Line(Option<u64>),
+    Info(Option<u64>),
     /// Only to those who debug: a line for every good call would cost more than the call.
     Debug,
     /// Not at all: enough has been said this second.
-    Silence,
+    Suppress,
 }
 
 /// How many bits of the count are the number within the second.
 const BITS: u32 = 24;
 
-impl Sparing {
+impl LogLimiter {
     /// Lets `most` through in each second.
     pub const fn per_second(most: u64) -> Self {
         Self {
@@ -41,17 +41,17 @@ impl Sparing {
     }
 
     /// How loud to tell of a call of the running task.
-    pub fn loudness(&self, failed: bool, slow: bool) -> Loudness {
+    pub fn decide(&self, failed: bool, slow: bool) -> LogDecision {
         if failed || slow {
             match self.may() {
-                Some(left_out) if failed => Loudness::Warning(left_out),
-                Some(left_out) => Loudness::Line(Some(left_out)),
-                None => Loudness::Silence,
+                Some(left_out) if failed => LogDecision::Warn(left_out),
+                Some(left_out) => LogDecision::Info(Some(left_out)),
+                None => LogDecision::Suppress,
             }
         } else if trace::is_sampled() {
-            Loudness::Line(None)
+            LogDecision::Info(None)
         } else {
-            Loudness::Debug
+            LogDecision::Debug
         }
     }
 
@@ -86,23 +86,23 @@ mod tests {
 
     #[test]
     fn failures_and_slow_calls_are_told_of_within_bounds() {
-        let sparing = Sparing::per_second(0);
-        assert_eq!(sparing.loudness(false, false), Loudness::Debug);
-        assert_eq!(sparing.loudness(true, false), Loudness::Silence);
-        assert_eq!(sparing.loudness(false, true), Loudness::Silence);
-        let sparing = Sparing::per_second(1_000);
-        assert_eq!(sparing.loudness(true, true), Loudness::Warning(0));
-        assert_eq!(sparing.loudness(false, true), Loudness::Line(Some(0)));
+        let log_limiter = LogLimiter::per_second(0);
+        assert_eq!(log_limiter.decide(false, false), LogDecision::Debug);
+        assert_eq!(log_limiter.decide(true, false), LogDecision::Suppress);
+        assert_eq!(log_limiter.decide(false, true), LogDecision::Suppress);
+        let log_limiter = LogLimiter::per_second(1_000);
+        assert_eq!(log_limiter.decide(true, true), LogDecision::Warn(0));
+        assert_eq!(log_limiter.decide(false, true), LogDecision::Info(Some(0)));
     }
 
     #[test]
     fn what_was_left_out_is_told_later() {
-        let sparing = Sparing::per_second(2);
-        assert_eq!(sparing.may_at(7), Some(0));
-        assert_eq!(sparing.may_at(7), Some(0));
-        assert_eq!(sparing.may_at(7), None);
-        assert_eq!(sparing.may_at(7), None);
-        assert_eq!(sparing.may_at(8), Some(2));
-        assert_eq!(sparing.may_at(8), Some(0));
+        let log_limiter = LogLimiter::per_second(2);
+        assert_eq!(log_limiter.may_at(7), Some(0));
+        assert_eq!(log_limiter.may_at(7), Some(0));
+        assert_eq!(log_limiter.may_at(7), None);
+        assert_eq!(log_limiter.may_at(7), None);
+        assert_eq!(log_limiter.may_at(8), Some(2));
+        assert_eq!(log_limiter.may_at(8), Some(0));
     }
 }

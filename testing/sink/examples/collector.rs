@@ -8,7 +8,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use chassis::testing::Sink;
+use test_sink::Sink;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {

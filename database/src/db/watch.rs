@@ -98,7 +98,7 @@ pub(crate) async fn watch(db: Db) {
             return;
         }
         meter.show(&db);
-        let answer = timeout(PATIENCE, db.ask_nothing()).await;
+        let answer = timeout(PATIENCE, db.ping()).await;
         match answer {
             Ok(Ok(())) => meter.0.reachable.set(1),
             // All connections are busy, which is another matter, and a metric of its own.
