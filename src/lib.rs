@@ -9,6 +9,7 @@ use database::{
     db::{Db, Migrations, STATEMENT_TIMEOUT},
     service::ServiceConfig,
 };
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use minitwit_gateway::{
     Config as GatewayConfig, Listeners, args::ServiceAddressArgs, backend::Backend,
 };
@@ -111,7 +112,13 @@ impl Suite {
     /// # Errors
     ///
     /// A port is taken, or a database cannot be opened.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    ///
+    /// The future is boxed, so that its code is compiled in this crate and not again in the program.
+    pub fn start(config: Config) -> LocalBoxFuture<'static, anyhow::Result<Self>> {
+        Box::pin(Self::start_all(config))
+    }
+
+    async fn start_all(config: Config) -> anyhow::Result<Self> {
         let listeners = Listeners {
             pages: bind(config.listen_pages).await?,
             api: bind(config.listen_api).await?,
@@ -181,7 +188,11 @@ impl Suite {
     /// # Errors
     ///
     /// A service or the gateway ended by itself.
-    pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(self.serve(shutdown))
+    }
+
+    async fn serve(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let gateway = minitwit_gateway::serve(self.gateway, self.backend, self.listeners, shutdown);
         tokio::select! {
             drained = gateway => drained?,

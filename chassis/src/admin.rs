@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -61,7 +62,18 @@ impl Readiness {
 }
 
 /// Serves metrics and health until the process ends.
-pub async fn serve(listener: TcpListener, metrics: PrometheusHandle, readiness: Readiness) {
+///
+/// The future is boxed, so that the HTTP server is compiled once, in this crate, and not again in
+/// each program.
+pub fn serve(
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    readiness: Readiness,
+) -> BoxFuture<'static, ()> {
+    Box::pin(serve_all(listener, metrics, readiness))
+}
+
+async fn serve_all(listener: TcpListener, metrics: PrometheusHandle, readiness: Readiness) {
     let process = metrics_process::Collector::default();
     process.describe();
     let runtime = RuntimeMeter::default();

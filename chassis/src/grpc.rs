@@ -5,7 +5,7 @@ mod observe;
 use std::{io, pin::Pin, time::Duration};
 
 use anyhow::Context as _;
-use futures_util::{FutureExt as _, Stream};
+use futures_util::{FutureExt as _, Stream, future::BoxFuture};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -46,14 +46,17 @@ pub struct ServerOptions {
 /// # Errors
 ///
 /// The listener failed.
-pub async fn serve(
+///
+/// The future is boxed, so that the HTTP/2 server is compiled once, in this crate, and not again in
+/// each program.
+pub fn serve(
     routes: Routes,
     options: ServerOptions,
     listener: TcpListener,
     shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+) -> BoxFuture<'static, anyhow::Result<()>> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    serve_incoming(routes, options, incoming, shutdown).await
+    Box::pin(serve_incoming(routes, options, incoming, shutdown))
 }
 
 /// The same for connections from anywhere: a simulated network has its own.

@@ -10,6 +10,7 @@ use chassis::{
     telemetry::Telemetry,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +74,10 @@ impl ServiceConfig {
     }
 }
 
+/// A service's `serve` function: serves on the listener until the token is cancelled, then drains.
+pub type Serve =
+    fn(ServiceConfig, TcpListener, CancellationToken) -> BoxFuture<'static, anyhow::Result<()>>;
+
 /// What a service's process is called and where it listens unless told otherwise.
 #[derive(Debug)]
 pub struct ServiceProcess {
@@ -112,13 +117,7 @@ enum Command {
 
 impl ServiceProcess {
     /// Runs the process: parses the options, sets up telemetry, and does what it is told.
-    pub fn run<F>(
-        &self,
-        serve: impl FnOnce(ServiceConfig, TcpListener, CancellationToken) -> F,
-    ) -> ExitCode
-    where
-        F: Future<Output = anyhow::Result<()>>,
-    {
+    pub fn run(&self, serve: Serve) -> ExitCode {
         let cli = Cli::from_arg_matches(&self.command().get_matches())
             .unwrap_or_else(|error| error.exit());
         let args = cli.args;
@@ -147,16 +146,13 @@ impl ServiceProcess {
             .mut_arg("listen_admin", |arg| default(arg, self.listen_admin))
     }
 
-    async fn serve<F>(
+    async fn serve(
         &self,
         args: &ServiceArgs,
         telemetry: &Telemetry,
         stop: CancellationToken,
-        serve: impl FnOnce(ServiceConfig, TcpListener, CancellationToken) -> F,
-    ) -> anyhow::Result<()>
-    where
-        F: Future<Output = anyhow::Result<()>>,
-    {
+        serve: Serve,
+    ) -> anyhow::Result<()> {
         let listener = bind(args.listen).await?;
         let admin = bind(args.listen_admin).await?;
         let readiness = Readiness::default();

@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::future::BoxFuture;
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
@@ -103,8 +104,8 @@ impl Statement {
                 } else {
                     read
                 };
-                let ask = self.ask_sqlite(pool, &input);
-                self.operation.watch(db, &self.sqlite, ask).await
+                let rows = self.sqlite_rows(db, pool, input).await?;
+                decode(db, &rows)
             }
             Db::Postgres { pool, .. } => self.fetch_postgres(db, pool, input).await,
         }
@@ -120,31 +121,57 @@ impl Statement {
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let ask = self.ask_postgres(db, pool, input);
-        self.operation.watch(db, &self.postgres, ask).await
+        let rows = self.postgres_rows(db, pool, input).await?;
+        decode(db, &rows)
     }
 
-    async fn ask_sqlite<R>(&self, pool: &SqlitePool, input: &[Column]) -> sqlx::Result<Vec<R>>
-    where
-        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    {
+    /// Rows of the statement on SQLite.
+    ///
+    /// The future is boxed, so that sqlx is compiled once for all types of rows.
+    fn sqlite_rows<'a>(
+        &'a self,
+        db: &'a Db,
+        pool: &'a SqlitePool,
+        input: Vec<Column>,
+    ) -> BoxFuture<'a, Result<Vec<SqliteRow>, StoreError>> {
+        Box::pin(async move {
+            let ask = self.ask_sqlite(pool, &input);
+            self.operation.watch(db, &self.sqlite, ask).await
+        })
+    }
+
+    /// Rows of the statement on PostgreSQL; boxed as [`Self::sqlite_rows`].
+    fn postgres_rows<'a>(
+        &'a self,
+        db: &'a Db,
+        pool: &'a PgPool,
+        input: Vec<Column>,
+    ) -> BoxFuture<'a, Result<Vec<PgRow>, StoreError>> {
+        Box::pin(async move {
+            let ask = self.ask_postgres(db, pool, input);
+            self.operation.watch(db, &self.postgres, ask).await
+        })
+    }
+
+    async fn ask_sqlite(
+        &self,
+        pool: &SqlitePool,
+        input: &[Column],
+    ) -> sqlx::Result<Vec<SqliteRow>> {
         // The text is ours; what came from outside is bound.
-        sqlx::query_as(AssertSqlSafe(Arc::clone(&self.sqlite)))
+        sqlx::query(AssertSqlSafe(Arc::clone(&self.sqlite)))
             .bind(json(input))
             .fetch_all(pool)
             .await
     }
 
-    async fn ask_postgres<R>(
+    async fn ask_postgres(
         &self,
         db: &Db,
         pool: &PgPool,
         input: Vec<Column>,
-    ) -> sqlx::Result<Vec<R>>
-    where
-        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
-    {
-        let mut query = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.postgres)));
+    ) -> sqlx::Result<Vec<PgRow>> {
+        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&self.postgres)));
         for column in input {
             query = match column {
                 Column::Id(values) => query.bind(values),
@@ -157,6 +184,16 @@ impl Statement {
         let mut connection = db.acquire(pool).await?;
         query.fetch_all(&mut *connection).await
     }
+}
+
+/// Rows as values of `R`.
+fn decode<'r, R, Row>(db: &Db, rows: &'r [Row]) -> Result<Vec<R>, StoreError>
+where
+    R: FromRow<'r, Row>,
+    Row: sqlx::Row,
+{
+    let decoded: sqlx::Result<Vec<R>> = rows.iter().map(R::from_row).collect();
+    decoded.map_err(|error| db.failed(error))
 }
 
 /// How many statements of different limits are kept; a client that counts a limit upwards must not

@@ -20,6 +20,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
@@ -101,7 +102,13 @@ pub const NOT_DEPLOYED: u8 = 1;
 /// # Errors
 ///
 /// The order could not even be given: a file that is not valid, no Engine, an unknown service.
-pub async fn run(args: DeployArgs) -> anyhow::Result<u8> {
+///
+/// The future is boxed, so that its code is compiled in this crate and not again in the program.
+pub fn run(args: DeployArgs) -> BoxFuture<'static, anyhow::Result<u8>> {
+    Box::pin(deploy(args))
+}
+
+async fn deploy(args: DeployArgs) -> anyhow::Result<u8> {
     let swarm = Swarm::connect(args.host.as_deref(), &args.stack).await?;
     let deploy = Deploy {
         args: &args,

@@ -8,6 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chassis::{admin::Readiness, shutdown::Drain};
+use futures_util::future::BoxFuture;
 use http::Uri;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
@@ -98,7 +99,18 @@ pub struct Listeners {
 /// # Errors
 ///
 /// A listener failed.
-pub async fn serve(
+///
+/// The future is boxed, so that its code is compiled in this crate and not again in the program.
+pub fn serve(
+    config: Config,
+    backend: Backend,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(run(config, backend, listeners, shutdown))
+}
+
+async fn run(
     config: Config,
     backend: Backend,
     listeners: Listeners,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use futures_util::future::LocalBoxFuture;
 
 use crate::{
     Outcome, accounts, args::ImportArgs, courier::Services, follows, messages, old::OldDatabase,
@@ -30,7 +31,13 @@ pub(crate) struct Import<'a> {
 ///
 /// The file cannot be read, or the report not be written. That a service stayed away is an
 /// [`Outcome`]: what has been brought over is told all the same.
-pub async fn run(args: &ImportArgs, services: Services) -> anyhow::Result<Outcome> {
+///
+/// The future is boxed, so that its code is compiled in this crate and not again in the program.
+pub fn run(args: &ImportArgs, services: Services) -> LocalBoxFuture<'_, anyhow::Result<Outcome>> {
+    Box::pin(import(args, services))
+}
+
+async fn import(args: &ImportArgs, services: Services) -> anyhow::Result<Outcome> {
     let old = OldDatabase::open(&args.file).await?;
     // Before the work: a report that cannot be written must not be found out after an hour.
     let file = args.report.as_deref().map(create).transpose()?;

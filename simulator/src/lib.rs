@@ -33,6 +33,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 pub use action::{Action, Command, Kind};
@@ -76,7 +77,13 @@ impl From<Outcome> for ExitCode {
 /// # Errors
 ///
 /// Fails only if the result cannot be printed; a run that is not possible is an [`Outcome`].
-pub async fn run(args: SimulateArgs) -> anyhow::Result<Outcome> {
+///
+/// The future is boxed, so that its code is compiled in this crate and not again in the program.
+pub fn run(args: SimulateArgs) -> BoxFuture<'static, anyhow::Result<Outcome>> {
+    Box::pin(run_simulator(args))
+}
+
+async fn run_simulator(args: SimulateArgs) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.write_scenario {
         let written = write_scenario(&args, path);
         return finish(written.map(|()| Outcome::Passed));

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -79,7 +79,8 @@ impl<W: BatchHandler> Shared<W> {
                 shared: Arc::clone(self),
                 phase: Phase::Gathering,
             };
-            tokio::spawn(lane.run());
+            // Boxed, so that the runtime's task code is compiled once and not for each handler.
+            tokio::spawn(Box::pin(lane.run()) as BoxFuture<'static, ()>);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use chassis::grpc;
 use database::{db::Migrations, service::ServiceConfig};
+use futures_util::future::BoxFuture;
 use minitwit_proto::follower::v1::{
     follower_service_server::{FollowerServiceServer, SERVICE_NAME},
     operator_service_server::{self, OperatorServiceServer},
@@ -39,7 +40,17 @@ pub fn migrations() -> Migrations {
 /// # Errors
 ///
 /// The configuration is not valid, or the listener failed.
-pub async fn serve(
+///
+/// The future is boxed, so that the service is compiled in this crate and not again in each program.
+pub fn serve(
+    config: ServiceConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(run(config, listener, shutdown))
+}
+
+async fn run(
     config: ServiceConfig,
     listener: TcpListener,
     shutdown: CancellationToken,
