@@ -1,4 +1,5 @@
-//! The stack's files: read by the Docker client, taken apart into steps, deployed by the client.
+//! The stack's files: the Docker client reads them, [`Stack::steps`] splits the stack into steps, and
+//! the client deploys each step.
 
 use std::{
     fs, iter,
@@ -14,23 +15,23 @@ use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::{DeployArgs, ResolveImage, swarm};
 
-/// What the name begins with of what brings a service's schema up to date, and ends.
+/// Prefix of the names of the services that migrate another service's schema and then end.
 pub(crate) const MIGRATION_PREFIX: &str = "migrate-";
 
-/// The label, below `deploy`, of a service that the migrations need.
+/// The label below `deploy` that marks a database, which has to run before the migrations.
 const DATABASE_LABEL: &str = "minitwit.phase";
 
-/// How often an order is given again that met no leader.
-const ATTEMPTS: usize = 30;
+/// Maximum number of attempts to run a command of the Docker client while the Swarm has no leader.
+const DOCKER_ATTEMPTS_MAX: usize = 30;
 
-/// What a service is there for.
+/// The phase of a deployment in which a service is deployed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// What migrations need.
+    /// Databases, which the migrations need.
     Database,
-    /// What ends when it is done.
+    /// Migrations, which end when they are done.
     Migration,
-    /// All the rest.
+    /// All other services.
     Service,
 }
 
@@ -61,7 +62,7 @@ pub(crate) struct Step {
     pub(crate) services: Vec<String>,
 }
 
-/// The stack as its files describe it, with every variable replaced.
+/// The stack as its files describe it, with all variables replaced.
 #[derive(Debug)]
 pub(crate) struct Stack(Value);
 
@@ -89,8 +90,10 @@ impl Stack {
         Ok(stack_file)
     }
 
-    /// Names each configuration file by its content: the Swarm's configurations cannot change, so
-    /// another content is another configuration, and the services that use it are updated.
+    /// Names each configuration file by its content.
+    ///
+    /// A configuration in a Swarm is immutable. A changed file therefore becomes a new configuration,
+    /// and the services that use it are updated.
     fn name_configs(&mut self, stack: &str) -> anyhow::Result<()> {
         let Some(configs) = section_mut(&mut self.0, "configs") else {
             return Ok(());
@@ -107,12 +110,13 @@ impl Stack {
         Ok(())
     }
 
-    /// What is deployed after what: the databases, each migration, what is new, each service that is
-    /// replaced while it serves, all the rest.
+    /// The steps of the deployment in their order: the databases, each migration, all new services,
+    /// each service that is replaced while it serves (`start-first`), and all other services.
     ///
-    /// One at a time, because each start takes the processor of a small node for a second, and a
-    /// second of two starts at once is one in which requests come late. And what fails comes before
-    /// what has not been touched yet. The services with a schema go before those that call them.
+    /// Serving services are replaced one at a time, because a start occupies the processor of a small
+    /// node for a second. Two starts at once would delay requests. The deployment stops at the first
+    /// failed step, so the services after it stay as they are. The services with a schema go before
+    /// the services that call them.
     pub(crate) fn steps(&self, exists: impl Fn(&str) -> bool) -> Vec<Step> {
         let services = self.0["services"].as_object().into_iter().flatten();
         let (mut databases, mut migrations, mut new, mut serving, mut rest) = Default::default();
@@ -130,34 +134,36 @@ impl Stack {
         let has_schema = |name: &String| migrations.contains(&format!("{MIGRATION_PREFIX}{name}"));
         serving.sort_by_key(|name| !has_schema(name));
 
-        let together = |phase, services| Some(Step { phase, services });
-        let alone = |phase| move |name| together(phase, vec![name]);
-        let steps = iter::once(together(Phase::Database, databases))
-            .chain(migrations.into_iter().map(alone(Phase::Migration)))
-            .chain([together(Phase::Service, new)])
-            .chain(serving.into_iter().map(alone(Phase::Service)))
-            .chain([together(Phase::Service, rest)]);
+        let step = |phase, services| Some(Step { phase, services });
+        let single = |phase| move |name| step(phase, vec![name]);
+        let steps = iter::once(step(Phase::Database, databases))
+            .chain(migrations.into_iter().map(single(Phase::Migration)))
+            .chain([step(Phase::Service, new)])
+            .chain(serving.into_iter().map(single(Phase::Service)))
+            .chain([step(Phase::Service, rest)]);
         steps
             .flatten()
             .filter(|step| !step.services.is_empty())
             .collect()
     }
 
-    /// Has the Docker client deploy some services.
+    /// Deploys some of the services through the Docker client.
     pub(crate) async fn deploy(
         &self,
         services: &[String],
         args: &DeployArgs,
     ) -> anyhow::Result<()> {
         let mut options = vec!["stack", "deploy", "--compose-file", "-"];
-        options.extend(["--resolve-image", args.resolve_image.word()]);
+        options.extend(["--resolve-image", args.resolve_image.as_option()]);
         options.extend(args.with_registry_auth.then_some("--with-registry-auth"));
         options.push(&args.stack);
-        order(args, &options, &self.part(services)).await
+        run_docker(args, &options, &self.part(services)).await
     }
 
-    /// The file of some services, as JSON, which is YAML; only what they use, since the client looks
-    /// up each secret that it finds.
+    /// The part of the stack file for some of the services, as JSON, which is also YAML.
+    ///
+    /// The part contains only the secrets and configurations that these services use, because the
+    /// client looks up each secret in the file.
     fn part(&self, services: &[String]) -> String {
         let mut part = self.0.clone();
         if let Some(all) = section_mut(&mut part, "services") {
@@ -169,15 +175,16 @@ impl Stack {
                 all.retain(|name, _| used.contains(name));
             }
         }
-        // The variables have been replaced once: what looks like one now is meant as it stands.
+        // All variables have been replaced, so each remaining dollar sign is a literal.
         part.to_string().replace('$', "$$")
     }
 }
 
-/// Has the Docker client give a service another image; a migration that has ended runs once more with it.
+/// Sets the image of a service through the Docker client. A migration that has ended runs again.
 ///
-/// The client, since it hands the specification back as it is: what is known of it here leaves out
-/// the health check, among others.
+/// The Engine's API is not used here, because the models of its client library lack parts of the
+/// specification, such as the health check, which an update through them would remove. The Docker
+/// client keeps the whole specification.
 pub(crate) async fn set_image(service: &str, image: &str, args: &DeployArgs) -> anyhow::Result<()> {
     let label = image_label(image);
     let name = format!("{}_{service}", args.stack);
@@ -187,40 +194,43 @@ pub(crate) async fn set_image(service: &str, image: &str, args: &DeployArgs) -> 
     options.extend(args.with_registry_auth.then_some("--with-registry-auth"));
     options.extend((args.resolve_image == ResolveImage::Never).then_some("--no-resolve-image"));
     options.push(&name);
-    order(args, &options, "").await
+    run_docker(args, &options, "").await
 }
 
-/// The label by which the next `docker stack deploy` tells that the file names another image: it
-/// would keep this one otherwise, and say nothing.
+/// The label in which `docker stack deploy` stores the image that the file names.
+///
+/// Without this label, the next `docker stack deploy` would not notice that the file names another
+/// image, and would keep the one set here.
 fn image_label(image: &str) -> String {
     format!("com.docker.stack.image={image}")
 }
 
-/// Gives an order through the Docker client, again while the Swarm has no leader.
-async fn order(args: &DeployArgs, options: &[&str], input: &str) -> anyhow::Result<()> {
-    let what = options[..2].join(" ");
-    for attempt in 1..=ATTEMPTS {
-        let Err(said) = feed(docker(args.host.as_deref(), options), input).await? else {
+/// Runs a command of the Docker client, and retries it while the Swarm has no leader.
+async fn run_docker(args: &DeployArgs, options: &[&str], input: &str) -> anyhow::Result<()> {
+    let command = options[..2].join(" ");
+    for attempt in 1..=DOCKER_ATTEMPTS_MAX {
+        let Err(error) = run_with_input(docker(args.host.as_deref(), options), input).await? else {
             return Ok(());
         };
-        if attempt == ATTEMPTS || !swarm::is_passing(&said) {
-            bail!("`docker {what}` failed: {}", said.trim());
+        if attempt == DOCKER_ATTEMPTS_MAX || !swarm::is_temporary(&error) {
+            bail!("`docker {command}` failed: {}", error.trim());
         }
         println!(
-            "the Swarm cannot take orders now, trying again: {}",
-            said.trim()
+            "the Swarm cannot be changed, trying again: {}",
+            error.trim()
         );
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     Ok(())
 }
 
-/// A section of the file, if it is there: indexing would put an empty one in.
+/// A section of the file, or `None` if the file has no such section. Indexing the value instead
+/// would insert an empty section.
 fn section_mut<'a>(file: &'a mut Value, section: &str) -> Option<&'a mut Map<String, Value>> {
     file.get_mut(section)?.as_object_mut()
 }
 
-/// Which of the file's configurations or secrets the services name.
+/// The names of the configurations or secrets that the services use.
 fn used(services: &Value, section: &str) -> Vec<String> {
     let services = services.as_object().map(Map::values);
     let named = services
@@ -238,7 +248,7 @@ fn config_name(stack: &str, key: &str, content: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut name = format!("{stack}_{key}_");
     for byte in &Sha256::digest(content)[..6] {
-        write!(name, "{byte:02x}").expect("a string takes everything");
+        write!(name, "{byte:02x}").expect("writing to a string does not fail");
     }
     name
 }
@@ -252,16 +262,16 @@ fn docker(host: Option<&str>, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command with `input`; what it said when it failed is the inner error.
-async fn feed(mut command: Command, input: &str) -> anyhow::Result<Result<(), String>> {
+/// Runs a command with `input`. The inner error is the standard error output of a failed command.
+async fn run_with_input(mut command: Command, input: &str) -> anyhow::Result<Result<(), String>> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot run docker")?;
-    let mut stdin = child.stdin.take().expect("it was piped");
-    // A client that ends without reading says why itself.
+    let mut stdin = child.stdin.take().expect("the standard input is piped");
+    // A client that ends before it has read its input reports the cause itself.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let output = child
@@ -305,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_writes_keeps_its_types() {
+    fn values_in_the_clients_yaml_keep_their_types() {
         let text = "version: \"3.9\"\nservices:\n  a:\n    environment:\n      ON: \"true\"\n    \
                     configs:\n    - source: b\n      mode: 365\n    healthcheck:\n      interval: 1s\n";
         let read: Value = serde_saphyr::from_str(text).unwrap();
@@ -333,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serves_is_replaced_one_at_a_time_callers_last() {
+    fn serving_services_are_replaced_one_at_a_time_and_callers_last() {
         assert_eq!(
             steps(|name| name != "prometheus"),
             [
@@ -348,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_needs_no_secret_of_another_one() {
+    fn a_step_contains_only_the_secrets_of_its_services() {
         let part: Value =
             serde_json::from_str(&stack().part(&["migrate-user".to_owned()])).unwrap();
         let secrets: Vec<&String> = part["secrets"].as_object().unwrap().keys().collect();
@@ -356,22 +366,22 @@ mod tests {
         assert_eq!(part["version"], "3.9");
         assert!(
             part.get("configs").is_none(),
-            "the client refuses a section of nothing"
+            "the client refuses an empty section"
         );
     }
 
     #[test]
-    fn a_dollar_is_not_taken_for_a_variable_the_second_time() {
+    fn a_dollar_sign_is_escaped_for_the_client() {
         assert!(stack().part(&["database".to_owned()]).contains("a$$b"));
     }
 
     #[test]
-    fn the_next_deployment_sees_an_image_that_was_set_alone() {
+    fn the_image_label_has_the_name_that_the_client_reads() {
         assert_eq!(image_label("user:2"), "com.docker.stack.image=user:2");
     }
 
     #[test]
-    fn another_content_is_another_configuration() {
+    fn a_changed_file_is_a_new_configuration() {
         let name = config_name("minitwit", "haproxy", b"one");
         assert_eq!(name, config_name("minitwit", "haproxy", b"one"));
         assert_ne!(name, config_name("minitwit", "haproxy", b"two"));

@@ -1,4 +1,4 @@
-//! The Swarm's own word on its services, with the patience that an election takes.
+//! The Engine's API for the services of one stack. Calls are retried while the Swarm elects a leader.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,18 +16,19 @@ use bollard::{
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::verdict::{State, Update};
+use crate::progress::{Update, UpdateState};
 
-/// The label that `docker stack deploy` puts on everything of a stack.
+/// The label that `docker stack deploy` puts on every object of a stack.
 const NAMESPACE: &str = "com.docker.stack.namespace";
 
-/// How long a Swarm may be without a leader: three managers have needed 34 s.
+/// Maximum time for which calls are retried while the Swarm has no leader. In a Swarm with three
+/// managers, elections have taken up to 34 s.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(90);
 
 /// The stack's services by their names in its file.
 pub(crate) type Services = BTreeMap<String, Service>;
 
-/// The tasks that were there before.
+/// The ids of tasks.
 pub(crate) type TaskIds = HashSet<String>;
 
 /// The Engine of a manager, and the stack on it.
@@ -43,8 +44,8 @@ impl Swarm {
             Some(host) => Docker::connect_with_host(host),
             None => Docker::connect_with_local_defaults(),
         };
-        // Its time-out of two minutes covers a manager that waits for a leader.
-        let engine = engine.context("cannot read where the Engine is")?;
+        // The client's time-out of two minutes covers a manager that waits for a leader.
+        let engine = engine.context("the address of the Engine is not valid")?;
         let engine = engine
             .negotiate_version()
             .await
@@ -110,7 +111,7 @@ impl Swarm {
             .collect())
     }
 
-    /// Removes a service if it is there.
+    /// Removes a service if it exists.
     pub(crate) async fn remove(&self, service: &str) -> anyhow::Result<()> {
         let name = self.full_name(service);
         match retry(|| self.engine.delete_service(&name)).await {
@@ -122,11 +123,13 @@ impl Swarm {
         }
     }
 
-    /// Brings a service back to its specification before the last update. The version is read again
-    /// each time: an order that an election interrupted may have been carried out.
+    /// Rolls a service back to its specification before the last update.
+    ///
+    /// Each attempt reads the service's version again, because an update that an election interrupted
+    /// may have been applied.
     pub(crate) async fn roll_back(&self, service: &str) -> anyhow::Result<()> {
         let name = self.full_name(service);
-        let order = async || {
+        let roll_back = async || {
             let current = self.engine.inspect_service(&name, None).await?;
             let version = current
                 .version
@@ -137,16 +140,16 @@ impl Swarm {
                 registry_auth_from: "spec".to_owned(),
                 rollback: Some("previous".to_owned()),
             };
-            // It is the previous one that counts, which the Engine knows: this one is only read.
+            // The Engine demands a specification, but applies the previous one, which it has stored.
             let spec = current.spec.unwrap_or_default();
             self.engine.update_service(&name, spec, options, None).await
         };
-        retry(order).await?;
+        retry(roll_back).await?;
         Ok(())
     }
 
-    /// The last lines that a task wrote, if they can be had soon.
-    pub(crate) async fn last_lines(&self, task: &str) -> Vec<String> {
+    /// The last log lines of a task, or none if the Engine does not return them within three seconds.
+    pub(crate) async fn last_log_lines(&self, task: &str) -> Vec<String> {
         let options = LogsOptions {
             stdout: true,
             stderr: true,
@@ -172,10 +175,10 @@ impl Swarm {
     }
 }
 
-/// Whether a task may still come to something.
+/// Whether a task runs or may still start.
 pub(crate) fn is_active(task: &Task) -> bool {
     use TaskState as S;
-    let is_over = |state| {
+    let has_ended = |state| {
         matches!(
             state,
             S::COMPLETE | S::SHUTDOWN | S::FAILED | S::REJECTED | S::REMOVE | S::ORPHANED
@@ -183,21 +186,21 @@ pub(crate) fn is_active(task: &Task) -> bool {
     };
     let state = task.status.as_ref().and_then(|status| status.state);
     let is_stopped = matches!(task.desired_state, Some(S::SHUTDOWN | S::REMOVE));
-    !is_stopped && !state.is_some_and(is_over)
+    !is_stopped && !state.is_some_and(has_ended)
 }
 
-/// The update that the Engine tells of.
+/// The update of a service that the Engine reports.
 pub(crate) fn update_of(service: &Service) -> Option<Update> {
     use ServiceUpdateStatusStateEnum as S;
     let status = service.update_status.as_ref()?;
     let state = match status.state? {
         S::EMPTY => return None,
-        S::UPDATING => State::Updating,
-        S::PAUSED => State::Paused,
-        S::COMPLETED => State::Completed,
-        S::ROLLBACK_STARTED => State::RollbackStarted,
-        S::ROLLBACK_PAUSED => State::RollbackPaused,
-        S::ROLLBACK_COMPLETED => State::RollbackCompleted,
+        S::UPDATING => UpdateState::Updating,
+        S::PAUSED => UpdateState::Paused,
+        S::COMPLETED => UpdateState::Completed,
+        S::ROLLBACK_STARTED => UpdateState::RollbackStarted,
+        S::ROLLBACK_PAUSED => UpdateState::RollbackPaused,
+        S::ROLLBACK_COMPLETED => UpdateState::RollbackCompleted,
     };
     let message = status.message.clone().unwrap_or_default();
     Some(Update {
@@ -207,32 +210,32 @@ pub(crate) fn update_of(service: &Service) -> Option<Update> {
     })
 }
 
-/// Asks again while the Swarm elects a leader, and until then says so once.
+/// Retries a call while the Swarm elects a leader, and prints the cause once.
 async fn retry<T, F>(mut ask: impl FnMut() -> F) -> Result<T, bollard::errors::Error>
 where
     F: Future<Output = Result<T, bollard::errors::Error>>,
 {
     let deadline = Instant::now() + ELECTION_PATIENCE;
-    let mut is_told = false;
+    let mut reported = false;
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         let text = error.to_string();
-        if Instant::now() > deadline || !is_passing(&text) {
+        if Instant::now() > deadline || !is_temporary(&text) {
             return Err(error);
         }
-        if !is_told {
-            println!("the Swarm cannot answer now, trying again: {text}");
-            is_told = true;
+        if !reported {
+            println!("the Swarm cannot answer, trying again: {text}");
+            reported = true;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// Whether an error speaks of an election or of somebody else's order in between.
-pub(crate) fn is_passing(error: &str) -> bool {
+/// Whether an error is caused by an election or by a concurrent update of the same service.
+pub(crate) fn is_temporary(error: &str) -> bool {
     const SIGNS: [&str; 8] = [
         "does not have a leader",
         "no elected primary cluster manager",
@@ -251,13 +254,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_election_passes_and_a_mistake_does_not() {
-        assert!(is_passing(
+    fn an_election_is_temporary_and_an_unknown_service_is_not() {
+        assert!(is_temporary(
             "rpc error: code = Unknown desc = The swarm does not have a leader."
         ));
-        assert!(is_passing(
+        assert!(is_temporary(
             "rpc error: code = Unknown desc = update out of sequence"
         ));
-        assert!(!is_passing("service minitwit_user not found"));
+        assert!(!is_temporary("service minitwit_user not found"));
     }
 }
