@@ -1,4 +1,4 @@
-//! The simulator alone, without the suite around it: `cargo run --example simulate -- URL`.
+//! The simulator as a program of its own, without the suite: `cargo run --example simulate -- URL`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What a simulated user does: one action is one HTTP request.
+//! The actions of simulated users. One action is one HTTP request.
 
 use bytes::Bytes;
 use http::Method;
@@ -6,26 +6,26 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::json;
 
-/// Everything but letters, digits, `-` and `_`: a user may be named `..`, and `.` has a meaning in
-/// a path.
+/// The characters to encode in a path segment, which are all but letters, digits, `-` and `_`.
+/// The dot is encoded because a user may be named `..`, which has a meaning in a path.
 const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// One line of a scenario, or one step of a crowd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// What the request sends as `latest`.
+    /// The value of the request's parameter `latest`.
     pub id: i64,
-    /// The pause before the action, in the course's unit: 1e8 of them are a second.
+    /// The pause before the action, in the course's unit of 1e-8 seconds.
     pub delay: u64,
-    /// When the course's user acted; kept because the format has it, and not used.
+    /// The time of the action in the course's scenario. The file format has it, but runs ignore it.
     pub timestamp_ms: i64,
-    /// Who acts; empty where nobody in particular does.
+    /// The user who acts. Empty for commands without a user.
     pub username: String,
-    /// What is done.
+    /// The command that the user carries out.
     pub command: Command,
 }
 
-/// What an [`Action`] does.
+/// The command of an [`Action`], with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// `POST /register`
@@ -37,17 +37,17 @@ pub enum Command {
     },
     /// `POST /msgs/<user>`
     Tweet {
-        /// The text, as it must come back.
+        /// The text of the message.
         content: String,
     },
     /// `POST /fllws/<user>` with `follow`
     Follow {
-        /// Who is followed.
+        /// The user to follow.
         whom: String,
     },
     /// `POST /fllws/<user>` with `unfollow`
     Unfollow {
-        /// Who is no longer followed.
+        /// The user to unfollow.
         whom: String,
     },
     /// `GET /msgs`
@@ -56,11 +56,11 @@ pub enum Command {
     ReadMessages,
     /// `GET /fllws/<user>`
     ReadFollows,
-    /// `GET /latest`, the one request that does not carry `latest` itself
+    /// `GET /latest`, the only request without the parameter `latest`
     ReadLatest,
 }
 
-/// The commands as the report tells them apart.
+/// The kinds of commands that the report distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -83,7 +83,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every command, in the order of the report.
+    /// All kinds, in the order of the report.
     pub const ALL: [Self; 8] = [
         Self::Register,
         Self::Tweet,
@@ -95,7 +95,7 @@ impl Kind {
         Self::ReadLatest,
     ];
 
-    /// The name in the table.
+    /// The name in the report.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Register => "register",
@@ -109,7 +109,7 @@ impl Kind {
         }
     }
 
-    /// Whether the course counts `status` as the right answer: a taken name is no error.
+    /// Whether the course counts `status` as success. A registration of a taken name (400) is no error.
     pub const fn expects(self, status: u16) -> bool {
         match self {
             Self::Register => matches!(status, 204 | 400),
@@ -130,7 +130,7 @@ impl Kind {
 }
 
 impl Action {
-    /// Which command this is.
+    /// The kind of the action's command.
     pub const fn kind(&self) -> Kind {
         match self.command {
             Command::Register { .. } => Kind::Register,
@@ -144,7 +144,7 @@ impl Action {
         }
     }
 
-    /// Method, path with query, and body.
+    /// The method, the path with its query, and the body of the request.
     pub(crate) fn to_request(&self) -> (Method, String, Bytes) {
         let user = &self.username;
         let (method, path, body) = match &self.command {

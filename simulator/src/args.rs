@@ -9,18 +9,19 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Args, FromArgMatches, ValueEnum};
 
-/// Plays the course's simulator against a server, then checks that nothing was lost or doubled.
+/// Plays the course's simulator against a server, then checks that no write was lost or doubled.
 ///
-/// Without --scenario, a crowd of the course's habits is generated and acts concurrently: users
-/// register throughout the run, tweet (44 %), follow (38 %) and unfollow (18 %). Afterwards the
-/// server's lists are compared with what was sent: every acknowledged write must be there exactly
-/// once, every unanswered one at most once, and `latest` must be right.
+/// Without --scenario, a crowd of users is generated that acts concurrently with the proportions of
+/// the course's scenario. Users register throughout the run, tweet (44 %), follow (38 %) and
+/// unfollow (18 %). Afterwards the server's lists are compared with the requests. Every acknowledged
+/// write must be listed exactly once, every write without a response at most once, and `latest` must
+/// have the value of the last request.
 ///
-/// A request is never repeated. After one that got no connection, its sender pauses for 50 ms (not
-/// in an open loop, nor with --pace), so that a short outage does not use up all actions.
+/// A request is never retried. A sender that gets no connection pauses for 50 ms, so that a short
+/// outage does not use up all actions. It does not pause in an open loop or with --pace.
 ///
-/// Exit code: 0 if everything held, 1 if a request failed or the verification found something, 2 if
-/// the run was not possible.
+/// The exit code is 0 if the run passed, 1 if a request failed or the verification found a
+/// violation, and 2 if the run was not possible.
 #[derive(Args, Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -36,52 +37,53 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE", help_heading = "Replay")]
     pub scenario: Option<PathBuf>,
 
-    /// Scale the file's delays: 1 is the course's own pace, 0 is without a pause
+    /// The factor for the file's delays. 1 is the course's own pace, 0 is without pauses
     #[arg(long, default_value_t = 0.0, value_parser = parse_pace, requires = "scenario",
           help_heading = "Replay")]
     pub pace: f64,
 
-    /// How many actions the crowd takes [default: 2000]
+    /// Number of actions of the crowd [default: 2000]
     #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "duration"],
           value_parser = clap::value_parser!(u64).range(1..=100_000_000), help_heading = "Crowd")]
     pub actions: Option<u64>,
 
-    /// The crowd's seed: the same makes the same names and texts again [default: a new one]
+    /// The crowd's seed. The same seed generates the same names and texts [default: a random seed]
     #[arg(long, conflicts_with = "scenario", help_heading = "Crowd")]
     pub seed: Option<u64>,
 
-    /// How many users the crowd registers [default: 8 for each 1,000 actions, but at least 20]
+    /// Number of users that register [default: 8 for each 1,000 actions, but at least 20]
     #[arg(long, value_name = "N", conflicts_with = "scenario",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Crowd")]
     pub users: Option<u32>,
 
-    /// The percentage of reads: all messages, a user's messages and follows, latest
+    /// The percentage of reads of all messages, a user's messages, a user's follows and latest
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent,
           conflicts_with_all = ["scenario", "write_scenario"], help_heading = "Crowd")]
     pub reads: f64,
 
-    /// Closed loop: so many users at a time, each waiting for its answer
+    /// Closed loop with this number of concurrent users, who each wait for the response
     #[arg(long, value_name = "C", default_value_t = 8,
           conflicts_with_all = ["scenario", "rate"],
           value_parser = clap::value_parser!(u16).range(1..), help_heading = "Crowd")]
     pub concurrency: u16,
 
-    /// Open loop: so many requests a second, answered or not; latency counts from when each was due
+    /// Open loop with this number of requests per second, whether or not earlier requests have been
+    /// answered. Latency is measured from the scheduled time
     #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate, conflicts_with = "scenario",
           help_heading = "Crowd")]
     pub rate: Option<f64>,
 
-    /// Go on for so long (500ms, 60s, 2m) instead of a number of actions
+    /// Run for this time (500ms, 60s, 2m) instead of a number of actions
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration,
           conflicts_with = "scenario", help_heading = "Crowd")]
     pub duration: Option<Duration>,
 
-    /// Write the crowd's actions to a file in the course's format, and send nothing
+    /// Write the crowd's actions to a file in the course's format without sending them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "rate", "duration"],
           help_heading = "Crowd")]
     pub write_scenario: Option<PathBuf>,
 
-    /// What requests authenticate with, as NAME:PASSWORD
+    /// The credentials of the requests, as NAME:PASSWORD
     #[arg(
         long,
         env = "SIMULATOR_CREDENTIALS",
@@ -92,7 +94,7 @@ pub struct SimulateArgs {
     )]
     pub credentials: Credentials,
 
-    /// A file with NAME:PASSWORD, used instead of --credentials
+    /// A file with NAME:PASSWORD, which takes precedence over --credentials
     #[arg(
         long,
         env = "SIMULATOR_CREDENTIALS_FILE",
@@ -101,39 +103,39 @@ pub struct SimulateArgs {
     )]
     pub credentials_file: Option<PathBuf>,
 
-    /// How long an answer may take before it counts as a time-out
+    /// Maximum time from the request to the complete response, after which it counts as a time-out
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = parse_duration,
           help_heading = "Requests")]
     pub timeout: Duration,
 
-    /// The same for registrations, whose passwords are hashed [default: as --timeout]
+    /// The time-out of registrations, for which the server hashes passwords [default: --timeout]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Requests")]
     pub register_timeout: Option<Duration>,
 
-    /// A connection for each request, as the course makes them, or connections that stay open
+    /// A new connection for each request, as the course's script makes them, or persistent connections
     #[arg(long, value_enum, default_value_t = Connection::Close, conflicts_with = "scenario",
           help_heading = "Requests")]
     pub connection: Connection,
 
-    /// Skip the comparison of the server's lists with what was sent
-    #[arg(long, help_heading = "Verdict")]
+    /// Skip the comparison of the server's lists with the requests
+    #[arg(long, help_heading = "Result")]
     pub no_verify: bool,
 
-    /// Let failed requests pass (the verification still counts): for runs in which servers are
-    /// restarted
-    #[arg(long, conflicts_with = "max_error_percent", help_heading = "Verdict")]
+    /// Do not fail because of failed requests, but still because of violations. This is for runs in
+    /// which servers are restarted
+    #[arg(long, conflicts_with = "max_error_percent", help_heading = "Result")]
     pub allow_errors: bool,
 
-    /// Let so many percent of the requests fail
+    /// The percentage of requests that may fail
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent,
-          help_heading = "Verdict")]
+          help_heading = "Result")]
     pub max_error_percent: f64,
 
     /// Print one JSON document instead of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Show no progress bar
+    /// Do not show a progress bar
     #[arg(long, short, help_heading = "Output")]
     pub quiet: bool,
 }
@@ -142,28 +144,28 @@ const EXAMPLES: &str = "\
 Examples:
   A new crowd of 2,000 actions:
     simulate http://127.0.0.1:5001
-  The course's scenario, as fast as it is answered, and at the course's own pace:
+  The course's scenario, as fast as the server answers, and at the course's own pace:
     simulate http://127.0.0.1:5001 --scenario FILE
     simulate http://127.0.0.1:5001 --scenario FILE --pace 1
-  More actions, from 32 users at a time:
+  More actions, from 32 concurrent users:
     simulate http://127.0.0.1:5001 --actions 20000 --concurrency 32
   500 requests a second for a minute, half of them reads:
     simulate http://127.0.0.1:5001 --rate 500 --for 60s --reads 50
-  While servers are restarted, to see whether anything is lost:
+  While servers are restarted, to see whether a write is lost:
     simulate http://127.0.0.1:5001 --rate 200 --for 2m --allow-errors
-  A scenario file, to be replayed later:
+  A scenario file for a later replay:
     simulate --write-scenario FILE --actions 5000 --seed 7";
 
-/// Whether connections are used again.
+/// Whether connections are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Connection {
     /// A new connection for each request.
     Close,
-    /// Connections stay open and are used again.
+    /// Persistent connections, which are reused.
     KeepAlive,
 }
 
-/// `name:password`, which is not to be seen in logs.
+/// `name:password`, whose `Debug` output hides the value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(String);
 
@@ -192,7 +194,7 @@ impl Credentials {
 }
 
 impl SimulateArgs {
-    /// Parses options as the command line has them, without the command's name.
+    /// Parses options as on the command line, without the command's name.
     pub fn parse_options<I>(options: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator,
@@ -249,7 +251,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// "500ms", "60s", "2m", "1h"; a plain number is seconds.
+/// Parses a duration such as "500ms", "60s", "2m" or "1h". A number without a unit is in seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     const SECONDS_MAX: f64 = 7.0 * 24.0 * 3600.0;
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -264,7 +266,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if seconds > 0.0 && seconds <= SECONDS_MAX {
         Ok(Duration::from_secs_f64(seconds))
     } else {
-        Err("must be more than nothing and at most a week".into())
+        Err("must be more than 0 and at most a week".into())
     }
 }
 
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_together_is_refused() {
+    fn contradictory_options_are_rejected() {
         let parse = |text: &str| SimulateArgs::parse_options(text.split(' '));
         assert!(parse("http://h").is_ok());
         assert!(parse("http://h --rate 5 --for 60s").is_ok());

@@ -1,51 +1,51 @@
-//! What was tried, and what is known of its effect.
+//! The requests of a run, their outcomes, and the known effects of the outcomes.
 
 use std::time::Duration;
 
 use crate::action::{Action, Kind};
-use crate::client::{Failure, Reply};
+use crate::client::{Response, SendError};
 
-/// How a request ended, as the course counts it.
+/// The outcome of a request, in the categories in which the course counts errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// An answer with this status.
+pub(crate) enum RequestOutcome {
+    /// A response with this status.
     Status(u16),
-    /// No answer in time.
+    /// No complete response in time.
     TimedOut,
-    /// No connection, for this reason.
+    /// No connection, for the given cause.
     NotConnected(String),
-    /// A connection that broke, for this reason.
+    /// A connection that broke, for the given cause.
     Broken(String),
-    /// Too much was in flight already, so that the request was not even tried.
+    /// The request was not sent, because too many requests were in flight.
     NotSent,
 }
 
-impl From<Result<Reply, Failure>> for Answer {
-    fn from(result: Result<Reply, Failure>) -> Self {
+impl From<Result<Response, SendError>> for RequestOutcome {
+    fn from(result: Result<Response, SendError>) -> Self {
         match result {
-            Ok(reply) => Self::Status(reply.status),
-            Err(Failure::TimedOut) => Self::TimedOut,
-            Err(Failure::NotConnected(cause)) => Self::NotConnected(cause),
-            Err(Failure::Broken(cause)) => Self::Broken(cause),
+            Ok(response) => Self::Status(response.status),
+            Err(SendError::TimedOut) => Self::TimedOut,
+            Err(SendError::NotConnected(cause)) => Self::NotConnected(cause),
+            Err(SendError::Broken(cause)) => Self::Broken(cause),
         }
     }
 }
 
-impl Answer {
-    /// Whether the course counts this as right.
-    pub(crate) fn is_right(&self, kind: Kind) -> bool {
+impl RequestOutcome {
+    /// Whether the course counts the outcome as success.
+    pub(crate) fn is_expected(&self, kind: Kind) -> bool {
         matches!(self, Self::Status(status) if kind.expects(*status))
     }
 }
 
-/// Whether something happened on the server, as far as its client can know.
+/// Whether an action took effect on the server, as far as the client can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// The server said so.
+    /// The server acknowledged the action.
     Yes,
-    /// The server refused it, or never saw it.
+    /// The server rejected the action or never saw it.
     No,
-    /// No answer, or one that leaves it open.
+    /// There is no response, or the response does not say.
     Maybe,
 }
 
@@ -53,35 +53,39 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) action: Action,
-    /// Just before it was sent.
+    /// The time just before the request was sent.
     pub(crate) sent: Duration,
-    /// Just after it was answered or given up.
+    /// The time just after the response arrived or the request failed.
     pub(crate) done: Duration,
-    pub(crate) answer: Answer,
+    pub(crate) outcome: RequestOutcome,
 }
 
 impl Attempt {
-    /// Whether the action itself took place.
+    /// Whether the action's write took effect.
     pub(crate) fn effect(&self) -> Effect {
         if !self.action.kind().is_write() {
             return Effect::No;
         }
-        match self.answer {
-            Answer::Status(204) => Effect::Yes,
-            Answer::Status(400..=499) | Answer::NotConnected(_) | Answer::NotSent => Effect::No,
+        match self.outcome {
+            RequestOutcome::Status(204) => Effect::Yes,
+            RequestOutcome::Status(400..=499)
+            | RequestOutcome::NotConnected(_)
+            | RequestOutcome::NotSent => Effect::No,
             _ => Effect::Maybe,
         }
     }
 
-    /// Whether `latest` was set: by every authorised request, also when it is answered with 400 or
-    /// 404.
+    /// Whether the request set `latest`. Every authorised request does, including a request that is
+    /// answered with 400 or 404.
     pub(crate) fn effect_on_latest(&self) -> Effect {
         if self.action.kind() == Kind::ReadLatest {
             return Effect::No;
         }
-        match self.answer {
-            Answer::Status(200..=299 | 400 | 404) => Effect::Yes,
-            Answer::Status(401 | 403) | Answer::NotConnected(_) | Answer::NotSent => Effect::No,
+        match self.outcome {
+            RequestOutcome::Status(200..=299 | 400 | 404) => Effect::Yes,
+            RequestOutcome::Status(401 | 403)
+            | RequestOutcome::NotConnected(_)
+            | RequestOutcome::NotSent => Effect::No,
             _ => Effect::Maybe,
         }
     }

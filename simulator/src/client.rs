@@ -1,10 +1,10 @@
-//! The HTTP client: one request, one deadline, no retry, and every failure told apart.
+//! The HTTP client: each request is sent once, has one deadline, and every kind of error is kept apart.
 //!
-//! It drives hyper's connections itself instead of taking a pooled client, because a pool would
-//! retry behind our back, and because `Connection: close` is what the course's simulator sends.
+//! A request is never retried, because the simulator has to count every failure. The only exception
+//! is a request for which the pool chose a connection that the server had closed before the first
+//! byte was written. This request was never sent, so the pool sends it on another connection.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
@@ -13,29 +13,30 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// More than 10,000 messages of 1,000 characters have; past it, the answer is a failure.
+/// Maximum size of a response body in bytes. A list of 10,000 messages of 1,000 characters is
+/// smaller. A larger body is an error.
 const BODY_BYTES_MAX: usize = 256 << 20;
 
-/// How long the look-up of the host may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum time for the first connection to each address of the host.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where requests go.
+/// The server that requests are sent to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     address: SocketAddr,
     host: HeaderValue,
-    /// The path of the URL, without a slash at its end.
+    /// The path of the URL, without a trailing slash.
     prefix: String,
 }
 
 impl Target {
-    /// Takes a URL apart and finds an address that accepts connections.
+    /// Parses a URL and finds an address of its host that accepts connections.
     pub(crate) async fn resolve(url: &str) -> anyhow::Result<Self> {
         let uri = parse_url(url)?;
         let authority = uri.authority().context("the URL has no host")?;
@@ -44,17 +45,12 @@ impl Target {
             .host()
             .trim_start_matches('[')
             .trim_end_matches(']');
-        let mut refusal = anyhow::anyhow!("{host} has no address");
+        let mut last_error = anyhow::anyhow!("{host} has no address");
         let addresses = tokio::net::lookup_host((host, port))
             .await
             .with_context(|| format!("cannot find the address of {host}"))?;
         for address in addresses {
-            match timeout_at(
-                Instant::now() + CONNECT_PATIENCE,
-                TcpStream::connect(address),
-            )
-            .await
-            {
+            match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(_)) => {
                     return Ok(Self {
                         address,
@@ -62,11 +58,11 @@ impl Target {
                         prefix: uri.path().trim_end_matches('/').to_owned(),
                     });
                 }
-                Ok(Err(error)) => refusal = error.into(),
-                Err(_) => refusal = anyhow::anyhow!("no answer from {address}"),
+                Ok(Err(error)) => last_error = error.into(),
+                Err(_) => last_error = anyhow::anyhow!("no answer from {address}"),
             }
         }
-        Err(refusal.context(format!("cannot connect to {url}")))
+        Err(last_error.context(format!("cannot connect to {url}")))
     }
 }
 
@@ -94,111 +90,108 @@ fn parse_url(url: &str) -> anyhow::Result<Uri> {
     Ok(uri)
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) date: Option<SystemTime>,
     pub(crate) body: Bytes,
 }
 
-/// Why there is no answer.
+/// The error of a request without a complete response.
 #[derive(Clone, Debug)]
-pub(crate) enum Failure {
+pub(crate) enum SendError {
     /// No connection was made, so the server cannot have seen the request.
     NotConnected(String),
-    /// The connection broke; the server may have seen the request.
+    /// The connection broke, so the server may have seen the request.
     Broken(String),
-    /// The answer did not come in time; the server may have seen the request.
+    /// The response was not complete before the deadline. The server may have seen the request.
     TimedOut,
 }
 
 /// Sends requests to one target.
 pub(crate) struct Client {
+    inner: legacy::Client<HttpConnector, Full<Bytes>>,
     target: Target,
     authorization: HeaderValue,
     close: bool,
-    idle: Mutex<Vec<Connection>>,
-}
-
-struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    // A request that was given up closes its connection, as the course's simulator does.
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Client {
-    /// A client that authenticates with `name:password`; `close` makes a connection per request.
+    /// A client that authenticates with `name:password`.
+    ///
+    /// With `close`, every request has its own connection and the header `Connection: close`.
     pub(crate) fn new(target: Target, credentials: &str, close: bool) -> Self {
         let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
         let mut authorization =
             HeaderValue::from_str(&format!("Basic {encoded}")).expect("base64 fits into a header");
         authorization.set_sensitive(true);
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(None)
+            .pool_max_idle_per_host(if close { 0 } else { usize::MAX })
+            .build(connector);
         Self {
+            inner,
             target,
             authorization,
             close,
-            idle: Mutex::default(),
         }
     }
 
-    /// Sends one request, once, and reads the whole answer.
+    /// Sends one request once and reads the complete response.
+    ///
+    /// The connection of a request that misses its deadline is closed, as the course's simulator
+    /// does.
     pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
         timeout: Duration,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Response, SendError> {
         let deadline = Instant::now() + timeout;
         let mut request = self.request(method, path, body);
-        loop {
-            let (mut connection, reused) = self.connection(deadline).await?;
-            let sent = connection.sender.try_send_request(request);
-            let response = match timeout_at(deadline, sent).await {
-                Err(_) => return Err(Failure::TimedOut),
-                Ok(Ok(response)) => response,
-                Ok(Err(mut failure)) => match failure.take_message() {
-                    // An idle connection was closed before a byte was written: this is no retry.
-                    Some(unsent) if reused => {
-                        request = unsent;
-                        continue;
-                    }
-                    _ => return Err(Failure::Broken(root_cause(failure.error()))),
-                },
-            };
-            let status = response.status().as_u16();
-            let date = response
-                .headers()
-                .get(DATE)
-                .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
-            let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect();
-            let body = match timeout_at(deadline, body).await {
-                Err(_) => return Err(Failure::TimedOut),
-                Ok(Err(error)) => return Err(Failure::Broken(root_cause(error.as_ref()))),
-                Ok(Ok(body)) => body.to_bytes(),
-            };
-            if !self.close {
-                self.idle
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(connection);
+        let connection = capture_connection(&mut request);
+        let response = match timeout_at(deadline, self.inner.request(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if error.is_connect() => {
+                return Err(SendError::NotConnected(root_cause(&error)));
             }
-            return Ok(Reply { status, date, body });
+            Ok(Err(error)) => return Err(SendError::Broken(root_cause(&error))),
+            Err(_) if connection.connection_metadata().is_none() => {
+                return Err(SendError::NotConnected("no connection in time".to_owned()));
+            }
+            Err(_) => return Err(SendError::TimedOut),
+        };
+        let status = response.status().as_u16();
+        let date = response
+            .headers()
+            .get(DATE)
+            .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
+        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect();
+        match timeout_at(deadline, body).await {
+            Err(_) => Err(SendError::TimedOut),
+            Ok(Err(error)) => Err(SendError::Broken(root_cause(error.as_ref()))),
+            Ok(Ok(body)) => Ok(Response {
+                status,
+                date,
+                body: body.to_bytes(),
+            }),
         }
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+        let Target {
+            address,
+            host,
+            prefix,
+        } = &self.target;
         let mut builder = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.target.prefix))
-            .header(HOST, &self.target.host)
+            .uri(format!("http://{address}{prefix}{path}"))
+            .header(HOST, host)
             .header(AUTHORIZATION, &self.authorization)
             .header(
                 USER_AGENT,
@@ -214,44 +207,9 @@ impl Client {
             .body(Full::new(body))
             .expect("paths are percent-encoded")
     }
-
-    /// An idle connection, or else a new one, and whether it was used before.
-    async fn connection(&self, deadline: Instant) -> Result<(Connection, bool), Failure> {
-        loop {
-            let idle = self
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop();
-            let Some(mut connection) = idle else { break };
-            if let Ok(Ok(())) = timeout_at(deadline, connection.sender.ready()).await {
-                return Ok((connection, true));
-            }
-        }
-        match timeout_at(deadline, self.connect()).await {
-            Ok(Ok(connection)) => Ok((connection, false)),
-            Ok(Err(cause)) => Err(Failure::NotConnected(cause)),
-            Err(_) => Err(Failure::NotConnected("no connection in time".to_owned())),
-        }
-    }
-
-    async fn connect(&self) -> Result<Connection, String> {
-        let stream = TcpStream::connect(self.target.address)
-            .await
-            .map_err(|error| root_cause(&error))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| root_cause(&error))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| root_cause(&error))?;
-        // Its errors also reach the one request that is on it.
-        let task = tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { sender, task })
-    }
 }
 
-/// The innermost error: "connection refused" rather than "error sending request".
+/// The text of the innermost error, such as "connection refused" instead of "error sending request".
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -268,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_http_urls_are_taken() {
+    fn only_http_urls_are_accepted() {
         assert!(parse_url("http://127.0.0.1:5001").is_ok());
         assert!(parse_url("127.0.0.1:5001").is_ok());
         assert!(parse_url("http://host/prefix/").is_ok());

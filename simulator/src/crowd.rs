@@ -1,30 +1,30 @@
-//! A crowd of the course's habits: how many there are, and who they are.
+//! The plan of a crowd, which is a set of simulated users with the proportions of the course's scenario.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::words;
+use crate::phrases;
 
-/// The course's share of registrations.
+/// The share of registrations among the actions of the course's scenario.
 pub(crate) const REGISTER_SHARE: f64 = 0.008;
 
-/// A crowd without a given size has at least so many users: with fewer, there is hardly anybody to
-/// follow.
+/// Minimum number of users of a crowd without a given size. In a smaller crowd, there would be too
+/// few users to follow.
 const USERS_MIN: u32 = 20;
 
-/// What a crowd of unknown length has.
+/// Number of users of a crowd without a given number of actions.
 const USERS_DEFAULT: u32 = 200;
 
-/// What there is to know of a crowd before it acts.
+/// The parameters of a crowd.
 #[derive(Clone, Debug)]
 pub(crate) struct CrowdPlan {
-    /// The same seed makes the same crowd.
+    /// The seed of the random generator. The same seed generates the same crowd.
     pub(crate) seed: u64,
-    /// How many users register in the whole run.
+    /// Number of users that register in the whole run.
     pub(crate) users: u32,
-    /// How many actions there will be, if that is known.
+    /// Number of actions, or `None` for a run with a time limit.
     pub(crate) actions: Option<u64>,
-    /// The share of reads, 0 to 1.
+    /// The share of reads among the actions, from 0 to 1.
     pub(crate) reads: f64,
 }
 
@@ -39,7 +39,7 @@ impl CrowdPlan {
         }
     }
 
-    /// How many users register before anybody does anything else.
+    /// Number of users that register before any other action.
     pub(crate) fn users_at_start(&self) -> u32 {
         (self.users / 4).clamp(5, 40).min(self.users)
     }
@@ -47,16 +47,16 @@ impl CrowdPlan {
     /// The user with this number.
     pub(crate) fn user(&self, number: u32) -> User {
         let mut rng = StdRng::seed_from_u64(self.seed.rotate_left(17) ^ u64::from(number));
-        let name = words::full_name(&mut rng, &format!("{}-{number}", self.tag()));
-        let email = words::email(&mut rng, &name);
+        let name = phrases::full_name(&mut rng, &format!("{}-{number}", self.tag()));
+        let email = phrases::email(&mut rng, &name);
         User {
             email,
-            password: words::password(&mut rng),
+            password: phrases::password(&mut rng),
             name,
         }
     }
 
-    /// What tells this crowd's names and texts from another's.
+    /// A text for the seed, which makes the names and texts of this crowd unique.
     pub(crate) fn tag(&self) -> String {
         let mut rest = self.seed;
         let mut digits = Vec::new();
@@ -75,7 +75,7 @@ impl CrowdPlan {
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a share of a count; saturating is right at both ends"
+    reason = "a share of a count, where saturation is correct at both ends"
 )]
 fn usual_users(actions: u64) -> u32 {
     let usual = (actions as f64 * REGISTER_SHARE).round() as u32;
@@ -84,7 +84,7 @@ fn usual_users(actions: u64) -> u32 {
         .min(u32::try_from(actions).unwrap_or(u32::MAX))
 }
 
-/// One of the crowd.
+/// A simulated user.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) name: String,

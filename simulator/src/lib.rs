@@ -1,31 +1,39 @@
-//! The course's simulator as a first-class tool.
+//! The course's simulator, with load generation and verification.
 //!
-//! It sends what the course's script sends, counts errors as that does, and then does what that
-//! does not: it reads everything back through the API and says whether an acknowledged write is
-//! missing, doubled or undone. It knows the server only by its HTTP API, so it works against any
+//! The simulator sends the same requests as the course's script and counts errors in the same way.
+//! Afterwards it reads all lists back through the API and reports each acknowledged write that is
+//! missing, doubled or undone. It uses only the HTTP API of the server, so it works against any
 //! implementation.
 //!
-//! The way of a run: `args` → `scenario`, or `crowd` and its `steps` (what to do) → `snapshot`
-//! (what is there) → `run` (doing it, through `client`, written down by its recorder and counted by
-//! `tally`) → `snapshot` again → `verify` → `report`. The invariant: the run itself never retries,
-//! and never reads more than its actions ask for; patience is for the snapshots only.
+//! The stages of a run:
+//!
+//! 1. `args` parses the options.
+//! 2. `scenario` reads the actions from a file, or `crowd` and `steps` generate them.
+//! 3. `snapshot` reads the server's lists before the run.
+//! 4. `run` sends the actions through `client`. The recorder stores them and `stats` counts them.
+//! 5. `snapshot` reads the server's lists after the run.
+//! 6. `verify` compares the two snapshots with the actions.
+//! 7. `report` holds the result, and `table` prints it.
+//!
+//! The run itself never retries and never reads more than its actions demand. Only the snapshots
+//! retry.
 
 mod action;
 mod args;
 mod attempt;
 mod client;
 mod crowd;
+mod phrases;
 mod progress;
 mod report;
 mod run;
 pub mod scenario;
 mod session;
 mod snapshot;
+mod stats;
 mod steps;
 mod table;
-mod tally;
 mod verify;
-mod words;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -41,14 +49,14 @@ pub use args::{Connection, Credentials, SimulateArgs};
 pub use report::{CommandReport, Latency, Report, Verification, Violation, ViolationKind, Window};
 pub use session::simulate;
 
-/// How a run ended; its exit code is for scripts.
+/// The result of a run, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything held: 0.
+    /// No error beyond the allowed ones and no violation. The exit code is 0.
     Passed,
-    /// Requests failed, or something was lost, doubled or undone: 1.
+    /// Too many requests failed, or a write was lost, doubled or undone. The exit code is 1.
     Failed,
-    /// There was no run, because of what was said on the standard error: 2.
+    /// There was no run, and the cause is on the standard error output. The exit code is 2.
     NotRun,
 }
 
@@ -69,14 +77,14 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Does what the command line says, and prints what came of it.
+/// Runs the simulation of the command line and prints its report.
 ///
-/// Ctrl-C ends the requests, and what was sent until then is verified; a second Ctrl-C ends that,
-/// too.
+/// The first Ctrl-C stops the requests, and the requests sent so far are verified. The second
+/// Ctrl-C also stops the verification.
 ///
 /// # Errors
 ///
-/// Fails only if the result cannot be printed; a run that is not possible is an [`Outcome`].
+/// Fails only if the report cannot be printed. A run that is not possible is [`Outcome::NotRun`].
 ///
 /// The future is boxed, so that its code is compiled in this crate and not again in the program.
 pub fn run(args: SimulateArgs) -> BoxFuture<'static, anyhow::Result<Outcome>> {
@@ -126,7 +134,7 @@ fn finish(result: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
 async fn interrupted_twice(stop: CancellationToken) {
     for _ in 0..2 {
         if tokio::signal::ctrl_c().await.is_err() {
-            // There are no signals to wait for, so this never ends the run.
+            // Signals cannot be received, so this future must never end the run.
             std::future::pending::<()>().await;
         }
         if stop.is_cancelled() {

@@ -1,32 +1,32 @@
-//! A bar on the terminal; nothing where there is none.
+//! A progress bar on the terminal.
 
 use std::fmt;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// How often the bar moves.
-const TICK: Duration = Duration::from_millis(100);
+/// Time between two updates of the bar.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 
 const BAR: &str = "{prefix:>10} {elapsed:>5} [{bar:32}] {human_pos}/{human_len} {rate} {msg}";
 const SPINNER: &str = "{prefix:>10} {elapsed:>5} {spinner} {human_pos} {rate} {msg}";
 
-/// Shows how far each stage of a run is, on the standard error and only if that is a terminal.
+/// Shows the progress of each stage of a run on the standard error output if it is a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     shown: bool,
 }
 
 impl Progress {
-    /// Progress that nobody sees.
+    /// No progress bar.
     pub(crate) const HIDDEN: Self = Self { shown: false };
 
-    /// Progress as a bar, unless the standard error is no terminal.
+    /// A progress bar if the standard error output is a terminal.
     pub(crate) const SHOWN: Self = Self { shown: true };
 
-    /// Begins a stage of `length` steps, or of an unknown number.
+    /// Begins a stage with `length` steps, or with an unknown number of steps.
     pub(crate) fn stage(self, name: &'static str, length: Option<u64>) -> Stage {
-        // Indicatif itself keeps quiet where the standard error is no terminal.
+        // Indicatif itself draws nothing if the standard error output is no terminal.
         let target = if self.shown {
             ProgressDrawTarget::stderr()
         } else {
@@ -36,18 +36,18 @@ impl Progress {
         let template = if length.is_some() { BAR } else { SPINNER };
         let style = ProgressStyle::with_template(template).expect("the template is well-formed");
         let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // A rate that cannot be written is not worth a failure.
+            // An error to write the rate must not fail the run.
             write!(out, "{:.0}/s", state.per_sec()).ok();
         });
         bar.set_style(style.progress_chars("=> "));
         if self.shown {
-            bar.enable_steady_tick(TICK);
+            bar.enable_steady_tick(UPDATE_INTERVAL);
         }
         Stage(bar)
     }
 }
 
-/// One stage; its bar goes away at its end.
+/// One stage of a run. Its bar is cleared when the stage is dropped.
 pub(crate) struct Stage(ProgressBar);
 
 impl Stage {

@@ -1,4 +1,4 @@
-//! What a run amounts to, for people (`table.rs`) and for machines (`--json`).
+//! The report of a run, which `table.rs` prints and `--json` serialises.
 
 use std::collections::BTreeMap;
 
@@ -7,55 +7,55 @@ use serde::Serialize;
 /// The result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// How the requests were made: "replay", "closed loop" or "open loop".
+    /// The mode of the run, which is "replay", "closed loop" or "open loop".
     pub mode: &'static str,
-    /// The URL, as given.
+    /// The URL as given on the command line.
     pub url: String,
-    /// The crowd's seed: with the same one, the same crowd comes again.
+    /// The crowd's seed, with which the same crowd can be generated again.
     pub seed: Option<u64>,
-    /// When the run began, in unix seconds.
+    /// Start of the run in Unix seconds.
     pub started_at: i64,
-    /// How long the requests took, without the verification.
+    /// Duration of the requests without the verification.
     pub elapsed_seconds: f64,
-    /// Requests per second that were answered rightly.
+    /// Requests per second with the expected response.
     pub ok_per_second: f64,
     /// Whether the run was stopped before its end.
     pub stopped: bool,
     /// All commands together.
     pub total: CommandReport,
-    /// Each command that occurred.
+    /// The commands that occurred.
     pub commands: Vec<CommandReport>,
-    /// How often each kind of error occurred.
+    /// Number of errors by cause.
     pub causes: BTreeMap<String, u64>,
-    /// When errors occurred; errors less than a second apart make one window.
+    /// Time windows with errors. Errors less than a second apart belong to one window.
     pub error_windows: Vec<Window>,
-    /// The longest time without a right answer.
+    /// The longest time without an expected response.
     pub longest_pause: Window,
-    /// What the comparison with the server's lists found; `None` with `--no-verify`.
+    /// The result of the comparison with the server's lists, or `None` with `--no-verify`.
     pub verification: Option<Verification>,
-    /// Whether there were more errors than `--allow-errors` and `--max-error-percent` let pass.
+    /// Whether there were more errors than `--allow-errors` and `--max-error-percent` allow.
     pub too_many_errors: bool,
 }
 
 impl Report {
-    /// Whether everything held: no more errors than allowed, and nothing lost, doubled or undone.
+    /// Whether there were no more errors than allowed and no violations.
     pub fn passed(&self) -> bool {
         !self.too_many_errors && self.violations() == 0
     }
 
-    /// How many things the verification found wrong.
+    /// Number of violations that the verification found.
     pub fn violations(&self) -> usize {
         self.verification
             .as_ref()
             .map_or(0, |verification| verification.violations.len())
     }
 
-    /// Whether the verification found something of this kind.
+    /// Whether the verification found a violation of this kind.
     pub fn has(&self, kind: ViolationKind) -> bool {
         self.count(kind) > 0
     }
 
-    /// How often the verification found something of this kind.
+    /// Number of violations of this kind that the verification found.
     pub fn count(&self, kind: ViolationKind) -> usize {
         let violations = self.verification.iter().flat_map(|found| &found.violations);
         violations
@@ -64,47 +64,50 @@ impl Report {
     }
 }
 
-/// The answers to one command.
+/// The results of the requests of one command.
 #[derive(Clone, Debug, Serialize)]
 pub struct CommandReport {
-    /// Which command, or "all".
+    /// The name of the command, or "all".
     pub command: String,
-    /// Requests that were tried.
+    /// Number of requests that were sent or could not be sent for lack of a connection.
     pub sent: u64,
-    /// Answers that the course counts as right.
+    /// Number of responses that the course counts as success.
     pub ok: u64,
-    /// Answers that it does not, by status.
+    /// Number of responses that the course counts as errors, by status.
     pub wrong_status: BTreeMap<u16, u64>,
-    /// Requests without an answer in time.
+    /// Number of requests without a complete response in time.
     pub timeouts: u64,
-    /// Requests without a connection, or whose connection broke.
+    /// Number of requests without a connection or with a connection that broke.
     pub connection_errors: u64,
-    /// Requests that were due but not tried, because too many were under way.
+    /// Number of requests that were due but not sent, because too many requests were in flight.
     pub not_sent: u64,
-    /// How long answers took; time-outs count with the time they waited.
+    /// The latency of responses and time-outs.
     #[serde(rename = "latency_ms")]
     pub latency: Option<Latency>,
 }
 
 impl CommandReport {
-    /// Everything that is not right.
+    /// Number of errors of all kinds.
     pub fn errors(&self) -> u64 {
         self.wrong() + self.timeouts + self.connection_errors + self.not_sent
     }
 
-    /// Answers with a wrong status.
+    /// Number of responses with an unexpected status.
     pub fn wrong(&self) -> u64 {
         self.wrong_status.values().sum()
     }
 
     /// The share of errors among all requests that were due.
-    #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a percentage needs no more precision"
+    )]
     pub fn error_percent(&self) -> f64 {
         100.0 * self.errors() as f64 / ((self.sent + self.not_sent).max(1) as f64)
     }
 }
 
-/// Percentiles of the time to answer, in milliseconds.
+/// Percentiles of the latency in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Latency {
     /// The median.
@@ -119,51 +122,51 @@ pub struct Latency {
     /// The 99.9th percentile.
     #[serde(rename = "p99_9")]
     pub p99_9_ms: f64,
-    /// The slowest.
+    /// The maximum.
     #[serde(rename = "max")]
     pub max_ms: f64,
 }
 
-/// A stretch of the run, in seconds from its start.
+/// A time window of the run, in seconds from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Window {
-    /// Its beginning.
+    /// The beginning of the window.
     pub from_seconds: f64,
-    /// Its end.
+    /// The end of the window.
     pub to_seconds: f64,
-    /// Errors in it.
+    /// Number of errors in the window.
     pub errors: usize,
 }
 
-/// What the comparison of the server's lists with the run found.
+/// The result of the comparison of the server's lists with the requests.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Verification {
-    /// Users whose lists were compared.
+    /// Number of users whose lists were compared.
     pub users: usize,
-    /// Acknowledged messages that were looked for.
+    /// Number of acknowledged messages that were looked for.
     pub messages: usize,
-    /// Pairs of users whose follow state was compared.
+    /// Number of pairs of users whose follow state was compared.
     pub follows: usize,
-    /// `latest`, as the server has it.
+    /// The server's value of `latest`.
     pub latest: Option<i64>,
-    /// How long reading and comparing took.
+    /// Duration of the reads and the comparison.
     pub elapsed_seconds: f64,
-    /// What could not be compared in full, and why.
+    /// Notes on lists that could not be compared completely.
     pub notes: Vec<String>,
-    /// What is not as it must be.
+    /// The differences between the lists and the requests.
     pub violations: Vec<Violation>,
 }
 
-/// Something that is not as it must be.
+/// A difference between the server's lists and the requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// What went wrong.
+    /// The kind of the violation.
     pub kind: ViolationKind,
-    /// Whose list, which action, when.
+    /// The user, the action and the time.
     pub detail: String,
 }
 
-/// What can be wrong.
+/// The kinds of violations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ViolationKind {
@@ -171,30 +174,30 @@ pub enum ViolationKind {
     Lost,
     /// A message is listed more often than it was sent.
     Doubled,
-    /// A message was refused, or never sent, and is listed.
+    /// A message is listed that was rejected or never sent.
     Unexpected,
     /// A message, user or follow from before the run is gone or changed.
     Altered,
     /// Messages are not listed newest first.
     Misplaced,
-    /// A message bears a time outside the run.
+    /// A message has a time outside the run.
     Misdated,
     /// A follow or unfollow that was acknowledged is not in effect.
     FollowWrong,
-    /// Somebody is listed twice among the followed.
+    /// A user is listed twice among the followed users.
     FollowDoubled,
     /// A user who was registered does not exist.
     UserMissing,
-    /// A registration was refused and took place, or was acknowledged for a taken name.
+    /// A registration was rejected and took effect, or was acknowledged for a taken name.
     RegisterWrong,
-    /// `latest` is none of the values that it may have.
+    /// `latest` is none of the possible values.
     LatestWrong,
     /// A list could not be read.
     Unreadable,
 }
 
 impl ViolationKind {
-    /// How the table calls it.
+    /// The name in the table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Lost => "lost",

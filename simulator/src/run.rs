@@ -1,6 +1,6 @@
-//! Sending the actions: one after another as the course does, in a closed loop, or in an open one.
+//! Sends the actions one after another as the course does, in a closed loop, or in an open loop.
 
-mod dispatch;
+mod dispatcher;
 mod load;
 mod recorder;
 mod replay;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::action::{Action, Kind};
-use crate::attempt::Answer;
+use crate::attempt::RequestOutcome;
 use crate::client::Client;
 
 pub(crate) use load::Load;
@@ -18,7 +18,7 @@ pub(crate) use load::{closed_loop, open_loop};
 pub(crate) use recorder::{Recorder, Recording, Sample};
 pub(crate) use replay::replay;
 
-/// How long an answer may take.
+/// Maximum time for a complete response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     pub(crate) register: Duration,
@@ -35,18 +35,18 @@ impl Timeouts {
     }
 }
 
-/// How long a sender without a schedule waits after a request that got no connection: a refusal is
-/// so fast that a short outage would use up all actions.
+/// Pause of a sender without a schedule after a request that got no connection. Refused connections
+/// take so little time that a short outage would otherwise use up all actions.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits a moment if `answer` means that nobody is there.
-async fn pause_in_outage(answer: &Answer) {
-    if matches!(answer, Answer::NotConnected(_)) {
+/// Pauses if the outcome is that the server did not accept a connection.
+async fn pause_in_outage(outcome: &RequestOutcome) {
+    if matches!(outcome, RequestOutcome::NotConnected(_)) {
         tokio::time::sleep(OUTAGE_PAUSE).await;
     }
 }
 
-/// Sends one action and says how it went; `due` is when it was to be sent, if there was a schedule.
+/// Sends one action and returns its outcome. `due` is the scheduled time, if there is a schedule.
 async fn perform(
     client: &Client,
     timeouts: Timeouts,
@@ -64,6 +64,6 @@ async fn perform(
         due: due.unwrap_or(sent),
         sent,
         done,
-        answer: Answer::from(result),
+        outcome: RequestOutcome::from(result),
     }
 }

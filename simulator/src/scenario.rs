@@ -1,7 +1,8 @@
-//! The course's scenario file: UTF-8, tab-separated, no quoting, no header.
+//! The course's scenario file, which is UTF-8 and tab-separated, without quoting and without a header.
 //!
-//! `id delay timestamp_ms command username arg…`, where `register` has two arguments (email,
-//! password) and the other commands one. A text may hold anything but a tab and a newline.
+//! A line has the columns `id delay timestamp_ms command username arg…`. `register` has two
+//! arguments (email, password), and each other command has one. A text may hold any character but a
+//! tab and a newline.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::action::{Action, Command};
 
-/// Reads a scenario and refuses the whole file at its first malformed line.
+/// Reads a scenario. The first malformed line is an error.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Action>> {
     let bytes =
         std::fs::read(path).with_context(|| format!("cannot read scenario {}", path.display()))?;
@@ -21,8 +22,8 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Action>> {
 pub fn parse(bytes: &[u8]) -> anyhow::Result<Vec<Action>> {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     ensure!(!bytes.is_empty(), "the file is empty");
-    // Split at line feeds only: `str::lines` would also take a carriage return from the end of a
-    // text.
+    // Split at line feeds only, because `str::lines` would also remove a carriage return at the end
+    // of a text.
     bytes
         .split(|&byte| byte == b'\n')
         .enumerate()
@@ -82,7 +83,7 @@ fn parse_line(line: &[u8]) -> anyhow::Result<Action> {
 ///
 /// # Errors
 ///
-/// Fails on what the format cannot say: a read, or a tab or newline in a text.
+/// Fails if the format cannot express an action, which is a read, or a text with a tab or newline.
 pub fn write(
     actions: impl IntoIterator<Item = Action>,
     out: &mut impl Write,
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_courses_lines_are_understood() {
+    fn the_lines_of_the_course_are_parsed() {
         let text = "0\t0\t1582246860738\tregister\tRoger Histand\tRoger+Histand@hotmail.com\t]=)[X{Km{z\n\
                     1\t13700323\t1582260561061\ttweet\tRoger Histand\t“Then, æ” said \"he\".\r\n\
                     2\t1\t1582260561062\tfollow\tRoger Histand\tA B\n\
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_line_is_named() {
+    fn the_error_of_a_malformed_line_has_its_number() {
         let good = "0\t0\t0\ttweet\ta\tb\n";
         for (bad, expected) in [
             (
@@ -172,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(id: i64, delay: u64, at: i64, name in "[^\t\n]+",
+        fn written_actions_are_read_back(id: i64, delay: u64, at: i64, name in "[^\t\n]+",
                                         text in "[^\t\n]*", password in "[^\t\n]*") {
             let command = |index| match index {
                 0 => Command::Register { email: text.clone(), password: password.clone() },

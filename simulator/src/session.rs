@@ -1,4 +1,4 @@
-//! One run from its arguments to its report.
+//! A run from its arguments to its report.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,32 +20,34 @@ use crate::snapshot::{self, Snapshot, UserState};
 use crate::steps::Crowd;
 use crate::verify::{self, History};
 
-/// A crowd takes so many actions unless told otherwise.
+/// Number of actions of a crowd without the option `--actions`.
 const ACTIONS_DEFAULT: u64 = 2_000;
 
-/// How far the server's clock and ours may be apart beyond what its `Date` header tells.
+/// Maximum error of the offset between the server's clock and the local clock, which is measured
+/// with the server's `Date` header.
 const CLOCK_TOLERANCE_SECONDS: i64 = 5;
 
-/// What there is to do.
-enum Work {
+/// The actions of a run.
+enum Workload {
     Replay(Vec<Action>),
     Crowd(CrowdPlan),
 }
 
-/// Runs a simulation and verifies it. `stop` ends the requests early; what was sent is verified all
-/// the same.
+/// Runs a simulation and verifies it. `stop` ends the requests early, and the requests sent so far
+/// are verified.
 ///
 /// # Errors
 ///
-/// Fails if there can be no run: an unreadable scenario, no server, wrong credentials.
+/// Fails if the run is not possible, for example because the scenario cannot be read, the server
+/// cannot be reached or the credentials are wrong.
 pub async fn simulate(args: &SimulateArgs, stop: CancellationToken) -> anyhow::Result<Report> {
-    let work = work(args)?;
+    let workload = workload(args)?;
     let url = args.url.as_deref().context("there is no URL")?;
     let target = Target::resolve(url).await?;
     let credentials = args.read_credentials()?;
     let close = args.connection == Connection::Close;
     let client = Arc::new(Client::new(target.clone(), credentials.expose(), close));
-    // The snapshots are no part of what is measured, and may keep their connections.
+    // The snapshots are not part of the measurement, so they may use persistent connections.
     let reader = Client::new(target, credentials.expose(), false);
     let progress = if args.quiet {
         Progress::HIDDEN
@@ -57,11 +59,11 @@ pub async fn simulate(args: &SimulateArgs, stop: CancellationToken) -> anyhow::R
     let names = if args.no_verify {
         Vec::new()
     } else {
-        work.names()
+        workload.names()
     };
     let before = first_snapshot(&reader, &names, progress).await?;
     let started = SystemTime::now();
-    let recording = act(args, &work, client, progress, &stop).await;
+    let recording = execute(args, &workload, client, progress, &stop).await;
     let dates = (
         unix_seconds(started) + clock_offset - CLOCK_TOLERANCE_SECONDS,
         unix_seconds(SystemTime::now()) + clock_offset + CLOCK_TOLERANCE_SECONDS,
@@ -75,7 +77,7 @@ pub async fn simulate(args: &SimulateArgs, stop: CancellationToken) -> anyhow::R
             before: &before,
             after: &after,
             attempts: &recording.attempts,
-            sequential: matches!(work, Work::Replay(_)),
+            sequential: matches!(workload, Workload::Replay(_)),
             dates,
         });
         found.elapsed_seconds = begin.elapsed().as_secs_f64();
@@ -83,7 +85,7 @@ pub async fn simulate(args: &SimulateArgs, stop: CancellationToken) -> anyhow::R
     }
     Ok(report(
         args,
-        &work,
+        &workload,
         &recording,
         unix_seconds(started),
         stop.is_cancelled(),
@@ -91,7 +93,7 @@ pub async fn simulate(args: &SimulateArgs, stop: CancellationToken) -> anyhow::R
     ))
 }
 
-/// What `--write-scenario` writes.
+/// The actions that `--write-scenario` writes.
 pub(crate) fn crowd_actions(args: &SimulateArgs) -> impl Iterator<Item = Action> {
     let plan = crowd_plan(args);
     let length = usize::try_from(plan.actions.unwrap_or(ACTIONS_DEFAULT)).unwrap_or(usize::MAX);
@@ -100,15 +102,15 @@ pub(crate) fn crowd_actions(args: &SimulateArgs) -> impl Iterator<Item = Action>
         .map(move |step| step.into_action(&plan))
 }
 
-fn work(args: &SimulateArgs) -> anyhow::Result<Work> {
+fn workload(args: &SimulateArgs) -> anyhow::Result<Workload> {
     match &args.scenario {
-        Some(path) => Ok(Work::Replay(scenario::read(path)?)),
-        None => Ok(Work::Crowd(crowd_plan(args))),
+        Some(path) => Ok(Workload::Replay(scenario::read(path)?)),
+        None => Ok(Workload::Crowd(crowd_plan(args))),
     }
 }
 
 fn crowd_plan(args: &SimulateArgs) -> CrowdPlan {
-    // Half the bits are enough to be alone, and make names that can be read.
+    // 32 bits are enough for a unique seed, and make short names.
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let reads = args.reads / 100.0;
     let actions = match (args.actions, args.duration, args.rate) {
@@ -118,7 +120,7 @@ fn crowd_plan(args: &SimulateArgs) -> CrowdPlan {
         (None, Some(_), None) => None,
     };
     let mut plan = CrowdPlan::new(seed, actions, args.users, reads);
-    // The schedule begins when the first users are there.
+    // The schedule begins after the registration of the first users.
     if args.duration.is_some() {
         let first = u64::from(plan.users_at_start());
         plan.actions = plan.actions.map(|actions| actions + first);
@@ -129,13 +131,13 @@ fn crowd_plan(args: &SimulateArgs) -> CrowdPlan {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "rounded, and positive"
+    reason = "the value is rounded and positive"
 )]
 fn scheduled(rate: f64, duration: Duration) -> u64 {
     (rate * duration.as_secs_f64()).round().max(1.0) as u64
 }
 
-impl Work {
+impl Workload {
     fn length(&self) -> Option<u64> {
         match self {
             Self::Replay(actions) => u64::try_from(actions.len()).ok(),
@@ -143,7 +145,7 @@ impl Work {
         }
     }
 
-    /// Everybody whose lists the run can change.
+    /// The names of all users whose lists the run can change.
     fn names(&self) -> Vec<String> {
         match self {
             Self::Crowd(plan) => (0..plan.users)
@@ -163,12 +165,14 @@ impl Work {
     }
 }
 
-/// Finds out whether this is a simulator API at all, and how its clock differs from ours.
+/// Checks that the server is a simulator API, and returns the offset of its clock in seconds.
 async fn clock_offset_seconds(reader: &Client) -> anyhow::Result<i64> {
-    let reply = snapshot::read(reader, "/latest").await?;
-    let ours = unix_seconds(SystemTime::now());
+    let response = snapshot::read(reader, "/latest").await?;
+    let local_seconds = unix_seconds(SystemTime::now());
     snapshot::latest(reader).await?;
-    Ok(reply.date.map_or(0, |theirs| unix_seconds(theirs) - ours))
+    Ok(response
+        .date
+        .map_or(0, |server_time| unix_seconds(server_time) - local_seconds))
 }
 
 async fn first_snapshot(
@@ -185,9 +189,9 @@ async fn first_snapshot(
     Ok(before)
 }
 
-async fn act(
+async fn execute(
     args: &SimulateArgs,
-    work: &Work,
+    workload: &Workload,
     client: Arc<Client>,
     progress: Progress,
     stop: &CancellationToken,
@@ -196,12 +200,12 @@ async fn act(
         register: args.register_timeout.unwrap_or(args.timeout),
         other: args.timeout,
     };
-    let recorder = Arc::new(Recorder::new(progress.stage("running", work.length())));
-    match work {
-        Work::Replay(actions) => {
+    let recorder = Arc::new(Recorder::new(progress.stage("running", workload.length())));
+    match workload {
+        Workload::Replay(actions) => {
             run::replay(&client, actions, args.pace, timeouts, &recorder, stop).await;
         }
-        Work::Crowd(plan) => {
+        Workload::Crowd(plan) => {
             let load = Load {
                 plan: plan.clone(),
                 client,
@@ -220,19 +224,19 @@ async fn act(
 
 fn report(
     args: &SimulateArgs,
-    work: &Work,
+    workload: &Workload,
     recording: &Recording,
     started_at: i64,
     stopped: bool,
     verification: Option<Verification>,
 ) -> Report {
-    let tally = &recording.tally;
-    let total = tally.total();
+    let stats = &recording.stats;
+    let total = stats.total();
     let elapsed_seconds = recording.elapsed.as_secs_f64();
-    let (mode, seed) = match work {
-        Work::Replay(_) => ("replay", None),
-        Work::Crowd(plan) if args.rate.is_some() => ("open loop", Some(plan.seed)),
-        Work::Crowd(plan) => ("closed loop", Some(plan.seed)),
+    let (mode, seed) = match workload {
+        Workload::Replay(_) => ("replay", None),
+        Workload::Crowd(plan) if args.rate.is_some() => ("open loop", Some(plan.seed)),
+        Workload::Crowd(plan) => ("closed loop", Some(plan.seed)),
     };
     Report {
         mode,
@@ -242,17 +246,17 @@ fn report(
         elapsed_seconds,
         ok_per_second: per_second(total.ok, elapsed_seconds),
         stopped,
-        commands: tally.commands(),
-        causes: tally.causes(),
-        error_windows: tally.error_windows(),
-        longest_pause: tally.longest_pause(recording.elapsed),
+        commands: stats.commands(),
+        causes: stats.causes(),
+        error_windows: stats.error_windows(),
+        longest_pause: stats.longest_pause(recording.elapsed),
         verification,
         too_many_errors: !args.allow_errors && total.error_percent() > args.max_error_percent,
         total,
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no more precision")]
 fn per_second(count: u64, seconds: f64) -> f64 {
     count as f64 / seconds.max(f64::EPSILON)
 }

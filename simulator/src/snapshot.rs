@@ -1,4 +1,4 @@
-//! What the server shows of a set of users, read through the API before and after a run.
+//! Reads the lists of a set of users through the API, before and after a run.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,21 +11,24 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::{follows_path, messages_path};
-use crate::client::{Client, Failure, Reply};
+use crate::client::{Client, Response, SendError};
 use crate::progress::Progress;
 
-/// The longest list that a server must give.
-pub(crate) const WINDOW: usize = 10_000;
+/// Maximum length of a list that a server has to return.
+pub(crate) const LIST_LENGTH_MAX: usize = 10_000;
 
-/// How many users are read at a time: few, because a server that has just been overloaded, or that
-/// takes few requests at once, has to have room for them.
-const CONCURRENCY: usize = 4;
+/// Number of users whose lists are read at the same time. The number is small, so that a server that
+/// was overloaded a moment ago, or that limits concurrent requests, can answer.
+const READ_CONCURRENCY: usize = 4;
 
-/// How long one read may take, how often it is tried, and the first pause in between, doubled each
-/// time.
-const TIMEOUT: Duration = Duration::from_secs(5);
-const TRIES: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(150);
+/// Maximum time for one attempt to read a list.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Maximum number of attempts to read a list.
+const READ_ATTEMPTS_MAX: u32 = 6;
+
+/// Pause after the first failed attempt, which doubles after each further failure.
+const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(150);
 
 /// The lists of some users, and `latest`.
 #[derive(Clone, Debug, Default)]
@@ -34,30 +37,30 @@ pub(crate) struct Snapshot {
     pub(crate) users: HashMap<String, UserState>,
 }
 
-/// What the server shows of one user.
+/// The state of one user on the server.
 #[derive(Clone, Debug)]
 pub(crate) enum UserState {
-    /// Nobody of that name.
+    /// There is no user of that name.
     Absent,
     /// The user's lists.
     Present(Profile),
-    /// No answer that could be understood, for this reason.
+    /// The lists could not be read, for the given cause.
     Unreadable(String),
 }
 
 /// The lists of a user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profile {
-    /// Newest first, at most [`WINDOW`].
+    /// The newest messages, newest first, at most [`LIST_LENGTH_MAX`].
     pub(crate) messages: Vec<Message>,
-    /// Whom the user follows, at most [`WINDOW`].
+    /// The users whom the user follows, at most [`LIST_LENGTH_MAX`].
     pub(crate) follows: Vec<String>,
 }
 
 impl Profile {
-    /// Whether there may be older messages than those listed.
+    /// Whether there may be older messages than the listed ones.
     pub(crate) fn is_truncated(&self) -> bool {
-        self.messages.len() >= WINDOW
+        self.messages.len() >= LIST_LENGTH_MAX
     }
 }
 
@@ -86,7 +89,7 @@ pub(crate) async fn take(
     progress: Progress,
     stage: &'static str,
 ) -> Snapshot {
-    // First, so that no other client's request comes in between.
+    // `latest` is read first, so that other clients have less time to change it.
     let latest = latest(client).await.ok();
     let bar = progress.stage(stage, u64::try_from(names.len()).ok());
     let bar = &bar;
@@ -96,7 +99,7 @@ pub(crate) async fn take(
             bar.step();
             (name, lists)
         })
-        .buffer_unordered(CONCURRENCY)
+        .buffer_unordered(READ_CONCURRENCY)
         .collect()
         .await;
     Snapshot { latest, users }
@@ -104,12 +107,12 @@ pub(crate) async fn take(
 
 /// `GET /latest`
 pub(crate) async fn latest(client: &Client) -> anyhow::Result<i64> {
-    let reply = read(client, "/latest").await?;
-    match reply.status {
-        200 => Ok(parse::<Latest>("/latest", &reply.body)?.latest),
+    let response = read(client, "/latest").await?;
+    match response.status {
+        200 => Ok(parse::<Latest>("/latest", &response.body)?.latest),
         404 => bail!(
-            "GET /latest is answered with 404: the simulator API has a port of its own (5001), \
-             this may be the pages'"
+            "GET /latest is answered with 404: the URL may be that of the pages, the simulator API has \
+            its own port (5001)"
         ),
         status => bail!("GET /latest is answered with {status}"),
     }
@@ -124,19 +127,19 @@ async fn user(client: &Client, name: &str) -> UserState {
 }
 
 async fn profile(client: &Client, name: &str) -> anyhow::Result<Option<Profile>> {
-    let path = format!("{}?no={WINDOW}", messages_path(name));
+    let path = format!("{}?no={LIST_LENGTH_MAX}", messages_path(name));
     let Some(messages) = list::<Vec<Message>>(client, &path).await? else {
         return Ok(None);
     };
-    if let Some(stranger) = messages.iter().find(|message| message.user != name) {
-        bail!("{path} lists a message of {:?}", stranger.user);
+    if let Some(foreign) = messages.iter().find(|message| message.user != name) {
+        bail!("{path} lists a message of {:?}", foreign.user);
     }
     ensure!(
-        messages.len() <= WINDOW,
+        messages.len() <= LIST_LENGTH_MAX,
         "{path} lists {} messages",
         messages.len()
     );
-    let path = format!("{}?no={WINDOW}", follows_path(name));
+    let path = format!("{}?no={LIST_LENGTH_MAX}", follows_path(name));
     let follows = list::<Follows>(client, &path).await?;
     let follows = follows
         .with_context(|| format!("{path} is answered with 404"))?
@@ -145,9 +148,9 @@ async fn profile(client: &Client, name: &str) -> anyhow::Result<Option<Profile>>
 }
 
 async fn list<T: DeserializeOwned>(client: &Client, path: &str) -> anyhow::Result<Option<T>> {
-    let reply = read(client, path).await?;
-    match reply.status {
-        200 => parse(path, &reply.body).map(Some),
+    let response = read(client, path).await?;
+    match response.status {
+        200 => parse(path, &response.body).map(Some),
         404 => Ok(None),
         403 => bail!("{path} is answered with 403: are the --credentials right?"),
         status => bail!("{path} is answered with {status}"),
@@ -158,21 +161,27 @@ fn parse<T: DeserializeOwned>(path: &str, body: &Bytes) -> anyhow::Result<T> {
     serde_json::from_slice(body).with_context(|| format!("cannot understand the answer to {path}"))
 }
 
-/// Reads with patience: this is no part of the run, and the server may just be restarting.
-pub(crate) async fn read(client: &Client, path: &str) -> anyhow::Result<Reply> {
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..TRIES {
-        match client.send(Method::GET, path, Bytes::new(), TIMEOUT).await {
-            Ok(reply) if reply.status < 500 => return Ok(reply),
+/// Reads a path, with retries. Reads are not part of the run, and the server may be restarting.
+pub(crate) async fn read(client: &Client, path: &str) -> anyhow::Result<Response> {
+    let mut pause = FIRST_RETRY_PAUSE;
+    for _ in 1..READ_ATTEMPTS_MAX {
+        match client
+            .send(Method::GET, path, Bytes::new(), READ_TIMEOUT)
+            .await
+        {
+            Ok(response) if response.status < 500 => return Ok(response),
             _ => {}
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
-    match client.send(Method::GET, path, Bytes::new(), TIMEOUT).await {
-        Ok(reply) => Ok(reply),
-        Err(Failure::TimedOut) => bail!("no answer to {path}"),
-        Err(Failure::NotConnected(cause)) => bail!("cannot connect for {path}: {cause}"),
-        Err(Failure::Broken(cause)) => bail!("no whole answer to {path}: {cause}"),
+    match client
+        .send(Method::GET, path, Bytes::new(), READ_TIMEOUT)
+        .await
+    {
+        Ok(response) => Ok(response),
+        Err(SendError::TimedOut) => bail!("no answer to {path}"),
+        Err(SendError::NotConnected(cause)) => bail!("cannot connect for {path}: {cause}"),
+        Err(SendError::Broken(cause)) => bail!("no complete answer to {path}: {cause}"),
     }
 }

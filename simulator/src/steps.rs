@@ -1,8 +1,8 @@
-//! What a crowd does, step by step, generated from its seed.
+//! Generates the steps of a crowd from its seed.
 //!
-//! The generator is endless and knows nothing of time; whoever drives it decides how many steps it
-//! takes and how fast. It keeps a model of who follows whom, so that three of four unfollows end a
-//! follow that is there.
+//! The sequence is endless and independent of time. The caller decides how many steps are taken and
+//! how fast. The generator tracks the follows between users, so that three of four unfollows end an
+//! existing follow.
 
 use std::collections::HashSet;
 
@@ -11,34 +11,34 @@ use rand::{RngExt, SeedableRng};
 
 use crate::action::{Action, Command, Kind};
 use crate::crowd::{CrowdPlan, REGISTER_SHARE};
-use crate::words;
+use crate::phrases;
 
-/// The course's proportions of what is not a registration, in thousandths of all actions.
+/// The proportions of the course's scenario, in thousandths of all actions with registrations.
 const TWEET_WEIGHT: u32 = 436;
 const FOLLOW_WEIGHT: u32 = 376;
 const UNFOLLOW_WEIGHT: u32 = 180;
 
-/// The share of unfollows of somebody who is not followed.
-const STRAY_UNFOLLOW_SHARE: f64 = 0.25;
+/// The share of unfollows of a user who is not followed.
+const NO_OP_UNFOLLOW_SHARE: f64 = 0.25;
 
-/// The mean pause of the course's scenario, and when that begins.
+/// The mean pause between actions in the course's scenario, and the time of its first action.
 const DELAY_MS: u32 = 232_893;
 const FIRST_TIMESTAMP_MS: i64 = 1_582_246_860_738;
 
-/// One action in numbers: users are numbered in the order of their registration.
+/// One action, in which users are numbered in the order of their registration.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) id: i64,
     pub(crate) kind: Kind,
     pub(crate) actor: u32,
-    /// Who is followed; meaningless elsewhere.
+    /// The user to follow or unfollow. Other kinds ignore the field.
     pub(crate) whom: u32,
-    /// What the actor says, if that is what the step is (or has to become).
+    /// The text of the message if the step is a message or is replaced by one.
     pub(crate) text: String,
 }
 
 impl Step {
-    /// The request that this step is.
+    /// The action of this step.
     pub(crate) fn into_action(self, plan: &CrowdPlan) -> Action {
         let user = plan.user(self.actor);
         let whom = |number| plan.user(number).name;
@@ -75,11 +75,11 @@ pub(crate) struct Crowd {
     tag: String,
     rng: StdRng,
     next_id: i64,
-    /// How many have registered so far.
+    /// Number of users registered so far.
     registered: u32,
-    /// How many more register for each further step.
+    /// Number of registrations per further step.
     register_rate: f64,
-    /// Registrations that are due; one is issued when this reaches 1.
+    /// Fraction of the next registration that is due. At 1, the step is a registration.
     register_due: f64,
     follows: Vec<(u32, u32)>,
     followed: HashSet<(u32, u32)>,
@@ -134,8 +134,8 @@ impl Crowd {
         }
     }
 
-    /// A pair that is not following yet, as far as a few tries find one.
-    fn stranger(&mut self) -> (u32, u32) {
+    /// A pair without a follow, or any pair if 16 random pairs all have one.
+    fn unrelated_pair(&mut self) -> (u32, u32) {
         let mut pair = self.pair();
         for _ in 0..16 {
             if !self.followed.contains(&pair) {
@@ -156,7 +156,7 @@ impl Crowd {
     }
 
     fn follow(&mut self) -> (u32, u32) {
-        let pair = self.stranger();
+        let pair = self.unrelated_pair();
         if self.followed.insert(pair) {
             self.follows.push(pair);
         }
@@ -164,8 +164,8 @@ impl Crowd {
     }
 
     fn unfollow(&mut self) -> (u32, u32) {
-        if self.follows.is_empty() || self.rng.random_bool(STRAY_UNFOLLOW_SHARE) {
-            return self.stranger();
+        if self.follows.is_empty() || self.rng.random_bool(NO_OP_UNFOLLOW_SHARE) {
+            return self.unrelated_pair();
         }
         let index = self.rng.random_range(0..self.follows.len());
         let pair = self.follows.swap_remove(index);
@@ -195,7 +195,7 @@ impl Iterator for Crowd {
             Kind::Unfollow => self.unfollow(),
             _ => (self.rng.random_range(0..self.registered), 0),
         };
-        let text = words::text(&mut self.rng, &format!("{}.{id}", self.tag));
+        let text = phrases::text(&mut self.rng, &format!("{}.{id}", self.tag));
         Some(Step {
             id,
             kind,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proportions_are_the_courses() {
+    fn the_proportions_are_those_of_the_courses_scenario() {
         let plan = CrowdPlan::new(1, Some(25_000), None, 0.0);
         assert_eq!(plan.users, 200);
         let steps: Vec<_> = Crowd::new(plan).take(25_000).collect();
@@ -229,22 +229,22 @@ mod tests {
             let share = share(&steps, |step| step.kind == kind);
             assert!((share - expected).abs() < 0.02, "{kind:?}: {share}");
         }
-        let accented = share(&steps, |step| {
+        let non_ascii = share(&steps, |step| {
             step.kind == Kind::Tweet && !step.text.is_ascii()
         }) / 0.436;
-        assert!((accented - 0.45).abs() < 0.03, "{accented}");
+        assert!((non_ascii - 0.45).abs() < 0.03, "{non_ascii}");
         assert!(
             steps[20_000..]
                 .iter()
                 .any(|step| step.kind == Kind::Register),
-            "spread"
+            "registrations are spread over the run"
         );
     }
 
     #[test]
-    fn a_quarter_of_the_unfollows_is_stray() {
+    fn a_quarter_of_the_unfollows_ends_no_follow() {
         let mut followed = HashSet::new();
-        let (mut stray, mut all) = (0.0, 0.0);
+        let (mut without_effect, mut all) = (0.0, 0.0);
         for step in Crowd::new(CrowdPlan::new(2, Some(20_000), None, 0.0)).take(20_000) {
             let pair = (step.actor, step.whom);
             match step.kind {
@@ -253,17 +253,17 @@ mod tests {
                 }
                 Kind::Unfollow => {
                     all += 1.0;
-                    stray += if followed.remove(&pair) { 0.0 } else { 1.0 };
+                    without_effect += if followed.remove(&pair) { 0.0 } else { 1.0 };
                 }
                 _ => {}
             }
         }
-        let share: f64 = stray / all;
+        let share: f64 = without_effect / all;
         assert!((share - 0.25).abs() < 0.03, "{share}");
     }
 
     #[test]
-    fn nobody_acts_before_registering() {
+    fn users_act_only_after_their_registration() {
         let mut registered = 0;
         for step in Crowd::new(CrowdPlan::new(3, Some(5_000), None, 0.3)).take(5_000) {
             if step.kind == Kind::Register {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_makes_the_same_crowd_and_another_seed_another() {
+    fn the_same_seed_generates_the_same_crowd_and_another_seed_a_different_one() {
         let lines = |seed| {
             let plan = CrowdPlan::new(seed, Some(500), None, 0.0);
             let steps = Crowd::new(plan.clone()).take(500);
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_one_is_possible() {
+    fn a_crowd_can_have_a_single_user() {
         let steps: Vec<_> = Crowd::new(CrowdPlan::new(5, Some(50), Some(1), 0.0))
             .take(50)
             .collect();

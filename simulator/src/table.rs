@@ -1,13 +1,13 @@
-//! The report for people.
+//! Prints the report as text.
 
 use std::io::{self, Write};
 
 use crate::report::{CommandReport, Latency, Report, Verification, Window};
 
-/// So many violations and windows are shown in detail.
+/// Maximum number of violations, and of error windows, that are printed in detail.
 const DETAILS_MAX: usize = 20;
 
-/// Writes the table, the errors, the verification and the verdict.
+/// Writes the table, the errors, the verification and the result.
 pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     write_head(report, out)?;
     write_commands(report, out)?;
@@ -18,7 +18,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         Some(verification) => write_verification(verification, out)?,
         None => writeln!(out, "\nnot verified")?,
     }
-    let verdict = match (report.passed(), report.total.errors()) {
+    let result = match (report.passed(), report.total.errors()) {
         (true, 0) => "passed".to_owned(),
         (true, errors) => format!("passed, with {errors} errors allowed"),
         (false, errors) => {
@@ -28,7 +28,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             )
         }
     };
-    writeln!(out, "\n{verdict}")
+    writeln!(out, "\n{result}")
 }
 
 fn write_head(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -119,7 +119,7 @@ fn write_errors(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if report.error_windows.len() > DETAILS_MAX {
         writeln!(
             out,
-            "  and {} more such times",
+            "  and {} more time windows with errors",
             report.error_windows.len() - DETAILS_MAX
         )?;
     }
@@ -127,7 +127,7 @@ fn write_errors(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let seconds = pause.to_seconds - pause.from_seconds;
     writeln!(
         out,
-        "  longest time without a right answer: {seconds:.3} s, between {}",
+        "  longest time without an expected response: {seconds:.3} s, between {}",
         span(pause)
     )
 }
@@ -152,7 +152,7 @@ fn write_verification(found: &Verification, out: &mut impl Write) -> io::Result<
         writeln!(out, "  note: {note}")?;
     }
     if found.violations.is_empty() {
-        return writeln!(out, "  nothing lost, nothing doubled, nothing undone");
+        return writeln!(out, "  no write is lost, doubled or undone");
     }
     for violation in found.violations.iter().take(DETAILS_MAX) {
         writeln!(out, "  {}: {}", violation.kind.name(), violation.detail)?;

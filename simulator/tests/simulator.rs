@@ -1,4 +1,4 @@
-//! The simulator against servers that are right, and wrong: every fault must be seen, and nothing
+//! The simulator against a fake server. It must detect every fault of the server and report nothing
 //! else.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -27,7 +27,7 @@ fn violations(report: &Report) -> &[minitwit_simulator::Violation] {
     &report.verification.as_ref().unwrap().violations
 }
 
-/// Writes a crowd as a scenario file and gives the options that replay it.
+/// Writes a crowd to a scenario file and returns the options that replay the file.
 async fn scenario(folder: &Path, actions: u32) -> String {
     let path = folder.join("scenario.csv");
     let options = format!(
@@ -40,7 +40,7 @@ async fn scenario(folder: &Path, actions: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_right_server_passes() {
+async fn a_correct_server_passes() {
     let fake = Fake::start(Faults::default()).await;
     for options in [
         "--actions 500 --timeout 5s",
@@ -64,7 +64,7 @@ async fn a_right_server_passes() {
 }
 
 #[tokio::test]
-async fn a_scenario_is_replayed_twice() {
+async fn a_scenario_can_be_replayed_twice() {
     let folder = tempfile::tempdir().unwrap();
     let options = scenario(folder.path(), 600).await;
     let fake = Fake::start(Faults::default()).await;
@@ -82,7 +82,7 @@ async fn a_scenario_is_replayed_twice() {
 }
 
 #[tokio::test]
-async fn the_same_seed_finds_its_names_taken() {
+async fn a_run_with_an_earlier_seed_accepts_that_its_names_are_taken() {
     let fake = Fake::start(Faults::default()).await;
     for _ in 0..2 {
         let report = report(&fake, "--actions 300 --seed 5 --timeout 5s").await;
@@ -91,7 +91,7 @@ async fn the_same_seed_finds_its_names_taken() {
 }
 
 #[tokio::test]
-async fn lost_messages_are_seen() {
+async fn lost_messages_are_detected() {
     let folder = tempfile::tempdir().unwrap();
     let replay = scenario(folder.path(), 600).await;
     for options in ["--actions 600 --timeout 5s", &replay] {
@@ -113,7 +113,7 @@ async fn lost_messages_are_seen() {
 }
 
 #[tokio::test]
-async fn doubled_messages_are_seen() {
+async fn doubled_messages_are_detected() {
     let folder = tempfile::tempdir().unwrap();
     let replay = scenario(folder.path(), 600).await;
     for options in ["--actions 600 --timeout 5s", &replay] {
@@ -135,7 +135,7 @@ async fn doubled_messages_are_seen() {
 }
 
 #[tokio::test]
-async fn unfollows_without_effect_are_seen() {
+async fn unfollows_without_effect_are_detected() {
     let faults = Faults {
         lose_unfollow: Some(10),
         ..Faults::default()
@@ -150,9 +150,9 @@ async fn unfollows_without_effect_are_seen() {
 }
 
 #[tokio::test]
-async fn a_wrong_latest_is_seen() {
+async fn a_wrong_latest_is_detected() {
     let faults = Faults {
-        forget_latest: true,
+        keep_latest: true,
         ..Faults::default()
     };
     let fake = Fake::start(faults).await;
@@ -162,7 +162,7 @@ async fn a_wrong_latest_is_seen() {
 }
 
 #[tokio::test]
-async fn answers_of_500_are_errors_with_or_without_effect() {
+async fn responses_of_500_are_errors_with_or_without_effect() {
     let faults = Faults {
         fail: Some(50),
         ..Faults::default()
@@ -170,7 +170,11 @@ async fn answers_of_500_are_errors_with_or_without_effect() {
     let fake = Fake::start(faults).await;
     let report = report(&fake, "--actions 500 --timeout 5s").await;
     assert_eq!(report.total.wrong_status[&500], 10);
-    assert_eq!(violations(&report), [], "an answer of 500 leaves it open");
+    assert_eq!(
+        violations(&report),
+        [],
+        "the effect of a request is unknown after a response of 500"
+    );
     assert!(!report.passed());
     assert_eq!(report.total.ok, 490);
 
@@ -186,7 +190,7 @@ async fn answers_of_500_are_errors_with_or_without_effect() {
 }
 
 #[tokio::test]
-async fn stalls_are_time_outs_whose_effect_is_open() {
+async fn stalls_are_time_outs_with_an_unknown_effect() {
     let stall = Some((100, Duration::from_secs(3)));
     let fake = Fake::start(Faults {
         stall,
@@ -220,13 +224,13 @@ async fn an_open_loop_does_not_wait_for_a_stalled_server() {
         report.causes,
         violations(&report)
     );
-    // In a closed loop of eight, these would take ten seconds.
+    // With eight senders in a closed loop, these requests would take ten seconds.
     assert!(report.elapsed_seconds < 4.0, "{}", report.elapsed_seconds);
     assert!(report.total.latency.unwrap().p50_ms >= 400.0);
 }
 
 #[tokio::test]
-async fn a_restart_loses_nothing_that_was_acknowledged() {
+async fn a_restart_loses_no_acknowledged_write() {
     for options in ["--for 1500ms --rate 300", "--for 1500ms --concurrency 16"] {
         let mut fake = Fake::start(Faults::default()).await;
         let args = args(
@@ -239,7 +243,8 @@ async fn a_restart_loses_nothing_that_was_acknowledged() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         fake.restart().await;
         let report = running.await.unwrap().unwrap();
-        // In the closed loop, everybody pauses after a refusal: sixteen at a time, six times or so.
+        // In the closed loop, each of the sixteen senders pauses after a refused connection, so
+        // each gets about six refusals.
         assert!(
             (11..400).contains(&report.total.connection_errors),
             "{:?}",
@@ -255,9 +260,9 @@ async fn a_restart_loses_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn without_anybody_registered_the_run_ends() {
+async fn a_run_without_a_registered_user_ends() {
     let faults = Faults {
-        refuse_registrations: true,
+        reject_registrations: true,
         ..Faults::default()
     };
     let fake = Fake::start(faults).await;
@@ -282,7 +287,7 @@ async fn a_stopped_run_is_verified() {
 }
 
 #[tokio::test]
-async fn what_cannot_run_says_so() {
+async fn a_run_that_is_not_possible_reports_the_cause() {
     let outcome = |args| async { run(args).await.unwrap() };
     assert_eq!(
         outcome(args("http://127.0.0.1:1", "")).await,
@@ -315,7 +320,7 @@ async fn what_cannot_run_says_so() {
 }
 
 #[tokio::test]
-async fn credentials_come_from_a_file_too() {
+async fn credentials_can_be_read_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
     std::fs::write(&path, "simulator:super_safe!\n").unwrap();

@@ -1,5 +1,5 @@
-//! A crowd in a closed loop (as fast as the answers come) or an open one (as fast as the clock
-//! says).
+//! Sends the requests of a crowd in a closed loop, where responses determine the rate, or in an
+//! open loop with a fixed rate.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,56 +11,60 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::action::Action;
-use crate::attempt::Answer;
+use crate::attempt::RequestOutcome;
 use crate::client::Client;
 use crate::crowd::CrowdPlan;
 use crate::steps::Step;
 
-use super::dispatch::Dispatch;
+use super::dispatcher::Dispatcher;
 use super::{Recorder, Sample, Timeouts, pause_in_outage, perform};
 
-/// The most requests of an open loop that are under way together; what is due past it is not sent.
+/// Maximum number of requests of an open loop in flight. A request that is due beyond it is not
+/// sent.
 const IN_FLIGHT_MAX: usize = 10_000;
 
-/// How many of the first users register together: argon2 keeps a core busy for each.
-const FIRST_REGISTRATIONS: usize = 2;
+/// Maximum number of concurrent registrations of the first users. Each occupies a core of the
+/// server, which hashes the password with argon2.
+const FIRST_REGISTRATIONS_IN_FLIGHT_MAX: usize = 2;
 
-/// What the tasks of a run share.
+/// The state that the tasks of a run share.
 struct Shared {
     client: Arc<Client>,
     recorder: Arc<Recorder>,
     timeouts: Timeouts,
     stop: CancellationToken,
-    dispatch: Mutex<Dispatch>,
+    dispatcher: Mutex<Dispatcher>,
 }
 
 impl Shared {
-    fn dispatch(&self) -> MutexGuard<'_, Dispatch> {
-        self.dispatch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn dispatcher(&self) -> MutexGuard<'_, Dispatcher> {
+        self.dispatcher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn take(&self, (step, action): (Step, Action), due: Option<Instant>) -> Answer {
+    async fn take(&self, (step, action): (Step, Action), due: Option<Instant>) -> RequestOutcome {
         let sample = perform(&self.client, self.timeouts, action, due).await;
-        self.dispatch().settle(&step, &sample.answer);
-        let answer = sample.answer.clone();
+        self.dispatcher().record_outcome(&step, &sample.outcome);
+        let outcome = sample.outcome.clone();
         self.recorder.record(sample);
-        answer
+        outcome
     }
 
     fn skip(&self, (step, action): (Step, Action), due: Instant) {
-        let answer = Answer::NotSent;
-        self.dispatch().settle(&step, &answer);
+        let outcome = RequestOutcome::NotSent;
+        self.dispatcher().record_outcome(&step, &outcome);
         self.recorder.record(Sample {
             action,
             due,
             sent: due,
             done: due,
-            answer,
+            outcome,
         });
     }
 }
 
-/// Who acts, through what, until when.
+/// The parameters of a load run.
 pub(crate) struct Load {
     pub(crate) plan: CrowdPlan,
     pub(crate) client: Arc<Client>,
@@ -70,27 +74,27 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Registers those who are there from the start, so that the others find somebody to act on.
-    async fn begin(self) -> Arc<Shared> {
+    /// Registers the first users, so that later actions have users to act on.
+    async fn register_first_users(self) -> Arc<Shared> {
         let at_start = usize::try_from(self.plan.users_at_start()).unwrap_or(usize::MAX);
         let shared = Arc::new(Shared {
             client: self.client,
             recorder: self.recorder,
             timeouts: self.timeouts,
             stop: self.stop,
-            dispatch: Mutex::new(Dispatch::new(self.plan)),
+            dispatcher: Mutex::new(Dispatcher::new(self.plan)),
         });
-        let seats = Arc::new(Semaphore::new(FIRST_REGISTRATIONS));
+        let permits = Arc::new(Semaphore::new(FIRST_REGISTRATIONS_IN_FLIGHT_MAX));
         let mut tasks = JoinSet::new();
         for _ in 0..at_start {
-            let seat = Arc::clone(&seats).acquire_owned().await;
-            let Some(next) = shared.dispatch().next() else {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            let Some(next) = shared.dispatcher().next() else {
                 break;
             };
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
                 shared.take(next, None).await;
-                drop(seat);
+                drop(permit);
             });
         }
         tasks.join_all().await;
@@ -98,32 +102,34 @@ impl Load {
     }
 }
 
-/// `concurrency` users act, each as soon as its last request was answered, for as long as there are
-/// actions or until `duration` is over.
+/// Runs `concurrency` senders until all actions are used up or `duration` is over. Each sender waits
+/// for the outcome of its request before it sends the next one.
 pub(crate) async fn closed_loop(load: Load, concurrency: usize, duration: Option<Duration>) {
-    let shared = load.begin().await;
+    let shared = load.register_first_users().await;
     let end = duration.map(|duration| Instant::now() + duration);
     let mut tasks = JoinSet::new();
     for _ in 0..concurrency {
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
             while !shared.stop.is_cancelled() && end.is_none_or(|end| Instant::now() < end) {
-                let Some(next) = shared.dispatch().next() else {
+                let Some(next) = shared.dispatcher().next() else {
                     break;
                 };
-                let answer = shared.take(next, None).await;
-                pause_in_outage(&answer).await;
+                let outcome = shared.take(next, None).await;
+                pause_in_outage(&outcome).await;
             }
         });
     }
     tasks.join_all().await;
 }
 
-/// Requests are sent `rate` times a second, whether or not the ones before were answered, so that a
-/// server that stalls is not spared: the time to answer counts from when a request was due.
+/// Sends `rate` requests per second, whether or not the earlier requests have been answered.
+///
+/// The latency is measured from the scheduled time of a request, so a stall of the server shows in
+/// the latency of all requests that were due during the stall.
 pub(crate) async fn open_loop(load: Load, rate: f64) {
-    let shared = load.begin().await;
-    let seats = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let shared = load.register_first_users().await;
+    let permits = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     let tasks = TaskTracker::new();
     let start = Instant::now();
     for number in 0_u32.. {
@@ -133,20 +139,20 @@ pub(crate) async fn open_loop(load: Load, rate: f64) {
             () = shared.stop.cancelled() => break,
             () = tokio::time::sleep_until(due) => {}
         }
-        let Some(next) = shared.dispatch().next() else {
+        let Some(next) = shared.dispatcher().next() else {
             break;
         };
-        if let Ok(seat) = Arc::clone(&seats).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
                 shared.take(next, Some(due)).await;
-                drop(seat);
+                drop(permit);
             });
         } else {
             shared.skip(next, due);
         }
     }
-    // Every request has its time-out, so that this ends.
+    // Every request has a time-out, so this wait ends.
     tasks.close();
     tasks.wait().await;
 }

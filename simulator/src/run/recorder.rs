@@ -1,4 +1,4 @@
-//! Where every request of a run is written down.
+//! Records every request of a run.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::action::Action;
-use crate::attempt::{Answer, Attempt};
+use crate::attempt::{Attempt, RequestOutcome};
 use crate::progress::Stage;
-use crate::tally::Tally;
+use crate::stats::RunStats;
 
-/// One request, as its sender saw it.
+/// One request with its times and outcome.
 pub(crate) struct Sample {
     pub(crate) action: Action,
-    /// When it was to be sent; the time to answer counts from here.
+    /// The scheduled time, from which the latency is measured.
     pub(crate) due: Instant,
     pub(crate) sent: Instant,
     pub(crate) done: Instant,
-    pub(crate) answer: Answer,
+    pub(crate) outcome: RequestOutcome,
 }
 
-/// Takes samples from many tasks.
+/// Records the samples of concurrent tasks.
 pub(crate) struct Recorder {
     start: Instant,
     stage: Stage,
@@ -28,22 +28,22 @@ pub(crate) struct Recorder {
 }
 
 struct Inner {
-    tally: Tally,
+    stats: RunStats,
     attempts: Vec<Attempt>,
 }
 
 impl Inner {
     fn new() -> Self {
         Self {
-            tally: Tally::new(),
+            stats: RunStats::new(),
             attempts: Vec::new(),
         }
     }
 }
 
-/// What a recorder wrote down.
+/// The recorded requests of a run.
 pub(crate) struct Recording {
-    pub(crate) tally: Tally,
+    pub(crate) stats: RunStats,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) elapsed: Duration,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Recording {
 impl Recorder {
     pub(crate) fn new(stage: Stage) -> Self {
         let inner = Inner {
-            tally: Tally::new(),
+            stats: RunStats::new(),
             attempts: Vec::new(),
         };
         stage.errors(0);
@@ -67,28 +67,32 @@ impl Recorder {
         let (sent, done) = (since_start(sample.sent), since_start(sample.done));
         let latency = sample.done.saturating_duration_since(sample.due);
         let kind = sample.action.kind();
-        let right = sample.answer.is_right(kind);
+        let is_expected = sample.outcome.is_expected(kind);
         let mut inner = self.lock();
-        inner.tally.add(kind, &sample.answer, (sent, done), latency);
-        if !right {
-            self.stage.errors(inner.tally.errors());
+        inner
+            .stats
+            .add(kind, &sample.outcome, (sent, done), latency);
+        if !is_expected {
+            self.stage.errors(inner.stats.errors());
         }
-        let Sample { action, answer, .. } = sample;
+        let Sample {
+            action, outcome, ..
+        } = sample;
         inner.attempts.push(Attempt {
             action,
             sent,
             done,
-            answer,
+            outcome,
         });
         drop(inner);
         self.stage.step();
     }
 
-    /// What was written down until now; what comes later begins anew.
+    /// Returns the recording so far and begins a new one.
     pub(crate) fn finish(&self) -> Recording {
-        let Inner { tally, attempts } = std::mem::replace(&mut *self.lock(), Inner::new());
+        let Inner { stats, attempts } = std::mem::replace(&mut *self.lock(), Inner::new());
         Recording {
-            tally,
+            stats,
             attempts,
             elapsed: self.start.elapsed(),
         }

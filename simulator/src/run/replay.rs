@@ -1,4 +1,4 @@
-//! The course's own way: one request at a time, in the order of the file.
+//! Replays a scenario as the course does, with one request at a time in the order of the file.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::client::Client;
 
 use super::{Recorder, Timeouts, pause_in_outage, perform};
 
-/// The unit of a scenario's delays: the course sleeps delay / 1e8 seconds.
-const DELAYS_PER_SECOND: f64 = 1e8;
+/// Number of delay units per second in a scenario. The course sleeps delay / 1e8 seconds.
+const DELAY_UNITS_PER_SECOND: f64 = 1e8;
 
-/// Replays `actions`, with their delays times `pace`.
+/// Replays `actions` with their delays multiplied by `pace`.
 pub(crate) async fn replay(
     client: &Client,
     actions: &[Action],
@@ -33,10 +33,10 @@ pub(crate) async fn replay(
             return;
         }
         let sample = perform(client, timeouts, action.clone(), None).await;
-        let answer = sample.answer.clone();
+        let outcome = sample.outcome.clone();
         recorder.record(sample);
         if pace == 0.0 {
-            pause_in_outage(&answer).await;
+            pause_in_outage(&outcome).await;
         }
     }
 }
@@ -46,7 +46,8 @@ pub(crate) async fn replay(
     reason = "a pause need not be exact to the nanosecond"
 )]
 fn pause(delay: u64, pace: f64) -> Duration {
-    Duration::try_from_secs_f64(delay as f64 / DELAYS_PER_SECOND * pace).unwrap_or(Duration::MAX)
+    Duration::try_from_secs_f64(delay as f64 / DELAY_UNITS_PER_SECOND * pace)
+        .unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -1,57 +1,61 @@
-//! Whether users follow whom they must.
+//! Verifies the follows of users.
 
 use std::collections::HashSet;
 
 use crate::attempt::{Attempt, Effect};
 use crate::report::{Verification, ViolationKind};
-use crate::snapshot::WINDOW;
+use crate::snapshot::LIST_LENGTH_MAX;
 
-use super::{Deeds, Lists, Op, at, possible};
+use super::{Lists, UserAttempts, ValueWrite, at, possible_final_values};
 
-pub(crate) fn verify(lists: &Lists<'_>, deeds: &Deeds<'_>, found: &mut Verification) {
+pub(crate) fn verify(
+    lists: &Lists<'_>,
+    user_attempts: &UserAttempts<'_>,
+    verification: &mut Verification,
+) {
     let name = lists.name;
     let mut listed = HashSet::new();
     for whom in &lists.after.follows {
         if !listed.insert(whom.as_str()) {
             let detail = format!("{name:?} is listed as following {whom:?} twice");
-            found.add(ViolationKind::FollowDoubled, detail);
+            verification.add(ViolationKind::FollowDoubled, detail);
         }
     }
-    if lists.after.follows.len() >= WINDOW {
-        found.notes.push(format!(
-            "{name:?} follows {WINDOW} users or more; who is not listed was not looked for"
+    if lists.after.follows.len() >= LIST_LENGTH_MAX {
+        verification.notes.push(format!(
+            "{name:?} follows {LIST_LENGTH_MAX} users or more, so missing users were not looked for"
         ));
         return;
     }
     let before: HashSet<_> = lists.before.follows.iter().map(String::as_str).collect();
-    let mut touched: Vec<_> = deeds.edges.iter().collect();
+    let mut touched: Vec<_> = user_attempts.edges.iter().collect();
     touched.sort_unstable_by_key(|(whom, _)| **whom);
     for (&whom, writes) in touched {
-        // The API does not say whether users who follow themselves are listed.
+        // The API does not define whether users who follow themselves are listed.
         if whom == name {
             continue;
         }
-        found.follows += 1;
-        let ops: Vec<_> = writes
+        verification.follows += 1;
+        let value_writes: Vec<_> = writes
             .iter()
-            .map(|(attempt, follow)| Op::new(attempt, attempt.effect(), *follow))
+            .map(|(attempt, follow)| ValueWrite::new(attempt, attempt.effect(), *follow))
             .collect();
         let is_listed = listed.contains(whom);
-        if !possible(before.contains(whom), &ops).contains(&is_listed) {
-            found.add(
+        if !possible_final_values(before.contains(whom), &value_writes).contains(&is_listed) {
+            verification.add(
                 ViolationKind::FollowWrong,
                 describe(name, whom, writes, is_listed),
             );
         }
     }
-    let untouched = |whom: &&&str| !deeds.edges.contains_key(**whom);
+    let untouched = |whom: &&&str| !user_attempts.edges.contains_key(**whom);
     for whom in before.difference(&listed).filter(untouched) {
         let detail = format!("{name:?} no longer follows {whom:?}, and no unfollow was sent");
-        found.add(ViolationKind::Altered, detail);
+        verification.add(ViolationKind::Altered, detail);
     }
     for whom in listed.difference(&before).filter(untouched) {
         let detail = format!("{name:?} follows {whom:?}, and no follow was sent");
-        found.add(ViolationKind::FollowWrong, detail);
+        verification.add(ViolationKind::FollowWrong, detail);
     }
 }
 
@@ -78,7 +82,9 @@ fn describe(name: &str, whom: &str, writes: &[(&Attempt, bool)], is_listed: bool
             at(attempt.done),
         ),
         None => {
-            format!("of {name:?}, {whom:?} {state}, and no acknowledged write made it so{open}")
+            format!(
+                "{whom:?} {state} among the follows of {name:?}, without an acknowledged write{open}"
+            )
         }
     }
 }

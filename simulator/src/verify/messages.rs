@@ -1,14 +1,14 @@
-//! Whether every message is there, once, in its place.
+//! Verifies that every message is listed once, in the right order and with the right time.
 
 use std::collections::HashMap;
 
 use crate::attempt::{Attempt, Effect};
 use crate::report::{Verification, ViolationKind};
-use crate::snapshot::{Message, WINDOW};
+use crate::snapshot::{LIST_LENGTH_MAX, Message};
 
-use super::{Deeds, History, Lists, at, quoted};
+use super::{History, Lists, UserAttempts, at, quoted};
 
-/// How often a text was there, was sent, and is there.
+/// The occurrences of a text before the run, after the run, and in the requests.
 #[derive(Default)]
 struct Count<'a> {
     before: usize,
@@ -21,67 +21,71 @@ struct Count<'a> {
 pub(crate) fn verify(
     history: &History<'_>,
     lists: &Lists<'_>,
-    deeds: &Deeds<'_>,
-    found: &mut Verification,
+    user_attempts: &UserAttempts<'_>,
+    verification: &mut Verification,
 ) {
-    let known = found.violations.len();
-    let acknowledged = deeds
+    let known = verification.violations.len();
+    let acknowledged = user_attempts
         .tweets
         .iter()
         .filter(|(tweet, _)| tweet.effect() == Effect::Yes);
-    found.messages += acknowledged.count();
-    let counts = count(lists, deeds);
-    let bounds = Bounds::new(lists, deeds, found);
+    verification.messages += acknowledged.count();
+    let counts = count(lists, user_attempts);
+    let coverage = Coverage::new(lists, user_attempts, verification);
     let mut texts: Vec<_> = counts.iter().collect();
     texts.sort_unstable_by_key(|(text, _)| **text);
     for (text, count) in texts {
-        verify_text(lists.name, text, count, bounds, found);
+        verify_text(lists.name, text, count, coverage, verification);
     }
-    verify_order(lists, found);
-    // Only lists that hold what they must can be laid side by side.
-    if found.violations.len() == known && bounds == Bounds::Whole {
+    verify_order(lists, verification);
+    // The order and the dates can only be compared if the lists have the right messages.
+    if verification.violations.len() == known && coverage == Coverage::Full {
         let new = lists.after.messages.len() - lists.before.messages.len();
         verify_dates(
             lists.name,
             &lists.after.messages[..new],
             history.dates,
-            found,
+            verification,
         );
         if history.sequential {
-            verify_sequence(lists, new, deeds, found);
+            verify_sequence(lists, new, user_attempts, verification);
         }
     }
 }
 
-/// How much of the lists there is to go by.
+/// The part of a user's messages that the lists contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Bounds {
+enum Coverage {
     /// All messages are listed.
-    Whole,
+    Full,
     /// All messages of the run are listed, and some of the older ones.
     Newest,
     /// Not even all messages of the run are listed.
-    Part,
+    Partial,
 }
 
-impl Bounds {
-    fn new(lists: &Lists<'_>, deeds: &Deeds<'_>, found: &mut Verification) -> Self {
+impl Coverage {
+    fn new(
+        lists: &Lists<'_>,
+        user_attempts: &UserAttempts<'_>,
+        verification: &mut Verification,
+    ) -> Self {
         if !lists.before.is_truncated() && !lists.after.is_truncated() {
-            return Self::Whole;
+            return Self::Full;
         }
-        found.notes.push(format!(
-            "{:?} has {WINDOW} messages or more; only the newest {WINDOW} were compared",
+        verification.notes.push(format!(
+            "{:?} has {LIST_LENGTH_MAX} messages or more, so only the newest {LIST_LENGTH_MAX} were compared",
             lists.name
         ));
-        if deeds.tweets.len() <= WINDOW {
+        if user_attempts.tweets.len() <= LIST_LENGTH_MAX {
             Self::Newest
         } else {
-            Self::Part
+            Self::Partial
         }
     }
 }
 
-fn count<'a>(lists: &Lists<'a>, deeds: &Deeds<'a>) -> HashMap<&'a str, Count<'a>> {
+fn count<'a>(lists: &Lists<'a>, user_attempts: &UserAttempts<'a>) -> HashMap<&'a str, Count<'a>> {
     let mut counts: HashMap<&str, Count<'_>> = HashMap::new();
     for message in &lists.before.messages {
         counts.entry(&message.content).or_default().before += 1;
@@ -89,7 +93,7 @@ fn count<'a>(lists: &Lists<'a>, deeds: &Deeds<'a>) -> HashMap<&'a str, Count<'a>
     for message in &lists.after.messages {
         counts.entry(&message.content).or_default().now += 1;
     }
-    for (attempt, text) in &deeds.tweets {
+    for (attempt, text) in &user_attempts.tweets {
         let count = counts.entry(text).or_default();
         match attempt.effect() {
             Effect::Yes => count.acknowledged.push(attempt),
@@ -104,13 +108,13 @@ fn verify_text(
     name: &str,
     text: &str,
     count: &Count<'_>,
-    bounds: Bounds,
-    found: &mut Verification,
+    coverage: Coverage,
+    verification: &mut Verification,
 ) {
-    let least = match bounds {
-        Bounds::Whole => count.before + count.acknowledged.len(),
-        Bounds::Newest => count.acknowledged.len(),
-        Bounds::Part => 0,
+    let least = match coverage {
+        Coverage::Full => count.before + count.acknowledged.len(),
+        Coverage::Newest => count.acknowledged.len(),
+        Coverage::Partial => 0,
     };
     let most = count.before + count.acknowledged.len() + count.unanswered.len();
     if count.now < least {
@@ -122,19 +126,19 @@ fn verify_text(
                 at(attempt.done),
                 quoted(text)
             );
-            found.add(ViolationKind::Lost, detail);
+            verification.add(ViolationKind::Lost, detail);
         }
         for _ in count.acknowledged.len()..missing {
             let detail = format!(
-                "a message of {name:?} from before is gone: {}",
+                "a message of {name:?} from before the run is missing: {}",
                 quoted(text)
             );
-            found.add(ViolationKind::Altered, detail);
+            verification.add(ViolationKind::Altered, detail);
         }
     }
     if count.now > most {
         let (kind, detail) = surplus(name, text, count, most);
-        found.add(kind, detail);
+        verification.add(kind, detail);
     }
 }
 
@@ -156,7 +160,7 @@ fn surplus(name: &str, text: &str, count: &Count<'_>, most: usize) -> (Violation
             format!(
                 "message {} of {name:?} was not accepted ({:?} {}), and is listed: {}",
                 attempt.action.id,
-                attempt.answer,
+                attempt.outcome,
                 at(attempt.done),
                 quoted(text)
             ),
@@ -172,7 +176,7 @@ fn surplus(name: &str, text: &str, count: &Count<'_>, most: usize) -> (Violation
     }
 }
 
-fn verify_order(lists: &Lists<'_>, found: &mut Verification) {
+fn verify_order(lists: &Lists<'_>, verification: &mut Verification) {
     for pair in lists.after.messages.windows(2) {
         if let [newer, older] = pair
             && newer.pub_date < older.pub_date
@@ -184,39 +188,50 @@ fn verify_order(lists: &Lists<'_>, found: &mut Verification) {
                 older.pub_date,
                 quoted(&newer.content)
             );
-            found.add(ViolationKind::Misplaced, detail);
+            verification.add(ViolationKind::Misplaced, detail);
             return;
         }
     }
 }
 
-fn verify_dates(name: &str, new: &[Message], (from, to): (i64, i64), found: &mut Verification) {
+fn verify_dates(
+    name: &str,
+    new: &[Message],
+    (from, to): (i64, i64),
+    verification: &mut Verification,
+) {
     for message in new
         .iter()
         .filter(|message| !(from..=to).contains(&message.pub_date))
     {
         let detail = format!(
-            "a message of {name:?} bears the time {}, and the run was from {from} to {to}: {}",
+            "a message of {name:?} has the time {}, but the run was from {from} to {to}: {}",
             message.pub_date,
             quoted(&message.content)
         );
-        found.add(ViolationKind::Misdated, detail);
+        verification.add(ViolationKind::Misdated, detail);
     }
 }
 
-/// The first `new` messages must hold the acknowledged ones in the order in which they were sent.
-fn verify_sequence(lists: &Lists<'_>, new: usize, deeds: &Deeds<'_>, found: &mut Verification) {
+/// Verifies that the newest `new` messages contain the acknowledged messages in the order in which
+/// they were sent.
+fn verify_sequence(
+    lists: &Lists<'_>,
+    new: usize,
+    user_attempts: &UserAttempts<'_>,
+    verification: &mut Verification,
+) {
     let (newest, oldest) = lists.after.messages.split_at(new);
     if oldest.iter().ne(&lists.before.messages) {
         let detail = format!(
             "the messages of {:?} from before the run changed",
             lists.name
         );
-        found.add(ViolationKind::Altered, detail);
+        verification.add(ViolationKind::Altered, detail);
         return;
     }
     let mut listed = newest.iter().rev().map(|message| message.content.as_str());
-    let acknowledged = deeds
+    let acknowledged = user_attempts
         .tweets
         .iter()
         .filter(|(tweet, _)| tweet.effect() == Effect::Yes);
@@ -228,7 +243,7 @@ fn verify_sequence(lists: &Lists<'_>, new: usize, deeds: &Deeds<'_>, found: &mut
                 lists.name,
                 quoted(text)
             );
-            found.add(ViolationKind::Misplaced, detail);
+            verification.add(ViolationKind::Misplaced, detail);
             return;
         }
     }

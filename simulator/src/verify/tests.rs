@@ -1,47 +1,46 @@
 use super::*;
 use crate::action::Action;
-use crate::attempt::Answer;
-use crate::snapshot::{Message, WINDOW};
+use crate::attempt::RequestOutcome;
+use crate::snapshot::{LIST_LENGTH_MAX, Message};
 use ViolationKind as Kind;
 
-/// A run of one request after another, each a second long, and what the server shows of it.
-struct World {
+/// A run with sequential requests of one second each, and the server's lists before and after.
+struct TestRun {
     before: Snapshot,
     after: Snapshot,
     attempts: Vec<Attempt>,
 }
 
-impl World {
-    /// Users `a` and `b`, who registered in this run, and nothing else.
+impl TestRun {
+    /// A run in which the users `a` and `b` register.
     fn new() -> Self {
-        let mut world = Self {
+        let mut run = Self {
             before: Snapshot::default(),
             after: Snapshot::default(),
             attempts: Vec::new(),
         };
-        world.before.latest = Some(-1);
+        run.before.latest = Some(-1);
         for name in ["a", "b"] {
-            world.before.users.insert(name.into(), UserState::Absent);
-            world
-                .after
+            run.before.users.insert(name.into(), UserState::Absent);
+            run.after
                 .users
                 .insert(name.into(), UserState::Present(Profile::default()));
-            world.act(name, register(), Answer::Status(204));
+            run.act(name, register(), RequestOutcome::Status(204));
         }
-        world
+        run
     }
 
-    /// As [`Self::new`], and both have been there before.
+    /// As [`Self::new`], but both users existed before the run.
     fn old() -> Self {
-        let mut world = Self::new();
-        world.before.users = world.after.users.clone();
-        for attempt in &mut world.attempts {
-            attempt.answer = Answer::Status(400);
+        let mut run = Self::new();
+        run.before.users = run.after.users.clone();
+        for attempt in &mut run.attempts {
+            attempt.outcome = RequestOutcome::Status(400);
         }
-        world
+        run
     }
 
-    fn act(&mut self, who: &str, command: Command, answer: Answer) {
+    fn act(&mut self, who: &str, command: Command, outcome: RequestOutcome) {
         let id = i64::try_from(self.attempts.len()).unwrap();
         let sent = Duration::from_secs(10 * self.attempts.len() as u64);
         let action = Action {
@@ -55,7 +54,7 @@ impl World {
             action,
             sent,
             done: sent + Duration::from_secs(1),
-            answer,
+            outcome,
         };
         if attempt.effect_on_latest() == Effect::Yes {
             self.after.latest = Some(id);
@@ -64,10 +63,10 @@ impl World {
     }
 
     fn tweet(&mut self, text: &str, status: u16) {
-        self.act("a", tweet(text), Answer::Status(status));
+        self.act("a", tweet(text), RequestOutcome::Status(status));
     }
 
-    /// What the server lists of `a` now, newest first.
+    /// Sets the messages that the server lists of `a` after the run, newest first.
     fn listed(&mut self, texts: &[&str]) {
         profile(&mut self.after).messages = texts.iter().map(|text| message(text, 100)).collect();
     }
@@ -80,7 +79,7 @@ impl World {
         profile(&mut self.after).follows = names.iter().map(|&name| name.to_owned()).collect();
     }
 
-    fn verdict(&self) -> Verification {
+    fn verification(&self) -> Verification {
         verify(&History {
             before: &self.before,
             after: &self.after,
@@ -91,7 +90,7 @@ impl World {
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        self.verdict()
+        self.verification()
             .violations
             .iter()
             .map(|violation| violation.kind)
@@ -102,7 +101,7 @@ impl World {
 fn profile(snapshot: &mut Snapshot) -> &mut Profile {
     match snapshot.users.get_mut("a") {
         Some(UserState::Present(profile)) => profile,
-        _ => panic!("a is there"),
+        _ => panic!("the user `a` is missing"),
     }
 }
 
@@ -136,221 +135,236 @@ fn unfollow() -> Command {
 }
 
 #[test]
-fn a_run_that_held_has_no_violations() {
-    let mut world = World::new();
-    world.tweet("one", 204);
-    world.tweet("two", 204);
-    world.act("a", follow(), Answer::Status(204));
-    world.listed(&["two", "one"]);
-    world.follows(&["b"]);
-    let found = world.verdict();
-    assert_eq!(found.violations, []);
-    assert_eq!((found.users, found.messages, found.follows), (2, 2, 1));
+fn a_run_with_correct_lists_has_no_violations() {
+    let mut run = TestRun::new();
+    run.tweet("one", 204);
+    run.tweet("two", 204);
+    run.act("a", follow(), RequestOutcome::Status(204));
+    run.listed(&["two", "one"]);
+    run.follows(&["b"]);
+    let verification = run.verification();
+    assert_eq!(verification.violations, []);
+    assert_eq!(
+        (
+            verification.users,
+            verification.messages,
+            verification.follows
+        ),
+        (2, 2, 1)
+    );
 }
 
 #[test]
-fn a_lost_message_is_found_and_named() {
-    let mut world = World::new();
-    world.tweet("one", 204);
-    world.tweet("two", 204);
-    world.listed(&["two"]);
-    let found = world.verdict();
-    assert_eq!(found.violations.len(), 1);
-    assert_eq!(found.violations[0].kind, Kind::Lost);
+fn a_lost_message_is_a_violation_with_details() {
+    let mut run = TestRun::new();
+    run.tweet("one", 204);
+    run.tweet("two", 204);
+    run.listed(&["two"]);
+    let verification = run.verification();
+    assert_eq!(verification.violations.len(), 1);
+    assert_eq!(verification.violations[0].kind, Kind::Lost);
     assert_eq!(
-        found.violations[0].detail,
+        verification.violations[0].detail,
         "message 2 of \"a\", acknowledged at t=21.000 s, is not listed: \"one\""
     );
 }
 
 #[test]
-fn a_doubled_message_is_found_unless_it_was_sent_twice() {
-    let mut world = World::new();
-    world.tweet("one", 204);
-    world.listed(&["one", "one"]);
-    assert_eq!(world.kinds(), [Kind::Doubled]);
-    world.tweet("one", 204);
-    assert_eq!(world.kinds(), []);
-    world.listed(&["one"]);
-    assert_eq!(world.kinds(), [Kind::Lost]);
+fn a_doubled_message_is_a_violation_unless_it_was_sent_twice() {
+    let mut run = TestRun::new();
+    run.tweet("one", 204);
+    run.listed(&["one", "one"]);
+    assert_eq!(run.kinds(), [Kind::Doubled]);
+    run.tweet("one", 204);
+    assert_eq!(run.kinds(), []);
+    run.listed(&["one"]);
+    assert_eq!(run.kinds(), [Kind::Lost]);
 }
 
 #[test]
-fn an_unanswered_message_may_be_there_once() {
-    for answer in [
-        Answer::TimedOut,
-        Answer::Broken("reset".into()),
-        Answer::Status(500),
+fn a_message_without_a_response_may_be_listed_once() {
+    for outcome in [
+        RequestOutcome::TimedOut,
+        RequestOutcome::Broken("reset".into()),
+        RequestOutcome::Status(500),
     ] {
-        let mut world = World::new();
-        world.act("a", tweet("one"), answer);
-        assert_eq!(world.kinds(), []);
-        world.listed(&["one"]);
-        assert_eq!(world.kinds(), []);
-        world.listed(&["one", "one"]);
-        assert_eq!(world.kinds(), [Kind::Doubled]);
+        let mut run = TestRun::new();
+        run.act("a", tweet("one"), outcome);
+        assert_eq!(run.kinds(), []);
+        run.listed(&["one"]);
+        assert_eq!(run.kinds(), []);
+        run.listed(&["one", "one"]);
+        assert_eq!(run.kinds(), [Kind::Doubled]);
     }
 }
 
 #[test]
-fn what_was_refused_must_not_be_there() {
-    for answer in [Answer::Status(404), Answer::NotConnected("refused".into())] {
-        let mut world = World::new();
-        world.act("a", tweet("one"), answer);
-        assert_eq!(world.kinds(), []);
-        world.listed(&["one"]);
-        assert_eq!(world.kinds(), [Kind::Unexpected]);
+fn a_rejected_message_must_not_be_listed() {
+    for outcome in [
+        RequestOutcome::Status(404),
+        RequestOutcome::NotConnected("refused".into()),
+    ] {
+        let mut run = TestRun::new();
+        run.act("a", tweet("one"), outcome);
+        assert_eq!(run.kinds(), []);
+        run.listed(&["one"]);
+        assert_eq!(run.kinds(), [Kind::Unexpected]);
     }
 }
 
 #[test]
-fn a_text_that_came_back_changed_is_lost_and_unexpected() {
-    let mut world = World::new();
-    world.tweet(" one ", 204);
-    world.listed(&["one"]);
-    assert_eq!(world.kinds(), [Kind::Lost, Kind::Unexpected]);
+fn a_changed_text_is_lost_and_unexpected() {
+    let mut run = TestRun::new();
+    run.tweet(" one ", 204);
+    run.listed(&["one"]);
+    assert_eq!(run.kinds(), [Kind::Lost, Kind::Unexpected]);
 }
 
 #[test]
-fn a_second_replay_counts_on_top_of_the_first() {
-    let mut world = World::old();
-    world.listed_before(&["two", "one"]);
-    world.tweet("one", 204);
-    world.tweet("two", 204);
-    world.listed(&["two", "one", "two", "one"]);
-    assert_eq!(world.kinds(), []);
-    world.listed(&["two", "two", "one"]);
-    assert_eq!(world.kinds(), [Kind::Lost]);
-    world.listed(&["two", "one", "two", "one", "one"]);
-    assert_eq!(world.kinds(), [Kind::Doubled]);
-    world.listed(&["one", "two", "two", "one"]);
-    assert_eq!(world.kinds(), [Kind::Misplaced]);
+fn a_second_replay_is_expected_in_addition_to_the_first() {
+    let mut run = TestRun::old();
+    run.listed_before(&["two", "one"]);
+    run.tweet("one", 204);
+    run.tweet("two", 204);
+    run.listed(&["two", "one", "two", "one"]);
+    assert_eq!(run.kinds(), []);
+    run.listed(&["two", "two", "one"]);
+    assert_eq!(run.kinds(), [Kind::Lost]);
+    run.listed(&["two", "one", "two", "one", "one"]);
+    assert_eq!(run.kinds(), [Kind::Doubled]);
+    run.listed(&["one", "two", "two", "one"]);
+    assert_eq!(run.kinds(), [Kind::Misplaced]);
 }
 
 #[test]
-fn old_messages_must_stay() {
-    let mut world = World::old();
-    world.listed_before(&["two", "one"]);
-    world.listed(&["two"]);
-    assert_eq!(world.kinds(), [Kind::Altered]);
-    world.listed(&["one", "two"]);
-    assert_eq!(world.kinds(), [Kind::Altered]);
+fn messages_from_before_the_run_must_stay() {
+    let mut run = TestRun::old();
+    run.listed_before(&["two", "one"]);
+    run.listed(&["two"]);
+    assert_eq!(run.kinds(), [Kind::Altered]);
+    run.listed(&["one", "two"]);
+    assert_eq!(run.kinds(), [Kind::Altered]);
 }
 
 #[test]
 fn order_and_dates_are_checked() {
-    let mut world = World::new();
-    world.tweet("one", 204);
-    world.tweet("two", 204);
-    world.listed(&["one", "two"]);
-    assert_eq!(world.kinds(), [Kind::Misplaced]);
-    profile(&mut world.after).messages = vec![message("two", 99), message("one", 101)];
-    assert_eq!(world.kinds(), [Kind::Misplaced]);
-    profile(&mut world.after).messages = vec![message("two", 111), message("one", 101)];
-    assert_eq!(world.kinds(), [Kind::Misdated]);
+    let mut run = TestRun::new();
+    run.tweet("one", 204);
+    run.tweet("two", 204);
+    run.listed(&["one", "two"]);
+    assert_eq!(run.kinds(), [Kind::Misplaced]);
+    profile(&mut run.after).messages = vec![message("two", 99), message("one", 101)];
+    assert_eq!(run.kinds(), [Kind::Misplaced]);
+    profile(&mut run.after).messages = vec![message("two", 111), message("one", 101)];
+    assert_eq!(run.kinds(), [Kind::Misdated]);
 }
 
 #[test]
-fn of_very_many_messages_the_newest_are_compared() {
-    let mut world = World::old();
-    let old: Vec<String> = (0..WINDOW).map(|number| format!("old {number}")).collect();
+fn the_newest_messages_of_a_truncated_list_are_compared() {
+    let mut run = TestRun::old();
+    let old: Vec<String> = (0..LIST_LENGTH_MAX)
+        .map(|number| format!("old {number}"))
+        .collect();
     let old: Vec<&str> = old.iter().map(String::as_str).collect();
-    world.listed_before(&old);
-    world.tweet("one", 204);
-    world.tweet("two", 204);
-    world.listed(&[&["two", "one"], &old[..WINDOW - 2]].concat());
-    let found = world.verdict();
-    assert_eq!((found.violations.len(), found.notes.len()), (0, 1));
-    world.listed(&[&["two"], &old[..WINDOW - 1]].concat());
-    assert_eq!(world.kinds(), [Kind::Lost]);
-    world.listed(&[&["two", "two", "one"], &old[..WINDOW - 3]].concat());
-    assert_eq!(world.kinds(), [Kind::Doubled]);
+    run.listed_before(&old);
+    run.tweet("one", 204);
+    run.tweet("two", 204);
+    run.listed(&[&["two", "one"], &old[..LIST_LENGTH_MAX - 2]].concat());
+    let verification = run.verification();
+    assert_eq!(
+        (verification.violations.len(), verification.notes.len()),
+        (0, 1)
+    );
+    run.listed(&[&["two"], &old[..LIST_LENGTH_MAX - 1]].concat());
+    assert_eq!(run.kinds(), [Kind::Lost]);
+    run.listed(&[&["two", "two", "one"], &old[..LIST_LENGTH_MAX - 3]].concat());
+    assert_eq!(run.kinds(), [Kind::Doubled]);
 }
 
 #[test]
 fn the_last_acknowledged_follow_must_be_in_effect() {
-    let mut world = World::new();
-    world.act("a", follow(), Answer::Status(204));
-    assert_eq!(world.kinds(), [Kind::FollowWrong], "lost");
-    world.follows(&["b"]);
-    assert_eq!(world.kinds(), []);
-    world.follows(&["b", "b"]);
-    assert_eq!(world.kinds(), [Kind::FollowDoubled]);
-    world.act("a", unfollow(), Answer::Status(204));
-    world.follows(&["b"]);
-    let found = world.verdict();
-    assert_eq!(found.violations[0].kind, Kind::FollowWrong, "undone");
+    let mut run = TestRun::new();
+    run.act("a", follow(), RequestOutcome::Status(204));
+    assert_eq!(run.kinds(), [Kind::FollowWrong], "lost");
+    run.follows(&["b"]);
+    assert_eq!(run.kinds(), []);
+    run.follows(&["b", "b"]);
+    assert_eq!(run.kinds(), [Kind::FollowDoubled]);
+    run.act("a", unfollow(), RequestOutcome::Status(204));
+    run.follows(&["b"]);
+    let verification = run.verification();
+    assert_eq!(verification.violations[0].kind, Kind::FollowWrong, "undone");
     assert_eq!(
-        found.violations[0].detail,
+        verification.violations[0].detail,
         "unfollow 3 of \"b\" by \"a\" was acknowledged at t=31.000 s, and \"b\" is listed"
     );
 }
 
 #[test]
-fn after_an_unanswered_write_either_state_is_right() {
-    let mut world = World::new();
-    world.act("a", follow(), Answer::Status(204));
-    world.act("a", unfollow(), Answer::TimedOut);
-    assert_eq!(world.kinds(), []);
-    world.follows(&["b"]);
-    assert_eq!(world.kinds(), []);
-    world.act("a", follow(), Answer::Status(204));
-    world.follows(&[]);
+fn after_a_write_without_a_response_both_states_are_accepted() {
+    let mut run = TestRun::new();
+    run.act("a", follow(), RequestOutcome::Status(204));
+    run.act("a", unfollow(), RequestOutcome::TimedOut);
+    assert_eq!(run.kinds(), []);
+    run.follows(&["b"]);
+    assert_eq!(run.kinds(), []);
+    run.act("a", follow(), RequestOutcome::Status(204));
+    run.follows(&[]);
     assert_eq!(
-        world.kinds(),
+        run.kinds(),
         [Kind::FollowWrong],
-        "the unanswered one is ten seconds old"
+        "the write without a response is ten seconds old"
     );
 }
 
 #[test]
-fn nobody_follows_by_themselves() {
-    let mut world = World::old();
-    world.follows(&["b"]);
-    assert_eq!(world.kinds(), [Kind::FollowWrong]);
-    profile(&mut world.before).follows = vec!["b".into()];
-    world.follows(&[]);
-    assert_eq!(world.kinds(), [Kind::Altered]);
+fn a_change_of_a_follow_without_a_request_is_a_violation() {
+    let mut run = TestRun::old();
+    run.follows(&["b"]);
+    assert_eq!(run.kinds(), [Kind::FollowWrong]);
+    profile(&mut run.before).follows = vec!["b".into()];
+    run.follows(&[]);
+    assert_eq!(run.kinds(), [Kind::Altered]);
 }
 
 #[test]
-fn users_exist_who_registered_and_nobody_else() {
-    let mut world = World::new();
-    world.after.users.insert("b".into(), UserState::Absent);
-    assert_eq!(world.kinds(), [Kind::UserMissing]);
-    world.attempts[1].answer = Answer::TimedOut;
-    assert_eq!(world.kinds(), [], "unanswered");
-    world.attempts[0].answer = Answer::Status(400);
-    assert_eq!(world.kinds(), [Kind::RegisterWrong], "refused, and there");
-    let mut world = World::old();
-    world.act("a", register(), Answer::Status(204));
+fn exactly_the_registered_users_exist() {
+    let mut run = TestRun::new();
+    run.after.users.insert("b".into(), UserState::Absent);
+    assert_eq!(run.kinds(), [Kind::UserMissing]);
+    run.attempts[1].outcome = RequestOutcome::TimedOut;
+    assert_eq!(run.kinds(), [], "without a response");
+    run.attempts[0].outcome = RequestOutcome::Status(400);
+    assert_eq!(run.kinds(), [Kind::RegisterWrong], "rejected, but existing");
+    let mut run = TestRun::old();
+    run.act("a", register(), RequestOutcome::Status(204));
     assert_eq!(
-        world.kinds(),
+        run.kinds(),
         [Kind::RegisterWrong],
-        "a taken name was given away"
+        "a taken name was acknowledged"
     );
 }
 
 #[test]
-fn latest_is_the_last_that_was_sent() {
-    let mut world = World::new();
-    world.tweet("one", 404);
-    assert_eq!(world.after.latest, Some(2), "also when the answer is 404");
-    assert_eq!(world.kinds(), []);
+fn latest_is_the_value_of_the_last_request() {
+    let mut run = TestRun::new();
+    run.tweet("one", 404);
+    assert_eq!(run.after.latest, Some(2), "even if the response is 404");
+    assert_eq!(run.kinds(), []);
     for wrong in [1, -1, 3] {
-        world.after.latest = Some(wrong);
-        assert_eq!(world.kinds(), [Kind::LatestWrong], "{wrong}");
+        run.after.latest = Some(wrong);
+        assert_eq!(run.kinds(), [Kind::LatestWrong], "{wrong}");
     }
-    world.after.latest = None;
-    assert_eq!(world.kinds(), [Kind::Unreadable]);
+    run.after.latest = None;
+    assert_eq!(run.kinds(), [Kind::Unreadable]);
 }
 
 #[test]
-fn latest_may_be_what_was_not_answered() {
-    let mut world = World::new();
-    world.act("a", Command::ReadAll, Answer::TimedOut);
+fn latest_may_be_the_value_of_a_request_without_a_response() {
+    let mut run = TestRun::new();
+    run.act("a", Command::ReadAll, RequestOutcome::TimedOut);
     for right in [1, 2] {
-        world.after.latest = Some(right);
-        assert_eq!(world.kinds(), []);
+        run.after.latest = Some(right);
+        assert_eq!(run.kinds(), []);
     }
 }

@@ -1,4 +1,4 @@
-//! A small simulator API in memory, right by default, and wrong in the ways that tests ask for.
+//! A simulator API in memory, which is correct by default and has the faults that a test configures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,23 +15,23 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What the fake does wrong, each to every so many requests of the kind.
+/// The faults of the fake. A number `n` applies the fault to every n-th request of its kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// Answers 204 to a message, and forgets it.
+    /// Acknowledges a message without storing it.
     pub(crate) lose_message: Option<u64>,
     /// Stores a message twice.
     pub(crate) double_message: Option<u64>,
-    /// Answers 204 to an unfollow, and forgets it.
+    /// Acknowledges an unfollow without storing it.
     pub(crate) lose_unfollow: Option<u64>,
-    /// Answers 500 to a write: every other time after doing it.
+    /// Answers 500 to a write, alternately before and after applying it.
     pub(crate) fail: Option<u64>,
-    /// Does a write, and answers after this.
+    /// Applies a write and answers after the delay.
     pub(crate) stall: Option<(u64, Duration)>,
-    /// Accepts nobody.
-    pub(crate) refuse_registrations: bool,
+    /// Rejects all registrations.
+    pub(crate) reject_registrations: bool,
     /// Does not set `latest`.
-    pub(crate) forget_latest: bool,
+    pub(crate) keep_latest: bool,
 }
 
 #[derive(Default)]
@@ -46,14 +46,14 @@ struct Data {
 
 #[derive(Default)]
 struct User {
-    /// Oldest first.
+    /// The messages, oldest first.
     messages: Vec<Value>,
     follows: BTreeSet<String>,
 }
 
 type Shared = Arc<Mutex<Data>>;
 
-/// The fake, listening on a port of its own until it is stopped.
+/// A running fake, which listens on its own port until it is stopped.
 pub(crate) struct Fake {
     address: SocketAddr,
     data: Shared,
@@ -77,12 +77,12 @@ impl Fake {
         format!("http://{}", self.address)
     }
 
-    /// Stops answering and listening; the data stays.
+    /// Stops the server. The data stays.
     pub(crate) fn stop(&mut self) {
         self.server.abort();
     }
 
-    /// Listens again at the same address.
+    /// Starts the server again at the same address.
     pub(crate) async fn restart(&mut self) {
         let listener = loop {
             if let Ok(listener) = TcpListener::bind(self.address).await {
@@ -107,7 +107,10 @@ fn serve(listener: TcpListener, data: Shared) -> JoinHandle<()> {
         .route("/msgs", get(all_messages))
         .route("/msgs/{user}", get(messages).post(tweet))
         .route("/fllws/{user}", get(follows).post(follow))
-        .layer(middleware::from_fn_with_state(Arc::clone(&data), misbehave))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&data),
+            inject_faults,
+        ))
         .with_state(data);
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() })
 }
@@ -121,8 +124,8 @@ fn lock(data: &Shared) -> MutexGuard<'_, Data> {
     data.lock().unwrap()
 }
 
-/// Checks who asks, takes note of `latest`, and does what the faults say.
-async fn misbehave(
+/// Checks the credentials, sets `latest` and injects the configured faults.
+async fn inject_faults(
     State(data): State<Shared>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
@@ -140,7 +143,7 @@ async fn misbehave(
         let mut data = lock(&data);
         let faults = data.faults;
         if let Some(Ok(latest)) = query.get("latest").map(|text| text.parse())
-            && !faults.forget_latest
+            && !faults.keep_latest
         {
             data.latest = Some(latest);
         }
@@ -167,7 +170,7 @@ async fn misbehave(
     }
 }
 
-/// Registrations do not stall, so that there is a crowd at all.
+/// Registrations do not stall, because without users there would be no further actions.
 fn may_stall(request: &Request) -> bool {
     request.uri().path() != "/register"
 }
@@ -179,7 +182,7 @@ async fn latest(State(data): State<Shared>) -> Json<Value> {
 async fn register(State(data): State<Shared>, Json(body): Json<Value>) -> StatusCode {
     let name = body["username"].as_str().unwrap().to_owned();
     let mut data = lock(&data);
-    if data.faults.refuse_registrations {
+    if data.faults.reject_registrations {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     if data.users.contains_key(&name) {

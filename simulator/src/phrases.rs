@@ -1,4 +1,4 @@
-//! What a generated crowd is called and says.
+//! Names, addresses, passwords and texts of generated users.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -52,7 +52,7 @@ const DOMAINS: [&str; 5] = [
     "k.test",
 ];
 
-const PLAIN: [&str; 24] = [
+const ASCII_TEXTS: [&str; 24] = [
     "From hour to hour I saw the white face of it",
     "His name was not on the list of passengers",
     "We walked down to the harbour, and nobody spoke",
@@ -78,7 +78,7 @@ const PLAIN: [&str; 24] = [
     "true",
     "Meet me by the bridge at 7:30, please",
 ];
-const ACCENTED: [&str; 20] = [
+const NON_ASCII_TEXTS: [&str; 20] = [
     "“Then I was fairly within the last men in it,” he said",
     "his father’s influence could prevail",
     "rødgrød med fløde",
@@ -102,9 +102,9 @@ const ACCENTED: [&str; 20] = [
 ];
 
 /// The share of texts with a character outside ASCII, as in the course's scenario.
-const ACCENTED_SHARE: f64 = 0.45;
+const NON_ASCII_SHARE: f64 = 0.45;
 
-/// "First Last", unique by `suffix`.
+/// A name of the form "First Last-suffix", which is unique because the suffix is.
 pub(crate) fn full_name(rng: &mut StdRng, suffix: &str) -> String {
     format!(
         "{} {}-{suffix}",
@@ -113,13 +113,13 @@ pub(crate) fn full_name(rng: &mut StdRng, suffix: &str) -> String {
     )
 }
 
-/// An address for `name`, joined in one of the ways that people have.
+/// An email address for `name`, whose parts are joined by one of the usual separators.
 pub(crate) fn email(rng: &mut StdRng, name: &str) -> String {
     let separator = pick(rng, &["+", ".", "-", "_"]);
     format!("{}@{}", name.replace(' ', separator), pick(rng, &DOMAINS))
 }
 
-/// Eight to sixteen characters of ASCII, punctuation before all.
+/// A password of 8 to 16 printable ASCII characters, including punctuation.
 pub(crate) fn password(rng: &mut StdRng) -> String {
     let length = rng.random_range(8..=16);
     (0..length)
@@ -127,11 +127,11 @@ pub(crate) fn password(rng: &mut StdRng) -> String {
         .collect()
 }
 
-/// A text that no other action of the run has: `mark` ends it.
+/// A text that ends with `mark`, which makes the text unique in the run.
 pub(crate) fn text(rng: &mut StdRng, mark: &str) -> String {
-    let plain = pick(rng, &PLAIN);
-    if rng.random_bool(ACCENTED_SHARE) {
-        format!("{plain} {} [{mark}]", pick(rng, &ACCENTED))
+    let plain = pick(rng, &ASCII_TEXTS);
+    if rng.random_bool(NON_ASCII_SHARE) {
+        format!("{plain} {} [{mark}]", pick(rng, &NON_ASCII_TEXTS))
     } else {
         format!("{plain} [{mark}]")
     }

@@ -1,4 +1,4 @@
-//! The running count: what was answered how, how fast, and when it went wrong.
+//! Statistics of a run: outcomes and latencies by command, causes and times of errors.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::action::Kind;
-use crate::attempt::Answer;
+use crate::attempt::RequestOutcome;
 use crate::report::{CommandReport, Latency, Window};
 
-/// Errors less than this apart belong to one window.
+/// Maximum gap between two errors of the same window.
 const WINDOW_GAP: Duration = Duration::from_secs(1);
 
-/// Whatever takes longer than an hour counts as an hour.
+/// Maximum latency of the histogram in microseconds, which is an hour. A longer one counts as an hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 
-/// What is remembered of the answers to one command, or to all.
+/// The statistics of one command, or of all commands.
 #[derive(Clone)]
 struct Count {
     sent: u64,
@@ -36,22 +36,27 @@ impl Count {
             timeouts: 0,
             connection_errors: 0,
             not_sent: 0,
-            latency_us: Histogram::new_with_max(LATENCY_US_MAX, 3).expect("the bounds are right"),
+            latency_us: Histogram::new_with_max(LATENCY_US_MAX, 3).expect("the bounds are valid"),
         }
     }
 
-    fn add(&mut self, kind: Kind, answer: &Answer, latency: Duration) {
-        self.sent += u64::from(*answer != Answer::NotSent);
-        match answer {
-            Answer::Status(status) if kind.expects(*status) => self.ok += 1,
-            Answer::Status(status) => *self.wrong_status.entry(*status).or_default() += 1,
-            Answer::TimedOut => self.timeouts += 1,
-            Answer::NotConnected(_) | Answer::Broken(_) => self.connection_errors += 1,
-            Answer::NotSent => self.not_sent += 1,
+    fn add(&mut self, kind: Kind, outcome: &RequestOutcome, latency: Duration) {
+        self.sent += u64::from(*outcome != RequestOutcome::NotSent);
+        match outcome {
+            RequestOutcome::Status(status) if kind.expects(*status) => self.ok += 1,
+            RequestOutcome::Status(status) => *self.wrong_status.entry(*status).or_default() += 1,
+            RequestOutcome::TimedOut => self.timeouts += 1,
+            RequestOutcome::NotConnected(_) | RequestOutcome::Broken(_) => {
+                self.connection_errors += 1;
+            }
+            RequestOutcome::NotSent => self.not_sent += 1,
         }
-        // A request that never got through says nothing of the server's speed; one that timed out
-        // does.
-        if matches!(answer, Answer::Status(_) | Answer::TimedOut) {
+        // A time-out is a measure of the server's latency. A request without a connection, or with a
+        // broken one, is not.
+        if matches!(
+            outcome,
+            RequestOutcome::Status(_) | RequestOutcome::TimedOut
+        ) {
             let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
             self.latency_us.saturating_record(micros);
         }
@@ -87,70 +92,71 @@ fn millis(micros: u64) -> f64 {
     micros as f64 / 1000.0
 }
 
-/// The count of a whole run.
-pub(crate) struct Tally {
+/// The statistics of a run.
+pub(crate) struct RunStats {
     total: Count,
     by_kind: BTreeMap<Kind, Count>,
     causes: BTreeMap<String, u64>,
-    /// From when to when each failed request was under way.
+    /// The start and the end of each failed request.
     errors: Vec<(Duration, Duration)>,
-    right_at: Duration,
+    last_expected_at: Duration,
     longest_pause: (Duration, Duration),
 }
 
-impl Tally {
+impl RunStats {
     pub(crate) fn new() -> Self {
         Self {
             total: Count::new(),
             by_kind: BTreeMap::new(),
             causes: BTreeMap::new(),
             errors: Vec::new(),
-            right_at: Duration::ZERO,
+            last_expected_at: Duration::ZERO,
             longest_pause: (Duration::ZERO, Duration::ZERO),
         }
     }
 
-    /// Counts one request, under way from `sent` to `done`, that took `latency` in the user's eyes.
+    /// Counts one request that was in flight from `sent` to `done`. `latency` is measured from the
+    /// scheduled time.
     pub(crate) fn add(
         &mut self,
         kind: Kind,
-        answer: &Answer,
+        outcome: &RequestOutcome,
         (sent, done): (Duration, Duration),
         latency: Duration,
     ) {
-        self.total.add(kind, answer, latency);
+        self.total.add(kind, outcome, latency);
         self.by_kind
             .entry(kind)
             .or_insert_with(Count::new)
-            .add(kind, answer, latency);
-        if answer.is_right(kind) {
+            .add(kind, outcome, latency);
+        if outcome.is_expected(kind) {
             self.end_pause(done);
             return;
         }
         self.errors.push((sent, done));
-        let cause = match answer {
-            Answer::Status(status) => format!("status {status}"),
-            Answer::TimedOut => "no answer in time".to_owned(),
-            Answer::NotConnected(cause) => format!("cannot connect: {cause}"),
-            Answer::Broken(cause) => format!("connection lost: {cause}"),
-            Answer::NotSent => "not sent: too many requests in flight".to_owned(),
+        let cause = match outcome {
+            RequestOutcome::Status(status) => format!("status {status}"),
+            RequestOutcome::TimedOut => "no answer in time".to_owned(),
+            RequestOutcome::NotConnected(cause) => format!("cannot connect: {cause}"),
+            RequestOutcome::Broken(cause) => format!("connection lost: {cause}"),
+            RequestOutcome::NotSent => "not sent: too many requests in flight".to_owned(),
         };
         *self.causes.entry(cause).or_default() += 1;
     }
 
     fn end_pause(&mut self, now: Duration) {
         let (from, to) = self.longest_pause;
-        if now.saturating_sub(self.right_at) > to.saturating_sub(from) {
-            self.longest_pause = (self.right_at, now);
+        if now.saturating_sub(self.last_expected_at) > to.saturating_sub(from) {
+            self.longest_pause = (self.last_expected_at, now);
         }
-        self.right_at = self.right_at.max(now);
+        self.last_expected_at = self.last_expected_at.max(now);
     }
 
     pub(crate) fn errors(&self) -> u64 {
         u64::try_from(self.errors.len()).unwrap_or(u64::MAX)
     }
 
-    /// What is counted so far, in the report's terms.
+    /// The report of all commands together.
     pub(crate) fn total(&self) -> CommandReport {
         self.total.report("all")
     }
@@ -166,13 +172,13 @@ impl Tally {
         self.causes.clone()
     }
 
-    /// The longest time without a right answer, up to `end`.
+    /// The longest time without an expected response, up to `end`.
     pub(crate) fn longest_pause(&self, end: Duration) -> Window {
-        let last = (self.right_at, end.max(self.right_at));
+        let last = (self.last_expected_at, end.max(self.last_expected_at));
         let (from, to) = [self.longest_pause, last]
             .into_iter()
             .max_by_key(|(from, to)| to.saturating_sub(*from))
-            .expect("there are two");
+            .expect("the array has two elements");
         let errors = self
             .errors
             .iter()
@@ -181,7 +187,7 @@ impl Tally {
         window(from, to, errors)
     }
 
-    /// The times of trouble: errors that are close together make one window.
+    /// The time windows with errors. Errors with a gap of at most [`WINDOW_GAP`] are in one window.
     pub(crate) fn error_windows(&self) -> Vec<Window> {
         let mut errors = self.errors.clone();
         errors.sort_unstable();
@@ -214,47 +220,47 @@ fn window(from: Duration, to: Duration, errors: usize) -> Window {
 mod tests {
     use super::*;
 
-    fn add(tally: &mut Tally, answer: &Answer, sent_ms: u64, done_ms: u64) {
+    fn add(stats: &mut RunStats, outcome: &RequestOutcome, sent_ms: u64, done_ms: u64) {
         let span = (
             Duration::from_millis(sent_ms),
             Duration::from_millis(done_ms),
         );
-        tally.add(
+        stats.add(
             Kind::Tweet,
-            answer,
+            outcome,
             span,
             Duration::from_millis(done_ms - sent_ms),
         );
     }
 
     #[test]
-    fn answers_are_counted_as_the_course_does() {
-        let mut tally = Tally::new();
-        for answer in [
-            Answer::Status(204),
-            Answer::Status(200),
-            Answer::TimedOut,
-            Answer::NotConnected("x".into()),
-            Answer::Broken("y".into()),
-            Answer::NotSent,
+    fn outcomes_are_counted_as_the_course_does() {
+        let mut stats = RunStats::new();
+        for outcome in [
+            RequestOutcome::Status(204),
+            RequestOutcome::Status(200),
+            RequestOutcome::TimedOut,
+            RequestOutcome::NotConnected("x".into()),
+            RequestOutcome::Broken("y".into()),
+            RequestOutcome::NotSent,
         ] {
-            add(&mut tally, &answer, 0, 10);
+            add(&mut stats, &outcome, 0, 10);
         }
-        let total = tally.total();
+        let total = stats.total();
         assert_eq!((total.sent, total.ok, total.timeouts), (5, 1, 1));
         assert_eq!((total.connection_errors, total.not_sent), (2, 1));
         assert_eq!(total.wrong_status, BTreeMap::from([(200, 1)]));
         assert_eq!(total.errors(), 5);
-        assert_eq!(tally.errors(), 5);
+        assert_eq!(stats.errors(), 5);
     }
 
     #[test]
     fn errors_close_together_are_one_window() {
-        let mut tally = Tally::new();
+        let mut stats = RunStats::new();
         for (sent, done) in [(12_300, 12_600), (13_000, 13_100), (20_000, 20_001)] {
-            add(&mut tally, &Answer::TimedOut, sent, done);
+            add(&mut stats, &RequestOutcome::TimedOut, sent, done);
         }
-        let windows: Vec<_> = tally
+        let windows: Vec<_> = stats
             .error_windows()
             .iter()
             .map(|window| (window.from_seconds, window.to_seconds, window.errors))
@@ -263,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_pause_is_between_right_answers() {
-        let mut tally = Tally::new();
-        add(&mut tally, &Answer::Status(204), 0, 100);
-        add(&mut tally, &Answer::TimedOut, 110, 400);
-        add(&mut tally, &Answer::Status(204), 890, 900);
-        add(&mut tally, &Answer::Status(204), 900, 1000);
-        let pause = tally.longest_pause(Duration::from_secs(1));
+    fn the_longest_pause_is_between_expected_responses() {
+        let mut stats = RunStats::new();
+        add(&mut stats, &RequestOutcome::Status(204), 0, 100);
+        add(&mut stats, &RequestOutcome::TimedOut, 110, 400);
+        add(&mut stats, &RequestOutcome::Status(204), 890, 900);
+        add(&mut stats, &RequestOutcome::Status(204), 900, 1000);
+        let pause = stats.longest_pause(Duration::from_secs(1));
         assert_eq!(
             (pause.from_seconds, pause.to_seconds, pause.errors),
             (0.1, 0.9, 1)
