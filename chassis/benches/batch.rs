@@ -1,7 +1,7 @@
-//! What a batcher costs by itself: callers in front of a work that answers at once.
+//! Overhead of a batcher, measured with a handler that answers at once.
 //!
-//! `cargo bench -p chassis`. Alone, it is what batching adds to a call; with many callers, what is
-//! left of that for each.
+//! Run with `cargo bench -p chassis`. With one caller, the result is the time that batching adds to a
+//! call. With many callers, the result is the share of each caller in that time.
 
 use chassis::{
     batch::{BatchHandler, Batcher, Limits},
@@ -12,10 +12,10 @@ use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
 use tonic::Status;
 
-/// Answers every item with itself.
-struct Instant;
+/// A handler that answers every item with the item itself.
+struct Echo;
 
-impl BatchHandler for Instant {
+impl BatchHandler for Echo {
     type Item = u64;
     type Output = u64;
 
@@ -34,26 +34,26 @@ fn main() {
     divan::main();
 }
 
-/// All callers on one thread, as in the suite's processes on a small machine.
+/// All callers and workers on one thread, as in the processes on a small machine.
 #[divan::bench(args = [1, 64, 512])]
 fn one_thread(bencher: Bencher<'_, '_>, callers: u64) {
     let runtime = Builder::new_current_thread().enable_all().build();
     measure(bencher, &runtime.expect("a runtime starts"), callers);
 }
 
-/// Callers and lanes spread over all cores.
+/// Callers and workers spread over all cores.
 #[divan::bench(args = [1, 64, 512])]
 fn all_cores(bencher: Bencher<'_, '_>, callers: u64) {
     let runtime = Builder::new_multi_thread().enable_all().build();
     measure(bencher, &runtime.expect("a runtime starts"), callers);
 }
 
-/// Every caller hands in one item and waits for its answer; then the next round begins.
+/// Measures rounds in which every caller hands in one item and waits for its answer.
 fn measure(bencher: Bencher<'_, '_>, runtime: &Runtime, callers: u64) {
-    let batcher = Batcher::new("bench", LIMITS, Instant);
+    let batcher = Batcher::new("bench", LIMITS, Echo);
     bencher.counter(ItemsCount::new(callers)).bench_local(|| {
         runtime.block_on(async {
-            // Tasks of their own, as requests are.
+            // Each call has a task of its own, as a request has.
             let calls = (0..callers).map(|number| {
                 let batcher = batcher.clone();
                 tokio::spawn(async move { batcher.call(number, Deadline::after(TIMEOUT)).await })
@@ -67,4 +67,5 @@ fn measure(bencher: Bencher<'_, '_>, runtime: &Runtime, callers: u64) {
     });
 }
 
+/// Maximum time that a call waits for its answer.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,14 +1,15 @@
 //! Natural batching: many callers, one round trip.
 //!
-//! A caller never waits for a timer. It waits at most for the calls in flight, and for those who come
-//! the very moment that its batch sets out; all who arrived meanwhile form the next batch. Alone, a
-//! caller goes straight through; under load the cost of a round trip, a statement or a commit is shared
-//! by all who wait.
+//! Natural batching has no timer. A caller waits at most for the batches in flight, and for callers that
+//! arrive at the moment when its own batch is taken. All callers that arrive meanwhile form the next
+//! batch. A single caller runs at once. Under load, all waiting callers share the cost of a round trip, a
+//! statement or a commit.
 //!
-//! Invariant: a batch holds only callers that arrived before its work began. So a read that is
-//! shared by a batch sees every write that any of its callers has seen acknowledged.
+//! Invariant: a batch holds only callers that arrived before its work began. So a read that a batch
+//! shares sees every write that was acknowledged to any of its callers.
 
-mod chunk;
+mod dedup;
+mod flatten;
 mod meter;
 mod queue;
 mod worker;
@@ -20,50 +21,53 @@ use tonic::Status;
 
 use crate::{deadline::Deadline, trace};
 
-pub use chunk::{Flattened, dedup, fan_out};
+pub use dedup::{dedup, fan_out};
+pub use flatten::Flattened;
 use queue::Caller;
 use worker::Shared;
 
-/// What a batcher does with a batch.
+/// Executes the batches of a [`Batcher`].
 pub trait BatchHandler: Send + Sync + 'static {
-    /// What a caller hands in.
+    /// Input of one caller.
     type Item: Send + 'static;
-    /// What a caller gets back.
+    /// Answer to one caller.
     type Output: Send + 'static;
 
-    /// Carries out one batch and answers per item, in the order of `items`.
+    /// Executes one batch. Returns one result for each item, in the order of `items`. `deadline` is the
+    /// latest deadline of the batch's callers.
     ///
     /// # Errors
     ///
-    /// An error of the whole fails every caller of the batch; what concerns one item alone belongs
-    /// into that item's own result.
+    /// The outer error fails every caller of the batch. A failure that concerns one item alone belongs
+    /// into the result of that item.
     fn run(
         &self,
         items: Vec<Self::Item>,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Vec<Result<Self::Output, Status>>, Status>> + Send;
 
-    /// How much of a batch's room an item takes.
+    /// Weight of an item, in the unit of [`Limits::batch_weight_max`].
     fn weight(_item: &Self::Item) -> usize {
         1
     }
 }
 
-/// The bounds of a batcher.
+/// Limits of a batcher.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many batches may be under way at once. Another one sets out only if it is as large as
-    /// those under way, or they are late: the fewer there are, the more is shared.
+    /// Maximum number of batches in flight. A second batch starts only if it is as large as the running
+    /// ones, or if the running ones are late, because fewer batches share more of their cost.
     pub workers: usize,
-    /// How much weight one batch takes at the most; a single heavier item still goes alone.
+    /// Maximum weight of one batch. A single item that is heavier runs in a batch of its own.
     pub batch_weight_max: usize,
-    /// How many callers may wait; the next one is refused at once.
+    /// Maximum number of waiting callers. Further callers are refused at once.
     pub queue_max: usize,
 }
 
 impl Limits {
-    /// For what comes in bulk beside visitors' calls, such as an import: one batch at a time, and few
-    /// that wait, so that whoever brings it comes later when the service has other things to do.
+    /// Limits for bulk work, such as an import, that runs beside the requests of visitors. One batch runs
+    /// at a time and few callers may wait, so the sender is refused and retries later while the service
+    /// is busy.
     pub const BULK: Self = Self {
         workers: 1,
         batch_weight_max: 1_000,
@@ -71,15 +75,15 @@ impl Limits {
     };
 }
 
-/// The most items of one request that comes in bulk.
+/// Maximum number of items in one bulk request.
 pub const BULK_ITEMS_MAX: usize = 5_000;
 
-/// Many callers in front of one [`Work`]. Clones share the queue.
-pub struct Batcher<W: BatchHandler> {
-    shared: Arc<Shared<W>>,
+/// Combines concurrent calls into batches for one [`BatchHandler`]. Clones share the queue.
+pub struct Batcher<H: BatchHandler> {
+    shared: Arc<Shared<H>>,
 }
 
-impl<W: BatchHandler> Clone for Batcher<W> {
+impl<H: BatchHandler> Clone for Batcher<H> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -87,32 +91,32 @@ impl<W: BatchHandler> Clone for Batcher<W> {
     }
 }
 
-impl<W: BatchHandler> Batcher<W> {
-    /// A batcher whose metrics carry `name`.
-    pub fn new(name: &'static str, limits: Limits, work: W) -> Self {
+impl<H: BatchHandler> Batcher<H> {
+    /// Creates a batcher. `name` labels its metrics, spans and log lines.
+    pub fn new(name: &'static str, limits: Limits, handler: H) -> Self {
         Self {
-            shared: Arc::new(Shared::new(name, limits, work)),
+            shared: Arc::new(Shared::new(name, limits, handler)),
         }
     }
 
-    /// Hands in one item and waits for its own answer, until `deadline` at the latest.
+    /// Queues one item and waits for its answer, until `deadline` at the latest.
     ///
     /// # Errors
     ///
-    /// What the work says of the item or of its batch; `ResourceExhausted` at once when too many
-    /// wait already; `DeadlineExceeded` when the caller's own time is over.
-    pub async fn call(&self, item: W::Item, deadline: Deadline) -> Result<W::Output, Status> {
-        let (answer, answered) = oneshot::channel();
+    /// The handler's error for the item or for its batch. `ResourceExhausted` at once when the queue is
+    /// full. `DeadlineExceeded` when `deadline` is over. `Internal` when the handler panicked.
+    pub async fn call(&self, item: H::Item, deadline: Deadline) -> Result<H::Output, Status> {
+        let (reply, receiver) = oneshot::channel();
         self.shared.enqueue(Caller {
             item,
             deadline,
             since: Instant::now(),
             trace: trace::current(),
-            answer,
+            reply,
         })?;
-        match tokio::time::timeout_at(deadline.instant(), answered).await {
+        match tokio::time::timeout_at(deadline.instant(), receiver).await {
             Ok(Ok(result)) => result,
-            // Left out of its batch a moment before its own timer would have told it so.
+            // The caller's deadline was over when its batch was taken, so it was left out.
             Ok(Err(_)) if deadline.is_over(Instant::now()) => {
                 Err(Status::deadline_exceeded("no answer in time"))
             }
@@ -122,8 +126,12 @@ impl<W: BatchHandler> Batcher<W> {
     }
 }
 
-/// What to say of a work that broke its promise.
-fn unanswered(got: usize, wanted: usize) -> Status {
-    tracing::error!(got, wanted, "a batch was not answered item by item");
-    Status::internal("the batch was not answered item by item")
+/// Error for a handler that did not return one result for each item.
+fn wrong_result_count(got: usize, wanted: usize) -> Status {
+    tracing::error!(
+        got,
+        wanted,
+        "a batch handler returned the wrong number of results"
+    );
+    Status::internal("the batch handler returned the wrong number of results")
 }

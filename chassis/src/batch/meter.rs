@@ -1,15 +1,22 @@
-//! What a batcher tells of itself.
+//! Metrics of a batcher.
 
 use std::time::Instant;
 
 use metrics::{Counter, Gauge, Histogram};
 
+/// Metric handles of one batcher, labelled with its name.
 pub(super) struct Meters {
+    /// Number of callers in each batch.
     pub(super) size: Histogram,
+    /// Seconds that the oldest caller of each batch waited in the queue.
     pub(super) wait_seconds: Histogram,
+    /// Callers that wait in the queue.
     pub(super) waiting: Gauge,
+    /// Callers refused because the queue was full.
     pub(super) refused: Counter,
+    /// Callers removed from the queue because they had given up.
     pub(super) left_out: Counter,
+    /// Batches that took longer than [`LATE_AFTER`](super::worker::LATE_AFTER).
     pub(super) late: Counter,
 }
 
@@ -25,6 +32,7 @@ impl Meters {
         }
     }
 
+    /// Records the start of a batch of `size` callers. `oldest` is when its first caller was queued.
     pub(super) fn started(&self, size: usize, oldest: Instant) {
         #[expect(clippy::cast_precision_loss, reason = "a batch's size is small")]
         self.size.record(size as f64);

@@ -1,4 +1,4 @@
-//! Who waits, what is under way, and whether another batch should set out.
+//! Waiting callers, the state of the workers, and the decision to start another worker.
 
 use std::{
     collections::VecDeque,
@@ -11,178 +11,188 @@ use tonic::Status;
 use super::{BatchHandler, Limits};
 use crate::deadline::Deadline;
 
-/// How often a queue that is full is looked through for those who have gone: it may be long, and
-/// whoever is refused must be so at little cost.
+/// Minimum time between two searches of a full queue for abandoned callers. The queue may be long, and
+/// refusing a caller must stay cheap.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A caller and where its answer goes.
-pub(super) struct Caller<W: BatchHandler> {
-    pub(super) item: W::Item,
+/// A waiting caller.
+pub(super) struct Caller<H: BatchHandler> {
+    pub(super) item: H::Item,
     pub(super) deadline: Deadline,
+    /// When the caller was queued.
     pub(super) since: Instant,
-    /// Where the request stands that it belongs to.
+    /// Trace context of the request that the caller belongs to.
     pub(super) trace: opentelemetry::Context,
-    pub(super) answer: oneshot::Sender<Result<W::Output, Status>>,
+    /// Sends the result back to the caller.
+    pub(super) reply: oneshot::Sender<Result<H::Output, Status>>,
 }
 
-impl<W: BatchHandler> Caller<W> {
-    /// Whether nobody waits for the answer any more.
-    fn has_gone(&self, now: Instant) -> bool {
-        self.answer.is_closed() || self.deadline.is_over(now)
+impl<H: BatchHandler> Caller<H> {
+    /// Whether the caller has given up: its future was dropped, or its deadline is over.
+    fn is_abandoned(&self, now: Instant) -> bool {
+        self.reply.is_closed() || self.deadline.is_over(now)
     }
 }
 
-/// What a lane is doing.
+/// State of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It is about to take those who wait.
-    Gathering,
-    /// A batch of this weight is under way.
-    Carrying { weight: usize },
-    /// Its batch takes long, so nobody waits for it.
+    /// About to take a batch from the queue, while more callers may still join.
+    Coalescing,
+    /// Runs a batch of this weight.
+    Running { weight: usize },
+    /// Runs a batch that takes longer than [`LATE_AFTER`](super::worker::LATE_AFTER), so the queue does
+    /// not wait for its end.
     Late,
-    /// It has ended.
-    Over,
+    /// Has ended.
+    Ended,
 }
 
-/// Those who wait, and the lanes.
+/// The waiting callers, and the number of workers in each [`Phase`].
 ///
-/// Invariant: while somebody waits, a lane gathers, or carries more than wait, or all lanes run.
-pub(super) struct Queue<W: BatchHandler> {
-    callers: VecDeque<Caller<W>>,
-    /// Of all who wait.
+/// Invariant: while a caller waits, a worker is coalescing, or the running batches are heavier than the
+/// waiting callers, or the maximum number of workers is busy.
+pub(super) struct Queue<H: BatchHandler> {
+    callers: VecDeque<Caller<H>>,
+    /// Total weight of the waiting callers.
     weight: usize,
-    gathering: usize,
-    carrying: usize,
-    /// Of all batches that lanes carry.
-    weight_carried: usize,
+    /// Workers in [`Phase::Coalescing`].
+    coalescing: usize,
+    /// Workers in [`Phase::Running`].
+    running: usize,
+    /// Total weight of the batches of workers in [`Phase::Running`].
+    running_weight: usize,
+    /// Workers in [`Phase::Late`].
     late: usize,
-    /// When it was last looked through for those who have gone.
-    swept: Option<Instant>,
+    /// When the whole queue was last searched for abandoned callers.
+    last_sweep: Option<Instant>,
 }
 
-impl<W: BatchHandler> Default for Queue<W> {
+impl<H: BatchHandler> Default for Queue<H> {
     fn default() -> Self {
         Self {
             callers: VecDeque::new(),
             weight: 0,
-            gathering: 0,
-            carrying: 0,
-            weight_carried: 0,
+            coalescing: 0,
+            running: 0,
+            running_weight: 0,
             late: 0,
-            swept: None,
+            last_sweep: None,
         }
     }
 }
 
-impl<W: BatchHandler> Queue<W> {
+impl<H: BatchHandler> Queue<H> {
     pub(super) fn len(&self) -> usize {
         self.callers.len()
     }
 
-    /// Of all who wait.
+    /// Total weight of the waiting callers.
     pub(super) fn weight(&self) -> usize {
         self.weight
     }
 
-    pub(super) fn push(&mut self, caller: Caller<W>) {
-        self.weight += W::weight(&caller.item);
+    pub(super) fn push(&mut self, caller: Caller<H>) {
+        self.weight += H::weight(&caller.item);
         self.callers.push_back(caller);
     }
 
-    fn pop(&mut self) -> Option<Caller<W>> {
+    fn pop(&mut self) -> Option<Caller<H>> {
         let caller = self.callers.pop_front()?;
-        self.weight -= W::weight(&caller.item);
+        self.weight -= H::weight(&caller.item);
         Some(caller)
     }
 
-    /// Makes room by removing those who have gone: at the head, or else wherever they stand, though
-    /// not again soon after the last time. Answers how many.
-    pub(super) fn remove_gone(&mut self, now: Instant) -> u64 {
+    /// Makes room by removing abandoned callers. Checks the head of the queue first. If the head is not
+    /// abandoned, searches the whole queue, but only if [`SWEEP_INTERVAL`] has passed since the last
+    /// search. Returns the number of removed callers.
+    pub(super) fn remove_abandoned(&mut self, now: Instant) -> u64 {
         let mut removed = 0;
         while self
             .callers
             .front()
-            .is_some_and(|first| first.has_gone(now))
+            .is_some_and(|first| first.is_abandoned(now))
         {
             self.pop();
             removed += 1;
         }
         let is_due = self
-            .swept
-            .is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_INTERVAL);
+            .last_sweep
+            .is_none_or(|last| now.saturating_duration_since(last) >= SWEEP_INTERVAL);
         if removed > 0 || !is_due {
             return removed;
         }
-        self.swept = Some(now);
+        self.last_sweep = Some(now);
         let weight = &mut self.weight;
         self.callers.retain(|caller| {
-            let has_gone = caller.has_gone(now);
-            if has_gone {
-                *weight -= W::weight(&caller.item);
+            let is_abandoned = caller.is_abandoned(now);
+            if is_abandoned {
+                *weight -= H::weight(&caller.item);
                 removed += 1;
             }
-            !has_gone
+            !is_abandoned
         });
         removed
     }
 
-    /// The next batch and its weight, and how many were left out because they have gone.
-    pub(super) fn take(&mut self, now: Instant, limits: &Limits) -> (Vec<Caller<W>>, usize, u64) {
+    /// Takes the next batch from the queue. Returns its callers, their total weight, and the number of
+    /// callers that were left out because they had given up.
+    pub(super) fn take(&mut self, now: Instant, limits: &Limits) -> (Vec<Caller<H>>, usize, u64) {
         let mut batch = Vec::with_capacity(self.len().min(limits.batch_weight_max));
         let (mut weight, mut left_out) = (0, 0);
         while let Some(caller) = self.pop() {
-            if caller.has_gone(now) {
+            if caller.is_abandoned(now) {
                 left_out += 1;
                 continue;
             }
-            let with_it = weight + W::weight(&caller.item);
-            if with_it > limits.batch_weight_max && !batch.is_empty() {
-                self.weight += W::weight(&caller.item);
+            let new_weight = weight + H::weight(&caller.item);
+            if new_weight > limits.batch_weight_max && !batch.is_empty() {
+                self.weight += H::weight(&caller.item);
                 self.callers.push_front(caller);
                 break;
             }
-            weight = with_it;
+            weight = new_weight;
             batch.push(caller);
         }
         (batch, weight, left_out)
     }
 
-    /// Keeps the books when a lane goes from one phase to the next.
-    pub(super) fn moved(&mut self, from: Phase, to: Phase) {
+    /// Updates the counts of workers when a worker goes from one phase to another.
+    pub(super) fn record_transition(&mut self, from: Phase, to: Phase) {
         match from {
-            Phase::Gathering => self.gathering -= 1,
-            Phase::Carrying { weight } => {
-                self.carrying -= 1;
-                self.weight_carried -= weight;
+            Phase::Coalescing => self.coalescing -= 1,
+            Phase::Running { weight } => {
+                self.running -= 1;
+                self.running_weight -= weight;
             }
             Phase::Late => self.late -= 1,
-            Phase::Over => {}
+            Phase::Ended => {}
         }
         match to {
-            Phase::Gathering => self.gathering += 1,
-            Phase::Carrying { weight } => {
-                self.carrying += 1;
-                self.weight_carried += weight;
+            Phase::Coalescing => self.coalescing += 1,
+            Phase::Running { weight } => {
+                self.running += 1;
+                self.running_weight += weight;
             }
             Phase::Late => self.late += 1,
-            Phase::Over => {}
+            Phase::Ended => {}
         }
     }
 
-    /// Whether those who wait are enough for a batch of their own: as many as each lane carries, or
-    /// as many as one may.
-    pub(super) fn is_worth_a_batch(&self, limits: &Limits) -> bool {
-        self.weight * self.carrying >= self.weight_carried || self.weight >= limits.batch_weight_max
+    /// Whether the waiting callers are enough for a batch of their own: they are at least as heavy as the
+    /// average running batch, or they fill the largest allowed batch.
+    pub(super) fn has_full_batch(&self, limits: &Limits) -> bool {
+        self.weight * self.running >= self.running_weight || self.weight >= limits.batch_weight_max
     }
 
-    /// Whether another lane is to open. Waiting for the batch under way is what makes the next one
-    /// large; it ends when that one is late, or the next is as large already.
-    pub(super) fn wants_lane(&self, limits: &Limits) -> bool {
+    /// Whether another worker should start. Waiting for the running batches lets the next batch grow, so
+    /// more callers share its cost. Waiting ends when the running batches are late, or when the next batch
+    /// is as large as they are.
+    pub(super) fn needs_worker(&self, limits: &Limits) -> bool {
         !self.callers.is_empty()
-            && self.gathering == 0
-            && self.carrying + self.late < limits.workers
-            && self.is_worth_a_batch(limits)
+            && self.coalescing == 0
+            && self.running + self.late < limits.workers
+            && self.has_full_batch(limits)
     }
 }
 
@@ -190,7 +200,7 @@ impl<W: BatchHandler> Queue<W> {
 mod tests {
     use super::*;
 
-    /// Work whose items are their weights.
+    /// A handler whose items are their own weights.
     struct Weights;
 
     impl BatchHandler for Weights {
@@ -210,35 +220,35 @@ mod tests {
         }
     }
 
-    type Answer = oneshot::Receiver<Result<(), Status>>;
+    type Reply = oneshot::Receiver<Result<(), Status>>;
 
-    fn arrive(queue: &mut Queue<Weights>, weight: usize) -> Answer {
-        let (answer, answered) = oneshot::channel();
+    fn enqueue(queue: &mut Queue<Weights>, weight: usize) -> Reply {
+        let (reply, receiver) = oneshot::channel();
         queue.push(Caller {
             item: weight,
             deadline: Deadline::after(Duration::from_mins(1)),
             since: Instant::now(),
             trace: opentelemetry::Context::new(),
-            answer,
+            reply,
         });
-        answered
+        receiver
     }
 
     #[test]
-    fn those_who_have_gone_are_found_behind_those_who_wait() {
+    fn abandoned_callers_are_found_behind_waiting_callers() {
         let mut queue = Queue::default();
-        let _first = arrive(&mut queue, 1);
-        drop(arrive(&mut queue, 2));
-        let _third = arrive(&mut queue, 4);
-        drop(arrive(&mut queue, 8));
+        let _first = enqueue(&mut queue, 1);
+        drop(enqueue(&mut queue, 2));
+        let _third = enqueue(&mut queue, 4);
+        drop(enqueue(&mut queue, 8));
         let now = Instant::now();
-        assert_eq!(queue.remove_gone(now), 2);
+        assert_eq!(queue.remove_abandoned(now), 2);
         assert_eq!((queue.len(), queue.weight), (2, 5));
 
-        drop(arrive(&mut queue, 16));
-        assert_eq!(queue.remove_gone(now + SWEEP_INTERVAL / 2), 0);
+        drop(enqueue(&mut queue, 16));
+        assert_eq!(queue.remove_abandoned(now + SWEEP_INTERVAL / 2), 0);
         assert_eq!((queue.len(), queue.weight), (3, 21));
-        assert_eq!(queue.remove_gone(now + SWEEP_INTERVAL), 1);
+        assert_eq!(queue.remove_abandoned(now + SWEEP_INTERVAL), 1);
         assert_eq!((queue.len(), queue.weight), (2, 5));
     }
 }

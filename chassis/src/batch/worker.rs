@@ -1,4 +1,4 @@
-//! The lanes behind a queue: when one opens, what it takes along, and when it gives up.
+//! The workers behind a queue: when a worker starts, which callers it takes, and when it ends.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -15,50 +15,56 @@ use super::{
     BatchHandler, Limits,
     meter::Meters,
     queue::{Caller, Phase, Queue},
-    unanswered,
+    wrong_result_count,
 };
 use crate::{
     deadline::Deadline,
     trace::{self, Span},
 };
 
-/// A batch that takes longer than this no longer holds up those who wait: another lane opens. Far
-/// above what a batch takes on a busy machine, and a small part of any caller's time.
-const LATE: Duration = Duration::from_millis(20);
+/// Time after which a running batch counts as late, so another worker may start for the waiting callers.
+/// It is far longer than a batch takes on a busy machine, and a small part of any caller's time.
+pub(super) const LATE_AFTER: Duration = Duration::from_millis(20);
 
-/// How often all who can go on do so before a batch sets out, while each time more callers come.
-const GATHERINGS_MAX: usize = 8;
+/// Maximum number of times that a worker yields to the scheduler before it takes a batch, while each
+/// time more callers arrive.
+const COALESCE_YIELDS_MAX: usize = 8;
 
-/// What a batcher's clones and its lanes share.
-pub(super) struct Shared<W: BatchHandler> {
+/// State shared by a batcher's clones and its workers.
+pub(super) struct Shared<H: BatchHandler> {
     name: &'static str,
-    work: W,
+    handler: H,
     limits: Limits,
-    queue: Mutex<Queue<W>>,
+    queue: Mutex<Queue<H>>,
     meters: Meters,
 }
 
-impl<W: BatchHandler> Shared<W> {
-    pub(super) fn new(name: &'static str, limits: Limits, work: W) -> Self {
+impl<H: BatchHandler> Shared<H> {
+    pub(super) fn new(name: &'static str, limits: Limits, handler: H) -> Self {
         Self {
             name,
-            work,
+            handler,
             limits,
             queue: Mutex::default(),
             meters: Meters::new(name),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue<W>> {
-        // Nothing panics under this lock, so a poisoned one cannot hold a broken state.
+    fn lock(&self) -> MutexGuard<'_, Queue<H>> {
+        // No code panics while it holds this lock, so the state behind a poisoned lock is intact.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn enqueue(self: &Arc<Self>, caller: Caller<W>) -> Result<(), Status> {
+    /// Adds a caller to the queue, and starts a worker if the queue needs one.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceExhausted` when the queue is full.
+    pub(super) fn enqueue(self: &Arc<Self>, caller: Caller<H>) -> Result<(), Status> {
         let mut queue = self.lock();
         if queue.len() >= self.limits.queue_max {
-            // While every lane is stuck, those who have given up must not keep others out.
-            let removed = queue.remove_gone(Instant::now());
+            // While every worker is stuck, abandoned callers must not keep new callers out.
+            let removed = queue.remove_abandoned(Instant::now());
             self.meters.left_out.increment(removed);
         }
         if queue.len() >= self.limits.queue_max {
@@ -66,26 +72,26 @@ impl<W: BatchHandler> Shared<W> {
             return Err(Status::resource_exhausted("too many calls are waiting"));
         }
         queue.push(caller);
-        self.open_lane(&mut queue);
+        self.start_worker(&mut queue);
         Ok(())
     }
 
-    /// Opens a lane if one is wanted. Deciding this under the lock of the queue is what makes a
-    /// lost wake-up impossible: a lane gives up, or turns late, only under this lock as well.
-    fn open_lane(self: &Arc<Self>, queue: &mut Queue<W>) {
-        if queue.wants_lane(&self.limits) {
-            queue.moved(Phase::Over, Phase::Gathering);
-            let lane = Lane {
+    /// Starts a worker if the queue needs one. The decision is made under the lock of the queue. A worker
+    /// ends, or becomes late, only under the same lock, so no wake-up is lost.
+    fn start_worker(self: &Arc<Self>, queue: &mut Queue<H>) {
+        if queue.needs_worker(&self.limits) {
+            queue.record_transition(Phase::Ended, Phase::Coalescing);
+            let worker = Worker {
                 shared: Arc::clone(self),
-                phase: Phase::Gathering,
+                phase: Phase::Coalescing,
             };
             // Boxed, so that the runtime's task code is compiled once and not for each handler.
-            tokio::spawn(Box::pin(lane.run()) as BoxFuture<'static, ()>);
+            tokio::spawn(Box::pin(worker.run()) as BoxFuture<'static, ()>);
         }
     }
 
-    /// One span for all callers, as far as their requests are sampled.
-    fn span(&self, batch: &[Caller<W>], oldest: Instant) -> Span {
+    /// One span for the whole batch, linked to the requests of its callers that are sampled.
+    fn span(&self, batch: &[Caller<H>], oldest: Instant) -> Span {
         let span = Span::shared(batch.iter().map(|caller| &caller.trace), || {
             format!("batch {}", self.name).into()
         });
@@ -97,45 +103,45 @@ impl<W: BatchHandler> Shared<W> {
         span
     }
 
-    /// What the work says; a panic in it fails its own batch, and the lane goes on.
+    /// Runs the handler on a batch. A panic of the handler fails only this batch, and the worker goes on.
     async fn answer(
         &self,
-        items: Vec<W::Item>,
+        items: Vec<H::Item>,
         deadline: Deadline,
-    ) -> Result<Vec<Result<W::Output, Status>>, Status> {
-        let work = async { self.work.run(items, deadline).await };
-        // Nothing of the work is seen again but what it guards itself.
-        let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    ) -> Result<Vec<Result<H::Output, Status>>, Status> {
+        let result = async { self.handler.run(items, deadline).await };
+        // Unwind safe: the batch is dropped, and the handler guards its own state by locks.
+        let outcome = AssertUnwindSafe(result).catch_unwind().await;
         outcome.unwrap_or_else(|_| {
-            tracing::error!(batch = self.name, "the work of a batch panicked");
-            Err(Status::internal("the work of the batch failed"))
+            tracing::error!(batch = self.name, "a batch handler panicked");
+            Err(Status::internal("the batch handler failed"))
         })
     }
 }
 
-/// One batch after the other, until nobody waits.
-struct Lane<W: BatchHandler> {
-    shared: Arc<Shared<W>>,
+/// Runs one batch after the other, until the queue is empty or another worker will take the rest.
+struct Worker<H: BatchHandler> {
+    shared: Arc<Shared<H>>,
     phase: Phase,
 }
 
-impl<W: BatchHandler> Lane<W> {
+impl<H: BatchHandler> Worker<H> {
     async fn run(mut self) {
         loop {
-            self.gather().await;
+            self.coalesce().await;
             let Some(batch) = self.next_batch() else {
                 break;
             };
-            self.carry_out(batch).await;
+            self.run_batch(batch).await;
         }
     }
 
-    /// Whoever can go on goes on first, and what has arrived at a socket is read: those callers come
-    /// along instead of waiting for this batch's end. There is nothing to wait for when a caller is
-    /// alone.
-    async fn gather(&self) {
+    /// Yields to the scheduler before taking the batch, so requests that have already arrived can join it
+    /// instead of waiting for its end. Stops as soon as a yield brings no new caller, so a single caller
+    /// does not wait.
+    async fn coalesce(&self) {
         let mut waiting = self.shared.lock().weight();
-        for _ in 0..GATHERINGS_MAX {
+        for _ in 0..COALESCE_YIELDS_MAX {
             tokio::task::yield_now().await;
             let before = waiting;
             waiting = self.shared.lock().weight();
@@ -145,35 +151,35 @@ impl<W: BatchHandler> Lane<W> {
         }
     }
 
-    /// The next batch, without those who have gone or whose time is over; `None` when the lane is
-    /// to end: nobody waits, or others come back for the few who do.
-    fn next_batch(&mut self) -> Option<Vec<Caller<W>>> {
+    /// Takes the next batch, without abandoned callers. Returns `None` when the worker must end, because
+    /// the queue is empty or because the running workers will take the few callers that wait.
+    fn next_batch(&mut self) -> Option<Vec<Caller<H>>> {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.lock();
-        if !queue.is_worth_a_batch(&shared.limits) {
-            self.go_on(&mut queue, Phase::Over);
+        if !queue.has_full_batch(&shared.limits) {
+            self.transition(&mut queue, Phase::Ended);
             return None;
         }
         let (batch, weight, left_out) = queue.take(Instant::now(), &shared.limits);
         shared.meters.left_out.increment(left_out);
         if batch.is_empty() {
-            self.go_on(&mut queue, Phase::Over);
+            self.transition(&mut queue, Phase::Ended);
             return None;
         }
-        self.go_on(&mut queue, Phase::Carrying { weight });
-        // What is left over may be worth a lane of its own.
-        shared.open_lane(&mut queue);
+        self.transition(&mut queue, Phase::Running { weight });
+        // The remaining callers may be enough for another worker.
+        shared.start_worker(&mut queue);
         #[expect(clippy::cast_precision_loss, reason = "a queue's length is small")]
         shared.meters.waiting.set(queue.len() as f64);
         Some(batch)
     }
 
-    fn go_on(&mut self, queue: &mut Queue<W>, to: Phase) {
-        queue.moved(self.phase, to);
+    fn transition(&mut self, queue: &mut Queue<H>, to: Phase) {
+        queue.record_transition(self.phase, to);
         self.phase = to;
     }
 
-    async fn carry_out(&mut self, batch: Vec<Caller<W>>) {
+    async fn run_batch(&mut self, batch: Vec<Caller<H>>) {
         let deadline = batch
             .iter()
             .map(|caller| caller.deadline)
@@ -189,75 +195,80 @@ impl<W: BatchHandler> Lane<W> {
         let span = shared.span(&batch, oldest);
 
         let mut items = Vec::with_capacity(batch.len());
-        let mut answers = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
         for caller in batch {
             items.push(caller.item);
-            answers.push(caller.answer);
+            replies.push(caller.reply);
         }
-        // The longest of the callers' deadlines bounds the lane, so a stuck call frees it.
+        // The latest of the callers' deadlines bounds the batch, so a stuck handler does not block the
+        // worker for ever.
         let work = span.run(shared.answer(items, deadline));
         let work = tokio::time::timeout_at(deadline.instant(), work);
         let outcome = self
-            .watch(work)
+            .mark_late_while(work)
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         let error = outcome.as_ref().err();
         span.finish(error.and_then(|status| trace::rpc_error(status.code())));
-        deliver(answers, outcome);
+        reply_all(replies, outcome);
     }
 
-    /// Waits for the work; once it is late, others need not wait for it. Then it gathers again.
-    async fn watch<T>(&mut self, work: impl Future<Output = T>) -> T {
+    /// Waits for `work`, and enters [`Phase::Late`] when it takes longer than [`LATE_AFTER`]. Returns to
+    /// [`Phase::Coalescing`] afterwards.
+    async fn mark_late_while<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
-        let in_time = tokio::time::timeout(LATE, work.as_mut()).await;
+        let in_time = tokio::time::timeout(LATE_AFTER, work.as_mut()).await;
         let outcome = if let Ok(outcome) = in_time {
             outcome
         } else {
-            self.turn_late();
+            self.become_late();
             work.await
         };
         let shared = Arc::clone(&self.shared);
-        self.go_on(&mut shared.lock(), Phase::Gathering);
+        self.transition(&mut shared.lock(), Phase::Coalescing);
         outcome
     }
 
-    fn turn_late(&mut self) {
+    fn become_late(&mut self) {
         let shared = Arc::clone(&self.shared);
         shared.meters.late.increment(1);
         let mut queue = shared.lock();
-        self.go_on(&mut queue, Phase::Late);
-        shared.open_lane(&mut queue);
+        self.transition(&mut queue, Phase::Late);
+        shared.start_worker(&mut queue);
     }
 }
 
-impl<W: BatchHandler> Drop for Lane<W> {
-    /// A lane that is dropped, with its runtime or by a panic, must not take its room with it.
+impl<H: BatchHandler> Drop for Worker<H> {
+    /// Removes the worker from the counts of the queue, also when it is dropped with its runtime or by a
+    /// panic. Otherwise its slot would stay occupied.
     fn drop(&mut self) {
-        self.shared.lock().moved(self.phase, Phase::Over);
+        self.shared
+            .lock()
+            .record_transition(self.phase, Phase::Ended);
     }
 }
 
-/// Gives each caller its own result. A caller that has gone meanwhile is no error.
-fn deliver<T>(
-    answers: Vec<oneshot::Sender<Result<T, Status>>>,
+/// Sends each caller its own result. Ignores callers that have given up.
+fn reply_all<T>(
+    replies: Vec<oneshot::Sender<Result<T, Status>>>,
     outcome: Result<Vec<Result<T, Status>>, Status>,
 ) {
     match outcome {
-        Ok(results) if results.len() == answers.len() => {
-            for (answer, result) in answers.into_iter().zip(results) {
-                let _ = answer.send(result);
+        Ok(results) if results.len() == replies.len() => {
+            for (reply, result) in replies.into_iter().zip(results) {
+                let _ = reply.send(result);
             }
         }
         Ok(results) => {
-            let status = unanswered(results.len(), answers.len());
-            fail(answers, &status);
+            let status = wrong_result_count(results.len(), replies.len());
+            fail_all(replies, &status);
         }
-        Err(status) => fail(answers, &status),
+        Err(status) => fail_all(replies, &status),
     }
 }
 
-fn fail<T>(answers: Vec<oneshot::Sender<Result<T, Status>>>, status: &Status) {
-    for answer in answers {
-        let _ = answer.send(Err(status.clone()));
+fn fail_all<T>(replies: Vec<oneshot::Sender<Result<T, Status>>>, status: &Status) {
+    for reply in replies {
+        let _ = reply.send(Err(status.clone()));
     }
 }

@@ -1,4 +1,4 @@
-//! Whatever order things happen in: exactly one answer each, and nobody is forgotten.
+//! Every caller gets exactly one answer, in every order of arrivals, departures and batch ends.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -6,27 +6,27 @@ use chassis::batch::{Batcher, Limits};
 use proptest::prelude::*;
 use tonic::{Code, Status};
 
-use crate::support::{Call, Gate, Item, Manner, call, gated, in_a_minute, settle};
+use crate::support::{Behavior, Call, GatedHandler, Item, call, gated_batcher, one_minute, settle};
 
-/// Long enough for any machine; a test that is right never waits so long.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Maximum time to wait for an answer. A correct batcher never needs that long, on any machine.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug)]
 enum Step {
-    Arrive { weight: usize, manner: Manner },
-    Leave { caller: prop::sample::Index },
+    Arrive { weight: usize, behavior: Behavior },
+    Abandon { caller: prop::sample::Index },
     EndBatch,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let manner = prop_oneof![
-        8 => Just(Manner::Answer),
-        1 => Just(Manner::Refuse),
-        1 => Just(Manner::Fail),
+    let behavior = prop_oneof![
+        8 => Just(Behavior::Answer),
+        1 => Just(Behavior::FailItem),
+        1 => Just(Behavior::FailBatch),
     ];
     prop_oneof![
-        6 => (1_usize..8, manner).prop_map(|(weight, manner)| Step::Arrive { weight, manner }),
-        1 => any::<prop::sample::Index>().prop_map(|caller| Step::Leave { caller }),
+        6 => (1_usize..8, behavior).prop_map(|(weight, behavior)| Step::Arrive { weight, behavior }),
+        1 => any::<prop::sample::Index>().prop_map(|caller| Step::Abandon { caller }),
         2 => Just(Step::EndBatch),
     ]
 }
@@ -41,54 +41,54 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
-/// Carries the steps out, and tells what became of those who stayed.
-async fn carry_out(
+/// Executes the steps. Returns the handler, and the answers of the callers that did not give up.
+async fn execute(
     limits: Limits,
     steps: Vec<Step>,
-) -> (Gate, HashMap<usize, Result<usize, Status>>) {
-    let (gate, batcher) = gated(limits);
+) -> (GatedHandler, HashMap<usize, Result<usize, Status>>) {
+    let (handler, batcher) = gated_batcher(limits);
     let mut calls: Vec<Call> = Vec::new();
-    let mut left = Vec::new();
+    let mut abandoned = Vec::new();
     for step in steps {
         match step {
-            Step::Arrive { weight, manner } => {
+            Step::Arrive { weight, behavior } => {
                 let number = calls.len();
                 let item = Item {
                     number,
                     weight,
-                    manner,
+                    behavior,
                 };
                 calls.push(call(&batcher, item).await);
             }
-            Step::Leave { caller } if !calls.is_empty() => {
+            Step::Abandon { caller } if !calls.is_empty() => {
                 let caller = caller.index(calls.len());
                 calls[caller].abort();
-                left.push(caller);
+                abandoned.push(caller);
                 settle().await;
             }
-            Step::Leave { .. } => {}
+            Step::Abandon { .. } => {}
             Step::EndBatch => {
-                gate.let_one_pass();
+                handler.release_one();
                 settle().await;
             }
         }
     }
-    gate.let_all_pass();
+    handler.release_all();
     let mut answers = HashMap::new();
     for (number, call) in calls.into_iter().enumerate() {
-        let answer = tokio::time::timeout(PATIENCE, call)
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, call)
             .await
-            .expect("nobody is forgotten");
-        if !left.contains(&number) {
+            .expect("every caller is answered");
+        if !abandoned.contains(&number) {
             answers.insert(number, answer.unwrap());
         }
     }
-    (gate, answers)
+    (handler, answers)
 }
 
 proptest! {
     #[test]
-    fn every_caller_has_its_own_answer(
+    fn every_caller_gets_its_own_answer(
         limits in limits(),
         steps in prop::collection::vec(step(), 0..40),
     ) {
@@ -96,8 +96,8 @@ proptest! {
             .enable_time()
             .build()
             .unwrap();
-        let (gate, answers) = runtime.block_on(carry_out(limits, steps));
-        let batches = gate.batches();
+        let (handler, answers) = runtime.block_on(execute(limits, steps));
+        let batches = handler.batches();
         let batch_of = |number| {
             let mut all = batches.iter();
             all.find(|batch| batch.iter().any(|item| item.number == number))
@@ -110,18 +110,18 @@ proptest! {
                 continue;
             };
             let own = batch.iter().find(|item| item.number == number).unwrap();
-            let failed = batch.iter().any(|item| item.manner == Manner::Fail);
-            let (expected, code) = match own.manner {
+            let failed = batch.iter().any(|item| item.behavior == Behavior::FailBatch);
+            let (expected, code) = match own.behavior {
                 _ if failed => (None, Code::Unavailable),
-                Manner::Refuse => (None, Code::NotFound),
+                Behavior::FailItem => (None, Code::NotFound),
                 _ => (Some(number), Code::Ok),
             };
             prop_assert_eq!(answer.as_ref().ok().copied(), expected);
             prop_assert_eq!(answer.as_ref().err().map_or(Code::Ok, Status::code), code);
         }
 
-        // Callers are taken in the order in which they came, each at most once, and no batch is
-        // heavier than it may be unless it is one caller's.
+        // Callers are taken in the order of their arrival, each at most once. Only a batch of a single
+        // caller is heavier than the limit.
         let taken: Vec<usize> = batches.iter().flatten().map(|item| item.number).collect();
         prop_assert!(taken.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", taken);
         for batch in &batches {
@@ -139,18 +139,20 @@ async fn no_wake_up_is_lost_between_threads() {
         batch_weight_max: 7,
         queue_max: 1_000,
     };
-    let batcher = Arc::new(Batcher::new("test", limits, Gate::open()));
+    let batcher = Arc::new(Batcher::new("test", limits, GatedHandler::open()));
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..64 {
         let batcher = Arc::clone(&batcher);
         callers.spawn(async move {
             for turn in 0..300 {
                 let number = caller * 1_000 + turn;
-                let answer = batcher.call(Manner::Answer.of(number), in_a_minute()).await;
+                let answer = batcher
+                    .call(Behavior::Answer.of(number), one_minute())
+                    .await;
                 assert_eq!(answer.unwrap(), number);
             }
         });
     }
-    let all = tokio::time::timeout(PATIENCE, callers.join_all());
-    all.await.expect("nobody is forgotten");
+    let all = tokio::time::timeout(ANSWER_TIMEOUT, callers.join_all());
+    all.await.expect("every caller is answered");
 }

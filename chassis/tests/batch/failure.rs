@@ -1,4 +1,4 @@
-//! Whose failure is whose, and who waits how long.
+//! Failures and deadlines stay with the item, the batch or the caller that they belong to.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,9 @@ use chassis::{
 };
 use tonic::Code;
 
-use crate::support::{Call, Gate, Manner, ONE_LANE, call, call_until, gated, in_a_minute};
+use crate::support::{
+    Behavior, Call, GatedHandler, ONE_WORKER, call, call_until, gated_batcher, one_minute,
+};
 
 async fn code(call: Call) -> Code {
     match call.await.unwrap() {
@@ -18,13 +20,13 @@ async fn code(call: Call) -> Code {
 }
 
 #[tokio::test]
-async fn a_refused_item_concerns_nobody_else() {
-    let (gate, batcher) = gated(ONE_LANE);
-    let before = call(&batcher, Manner::Answer.of(0)).await;
-    let good = call(&batcher, Manner::Answer.of(1)).await;
-    let bad = call(&batcher, Manner::Refuse.of(2)).await;
-    let other = call(&batcher, Manner::Answer.of(3)).await;
-    gate.let_all_pass();
+async fn a_failed_item_does_not_affect_the_other_callers() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
+    let before = call(&batcher, Behavior::Answer.of(0)).await;
+    let good = call(&batcher, Behavior::Answer.of(1)).await;
+    let bad = call(&batcher, Behavior::FailItem.of(2)).await;
+    let other = call(&batcher, Behavior::Answer.of(3)).await;
+    handler.release_all();
 
     assert_eq!(before.await.unwrap().unwrap(), 0);
     assert_eq!(good.await.unwrap().unwrap(), 1);
@@ -33,88 +35,99 @@ async fn a_refused_item_concerns_nobody_else() {
     assert_eq!(other.await.unwrap().unwrap(), 3);
 }
 
-/// The batch of `manner` answers its two members with `expected`, and those around it with success.
-async fn only_members_fail(manner: Manner, expected: Code) {
-    let (gate, batcher) = gated(Limits {
+/// Checks that both callers of the batch with `behavior` get `expected`, and that the batches before and
+/// after it succeed.
+async fn only_members_fail(behavior: Behavior, expected: Code) {
+    let (handler, batcher) = gated_batcher(Limits {
         batch_weight_max: 2,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
     let mut calls = Vec::new();
     for number in 0..6 {
-        let manner = if number == 1 { manner } else { Manner::Answer };
-        calls.push(call(&batcher, manner.of(number)).await);
+        let behavior = if number == 1 {
+            behavior
+        } else {
+            Behavior::Answer
+        };
+        calls.push(call(&batcher, behavior.of(number)).await);
     }
-    gate.let_all_pass();
+    handler.release_all();
     let mut codes = Vec::new();
     for call in calls {
         codes.push(code(call).await);
     }
     let ok = Code::Ok;
-    assert_eq!(codes, [ok, expected, expected, ok, ok, ok], "{manner:?}");
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 2], vec![3, 4], vec![5]]);
-    // The lane lives on.
-    assert_eq!(code(call(&batcher, Manner::Answer.of(6)).await).await, ok);
+    assert_eq!(codes, [ok, expected, expected, ok, ok, ok], "{behavior:?}");
+    assert_eq!(
+        handler.numbers(),
+        [vec![0], vec![1, 2], vec![3, 4], vec![5]]
+    );
+    // The worker is still alive.
+    assert_eq!(code(call(&batcher, Behavior::Answer.of(6)).await).await, ok);
 }
 
 #[tokio::test]
-async fn a_failed_batch_fails_its_members_alone() {
-    only_members_fail(Manner::Fail, Code::Unavailable).await;
+async fn a_failed_batch_fails_only_its_own_callers() {
+    only_members_fail(Behavior::FailBatch, Code::Unavailable).await;
 }
 
 #[tokio::test]
-async fn an_answer_too_few_fails_the_batch() {
-    only_members_fail(Manner::Forget, Code::Internal).await;
+async fn a_missing_answer_fails_the_batch() {
+    only_members_fail(Behavior::OmitAnswer, Code::Internal).await;
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_batch_and_the_lane_lives_on() {
-    only_members_fail(Manner::Panic, Code::Internal).await;
+async fn a_panic_fails_its_batch_and_the_worker_goes_on() {
+    only_members_fail(Behavior::Panic, Code::Internal).await;
 }
 
 #[tokio::test]
-async fn each_caller_waits_as_long_as_it_said() {
-    let (gate, batcher) = gated(ONE_LANE);
-    let in_flight = call(&batcher, Manner::Answer.of(0)).await;
+async fn each_caller_waits_until_its_own_deadline() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
+    let in_flight = call(&batcher, Behavior::Answer.of(0)).await;
     let began = Instant::now();
     let within = |millis| Deadline::after(Duration::from_millis(millis));
-    let long = call_until(&batcher, Manner::Answer.of(1), in_a_minute()).await;
-    let short = call_until(&batcher, Manner::Answer.of(2), within(20)).await;
+    let long = call_until(&batcher, Behavior::Answer.of(1), one_minute()).await;
+    let short = call_until(&batcher, Behavior::Answer.of(2), within(20)).await;
 
-    gate.let_one_pass();
+    handler.release_one();
     in_flight.await.unwrap().unwrap();
-    // Both are in flight now, held together.
+    // Both are in flight in one blocked batch.
     assert_eq!(code(short).await, Code::DeadlineExceeded);
     assert!(began.elapsed() < Duration::from_secs(30));
-    assert!(!long.is_finished(), "the short one's deadline is its own");
-    gate.let_all_pass();
+    assert!(
+        !long.is_finished(),
+        "the shorter deadline must not end the longer call"
+    );
+    handler.release_all();
     assert_eq!(long.await.unwrap().unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_stuck_batch_frees_its_lane_when_nobody_waits_for_it_any_more() {
-    let (gate, batcher) = gated(ONE_LANE);
-    gate.let_all_pass();
+async fn a_stuck_batch_frees_its_worker_when_its_last_deadline_is_over() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
+    handler.release_all();
     let short = Deadline::after(Duration::from_millis(20));
-    let stuck = call_until(&batcher, Manner::Stick.of(0), short).await;
-    let next = call(&batcher, Manner::Answer.of(1)).await;
+    let stuck = call_until(&batcher, Behavior::Hang.of(0), short).await;
+    let next = call(&batcher, Behavior::Answer.of(1)).await;
 
     assert_eq!(code(stuck).await, Code::DeadlineExceeded);
     assert_eq!(next.await.unwrap().unwrap(), 1);
 }
 
 #[tokio::test]
-async fn of_a_list_each_item_has_its_own_answer() {
-    let batcher = Batcher::new("test", ONE_LANE, Flattened(Gate::open()));
+async fn each_item_of_a_list_has_its_own_answer() {
+    let batcher = Batcher::new("test", ONE_WORKER, Flattened(GatedHandler::open()));
     let items = [
-        Manner::Answer.of(0),
-        Manner::Refuse.of(1),
-        Manner::Answer.of(2),
+        Behavior::Answer.of(0),
+        Behavior::FailItem.of(1),
+        Behavior::Answer.of(2),
     ];
 
     let (listed, other, empty) = tokio::join!(
-        batcher.call(items.to_vec(), in_a_minute()),
-        batcher.call(vec![Manner::Answer.of(3)], in_a_minute()),
-        batcher.call(Vec::new(), in_a_minute()),
+        batcher.call(items.to_vec(), one_minute()),
+        batcher.call(vec![Behavior::Answer.of(3)], one_minute()),
+        batcher.call(Vec::new(), one_minute()),
     );
     let listed = listed.unwrap();
     assert_eq!(listed.len(), 3);
@@ -126,9 +139,9 @@ async fn of_a_list_each_item_has_its_own_answer() {
 }
 
 #[tokio::test]
-async fn a_list_is_never_answered_in_part() {
-    let batcher = Batcher::new("test", ONE_LANE, Flattened(Gate::open()));
-    let items = vec![Manner::Answer.of(0), Manner::Forget.of(1)];
-    let status = batcher.call(items, in_a_minute()).await.unwrap_err();
+async fn a_list_is_never_answered_partially() {
+    let batcher = Batcher::new("test", ONE_WORKER, Flattened(GatedHandler::open()));
+    let items = vec![Behavior::Answer.of(0), Behavior::OmitAnswer.of(1)];
+    let status = batcher.call(items, one_minute()).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
 }

@@ -1,9 +1,9 @@
-//! What callers of a batcher can rely on.
+//! Guarantees of a batcher to its callers.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
 mod any_schedule;
+mod dedup;
 mod failure;
 mod order;
-mod sharing;
 mod support;

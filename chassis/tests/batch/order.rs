@@ -1,4 +1,4 @@
-//! Who goes with whom, and in which order.
+//! Which callers share a batch, and in which order batches run.
 
 use std::time::Duration;
 
@@ -9,244 +9,249 @@ use chassis::{
 use tonic::Code;
 
 use crate::support::{
-    Gate, Item, Manner, ONE_LANE, call, call_until, gated, in_a_minute, settle, until,
+    Behavior, GatedHandler, Item, ONE_WORKER, call, call_until, gated_batcher, one_minute, settle,
+    until,
 };
 
 #[tokio::test]
-async fn alone_a_caller_goes_straight_through() {
-    let (gate, batcher) = gated(ONE_LANE);
-    gate.let_all_pass();
+async fn a_single_caller_runs_at_once() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
+    handler.release_all();
 
     assert_eq!(
-        call(&batcher, Manner::Answer.of(7))
+        call(&batcher, Behavior::Answer.of(7))
             .await
             .await
             .unwrap()
             .unwrap(),
         7
     );
-    assert_eq!(gate.numbers(), [[7]]);
+    assert_eq!(handler.numbers(), [[7]]);
 }
 
 #[tokio::test]
-async fn who_waits_together_goes_together_and_in_order() {
-    let (gate, batcher) = gated(ONE_LANE);
+async fn callers_that_wait_together_share_a_batch_in_order() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
     let mut calls = Vec::new();
     for number in 0..5 {
-        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+        calls.push(call(&batcher, Behavior::Answer.of(number)).await);
     }
-    assert_eq!(gate.numbers(), [[0]], "nobody joins what is in flight");
+    assert_eq!(
+        handler.numbers(),
+        [[0]],
+        "no caller joins a batch in flight"
+    );
 
-    gate.let_all_pass();
+    handler.release_all();
     for (number, call) in calls.into_iter().enumerate() {
         assert_eq!(call.await.unwrap().unwrap(), number);
     }
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 2, 3, 4]]);
+    assert_eq!(handler.numbers(), [vec![0], vec![1, 2, 3, 4]]);
 }
 
-/// Callers who come one turn of the runtime after the other.
-async fn one_a_turn(batcher: &Batcher<Gate>, callers: usize) {
+/// Makes calls that arrive one scheduler turn apart.
+async fn call_one_per_turn(batcher: &Batcher<GatedHandler>, callers: usize) {
     let call = async |number: usize| {
         for _ in 0..number {
             tokio::task::yield_now().await;
         }
-        let item = Manner::Answer.of(number);
-        batcher.call(item, in_a_minute()).await.unwrap();
+        let item = Behavior::Answer.of(number);
+        batcher.call(item, one_minute()).await.unwrap();
     };
     futures_util::future::join_all((0..callers).map(call)).await;
 }
 
 #[tokio::test]
-async fn while_more_come_a_batch_waits_for_them() {
-    let (gate, batcher) = gated(ONE_LANE);
-    gate.let_all_pass();
-    one_a_turn(&batcher, 4).await;
-    assert_eq!(gate.numbers(), [[0, 1, 2, 3]]);
+async fn a_batch_waits_while_more_callers_arrive() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
+    handler.release_all();
+    call_one_per_turn(&batcher, 4).await;
+    assert_eq!(handler.numbers(), [[0, 1, 2, 3]]);
 }
 
 #[tokio::test]
-async fn however_many_come_a_batch_sets_out() {
-    let (gate, batcher) = gated(ONE_LANE);
-    gate.let_all_pass();
-    one_a_turn(&batcher, 90).await;
-    let batches = gate.numbers();
+async fn a_batch_starts_even_if_callers_keep_arriving() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
+    handler.release_all();
+    call_one_per_turn(&batcher, 90).await;
+    let batches = handler.numbers();
     assert!((5..20).contains(&batches.len()), "{batches:?}");
     assert_eq!(batches.concat(), (0..90).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn a_batch_takes_no_more_weight_than_it_has_room_for() {
-    let (gate, batcher) = gated(Limits {
+async fn a_batch_is_at_most_as_heavy_as_its_limit() {
+    let (handler, batcher) = gated_batcher(Limits {
         batch_weight_max: 10,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
     let mut calls = Vec::new();
     for (number, weight) in [1, 4, 6, 1, 25, 9, 1].into_iter().enumerate() {
         let item = Item {
             weight,
-            ..Manner::Answer.of(number)
+            ..Behavior::Answer.of(number)
         };
         calls.push(call(&batcher, item).await);
     }
-    gate.let_all_pass();
+    handler.release_all();
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    // What is heavier than a batch may be still goes, alone.
+    // An item that is heavier than the limit runs in a batch of its own.
     assert_eq!(
-        gate.numbers(),
+        handler.numbers(),
         [vec![0], vec![1, 2], vec![3], vec![4], vec![5, 6]]
     );
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
-    let (gate, batcher) = gated(Limits {
+    let (handler, batcher) = gated_batcher(Limits {
         queue_max: 3,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
     let mut calls = Vec::new();
     for number in 0..4 {
-        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+        calls.push(call(&batcher, Behavior::Answer.of(number)).await);
     }
-    let refused = call(&batcher, Manner::Answer.of(4)).await;
-    assert!(refused.is_finished(), "it does not wait to be refused");
+    let refused = call(&batcher, Behavior::Answer.of(4)).await;
+    assert!(refused.is_finished(), "a call waited for its refusal");
     let status = refused.await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
 
-    gate.let_all_pass();
+    handler.release_all();
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    let after = call(&batcher, Manner::Answer.of(5)).await;
+    let after = call(&batcher, Behavior::Answer.of(5)).await;
     assert_eq!(after.await.unwrap().unwrap(), 5);
 }
 
 #[tokio::test]
-async fn who_has_given_up_keeps_nobody_out() {
-    let (gate, batcher) = gated(Limits {
+async fn abandoned_callers_do_not_keep_new_callers_out() {
+    let (handler, batcher) = gated_batcher(Limits {
         queue_max: 3,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
-    let in_flight = call(&batcher, Manner::Answer.of(0)).await;
-    // One who still waits, before those who do not.
-    let patient = call(&batcher, Manner::Answer.of(1)).await;
+    let in_flight = call(&batcher, Behavior::Answer.of(0)).await;
+    // A caller that still waits, in front of the abandoned ones.
+    let waiting = call(&batcher, Behavior::Answer.of(1)).await;
     for number in 2..4 {
-        call(&batcher, Manner::Answer.of(number)).await.abort();
+        call(&batcher, Behavior::Answer.of(number)).await.abort();
         settle().await;
     }
-    let newcomer = call(&batcher, Manner::Answer.of(4)).await;
-    gate.let_all_pass();
+    let newcomer = call(&batcher, Behavior::Answer.of(4)).await;
+    handler.release_all();
     assert_eq!(newcomer.await.unwrap().unwrap(), 4);
-    assert_eq!(patient.await.unwrap().unwrap(), 1);
+    assert_eq!(waiting.await.unwrap().unwrap(), 1);
     in_flight.await.unwrap().unwrap();
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 4]]);
+    assert_eq!(handler.numbers(), [vec![0], vec![1, 4]]);
 }
 
 #[tokio::test]
-async fn who_has_gone_is_left_out_and_disturbs_nobody() {
-    let (gate, batcher) = gated(ONE_LANE);
-    let gone_in_flight = call(&batcher, Manner::Answer.of(0)).await;
-    let first = call(&batcher, Manner::Answer.of(1)).await;
-    let gone = call(&batcher, Manner::Answer.of(2)).await;
+async fn abandoned_callers_are_left_out_of_the_batch() {
+    let (handler, batcher) = gated_batcher(ONE_WORKER);
+    let abandoned_in_flight = call(&batcher, Behavior::Answer.of(0)).await;
+    let first = call(&batcher, Behavior::Answer.of(1)).await;
+    let abandoned = call(&batcher, Behavior::Answer.of(2)).await;
     let short = Deadline::after(Duration::from_millis(20));
-    let late = call_until(&batcher, Manner::Answer.of(3), short).await;
-    let last = call(&batcher, Manner::Answer.of(4)).await;
+    let late = call_until(&batcher, Behavior::Answer.of(3), short).await;
+    let last = call(&batcher, Behavior::Answer.of(4)).await;
 
-    gone_in_flight.abort();
-    gone.abort();
+    abandoned_in_flight.abort();
+    abandoned.abort();
     let status = late.await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
 
-    gate.let_all_pass();
+    handler.release_all();
     assert_eq!(first.await.unwrap().unwrap(), 1);
     assert_eq!(last.await.unwrap().unwrap(), 4);
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 4]]);
+    assert_eq!(handler.numbers(), [vec![0], vec![1, 4]]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_are_fewer_than_those_under_way_wait_for_more() {
-    let (gate, batcher) = gated(Limits {
+async fn a_batch_smaller_than_the_running_one_waits_for_more_callers() {
+    let (handler, batcher) = gated_batcher(Limits {
         workers: 2,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
     let mut calls = vec![call(&batcher, heavy(0, 3)).await];
     for number in 1..3 {
-        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+        calls.push(call(&batcher, Behavior::Answer.of(number)).await);
     }
-    assert_eq!(gate.numbers(), [[0]]);
-    // The third makes them as many.
-    calls.push(call(&batcher, Manner::Answer.of(3)).await);
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 2, 3]]);
-    // There is no third lane.
+    assert_eq!(handler.numbers(), [[0]]);
+    // With the third caller, the next batch is as heavy as the running one.
+    calls.push(call(&batcher, Behavior::Answer.of(3)).await);
+    assert_eq!(handler.numbers(), [vec![0], vec![1, 2, 3]]);
+    // There is no third worker.
     for number in 4..8 {
-        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+        calls.push(call(&batcher, Behavior::Answer.of(number)).await);
     }
-    assert_eq!(gate.numbers().len(), 2);
-    gate.let_one_pass();
+    assert_eq!(handler.numbers().len(), 2);
+    handler.release_one();
     settle().await;
-    assert_eq!(gate.numbers()[2..], [vec![4, 5, 6, 7]]);
-    gate.let_all_pass();
+    assert_eq!(handler.numbers()[2..], [vec![4, 5, 6, 7]]);
+    handler.release_all();
     for call in calls {
         call.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lane_ends_when_another_comes_back_for_the_few_who_wait() {
-    let (gate, batcher) = gated(Limits {
+async fn a_worker_ends_when_another_worker_will_take_the_few_callers() {
+    let (handler, batcher) = gated_batcher(Limits {
         workers: 2,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
-    let first = call(&batcher, Manner::Answer.of(0)).await;
+    let first = call(&batcher, Behavior::Answer.of(0)).await;
     let mut calls = vec![call(&batcher, heavy(1, 5)).await];
-    calls.push(call(&batcher, Manner::Answer.of(2)).await);
-    assert_eq!(gate.numbers(), [[0], [1]]);
-    gate.let_one_pass();
+    calls.push(call(&batcher, Behavior::Answer.of(2)).await);
+    assert_eq!(handler.numbers(), [[0], [1]]);
+    handler.release_one();
     first.await.unwrap().unwrap();
     settle().await;
-    assert_eq!(gate.numbers().len(), 2);
-    gate.let_one_pass();
+    assert_eq!(handler.numbers().len(), 2);
+    handler.release_one();
     settle().await;
-    assert_eq!(gate.numbers(), [[0], [1], [2]]);
-    gate.let_all_pass();
+    assert_eq!(handler.numbers(), [[0], [1], [2]]);
+    handler.release_all();
     for call in calls {
         call.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_batch_does_not_wait_for_the_one_under_way() {
-    let (gate, batcher) = gated(Limits {
+async fn a_full_batch_does_not_wait_for_the_running_one() {
+    let (handler, batcher) = gated_batcher(Limits {
         workers: 2,
         batch_weight_max: 2,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
     let mut calls = vec![call(&batcher, heavy(0, 10)).await];
-    calls.push(call(&batcher, Manner::Answer.of(1)).await);
-    assert_eq!(gate.numbers(), [[0]]);
-    calls.push(call(&batcher, Manner::Answer.of(2)).await);
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
-    gate.let_all_pass();
+    calls.push(call(&batcher, Behavior::Answer.of(1)).await);
+    assert_eq!(handler.numbers(), [[0]]);
+    calls.push(call(&batcher, Behavior::Answer.of(2)).await);
+    assert_eq!(handler.numbers(), [vec![0], vec![1, 2]]);
+    handler.release_all();
     for call in calls {
         call.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_late_batch_sets_out_without_it() {
-    let (gate, batcher) = gated(Limits {
+async fn waiting_callers_do_not_wait_for_a_late_batch() {
+    let (handler, batcher) = gated_batcher(Limits {
         workers: 2,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
     let mut calls = vec![call(&batcher, heavy(0, 9)).await];
     for number in 1..3 {
-        calls.push(call(&batcher, Manner::Answer.of(number)).await);
+        calls.push(call(&batcher, Behavior::Answer.of(number)).await);
     }
-    assert_eq!(gate.numbers(), [[0]]);
-    until(|| gate.numbers().len() == 2).await;
-    assert_eq!(gate.numbers(), [vec![0], vec![1, 2]]);
-    gate.let_all_pass();
+    assert_eq!(handler.numbers(), [[0]]);
+    until(|| handler.numbers().len() == 2).await;
+    assert_eq!(handler.numbers(), [vec![0], vec![1, 2]]);
+    handler.release_all();
     for call in calls {
         call.await.unwrap().unwrap();
     }
@@ -255,20 +260,20 @@ async fn who_waits_for_a_late_batch_sets_out_without_it() {
 fn heavy(number: usize, weight: usize) -> Item {
     Item {
         weight,
-        ..Manner::Answer.of(number)
+        ..Behavior::Answer.of(number)
     }
 }
 
 #[tokio::test]
-async fn a_stuck_lane_does_not_hold_the_queue() {
-    let (gate, batcher) = gated(Limits {
+async fn a_stuck_worker_does_not_block_the_queue() {
+    let (handler, batcher) = gated_batcher(Limits {
         workers: 2,
-        ..ONE_LANE
+        ..ONE_WORKER
     });
-    let stuck = call(&batcher, Manner::Stick.of(0)).await;
-    gate.let_all_pass();
+    let stuck = call(&batcher, Behavior::Hang.of(0)).await;
+    handler.release_all();
     for number in 1..10 {
-        let call = call(&batcher, Manner::Answer.of(number)).await;
+        let call = call(&batcher, Behavior::Answer.of(number)).await;
         assert_eq!(call.await.unwrap().unwrap(), number);
     }
     assert!(!stuck.is_finished());

@@ -1,4 +1,4 @@
-//! Work that the tests hold and let go, and callers that they can watch.
+//! A batch handler that tests block and release, and calls that tests can observe.
 
 use std::{
     future::pending,
@@ -13,47 +13,49 @@ use chassis::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tonic::Status;
 
-/// What one caller hands in; its number comes back as its answer.
+/// The input of one caller. Its number comes back as the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
     pub(crate) number: usize,
     pub(crate) weight: usize,
-    pub(crate) manner: Manner,
+    pub(crate) behavior: Behavior,
 }
 
-/// What the work does on meeting an item.
+/// What the handler does with an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum Behavior {
     Answer,
     /// Fails the item.
-    Refuse,
+    FailItem,
     /// Fails the batch.
-    Fail,
+    FailBatch,
+    /// Panics.
     Panic,
-    /// Never ends.
-    Stick,
-    /// Leaves an answer out.
-    Forget,
+    /// Never ends the batch.
+    Hang,
+    /// Returns no answer for the item.
+    OmitAnswer,
 }
 
-impl Manner {
+impl Behavior {
     pub(crate) fn of(self, number: usize) -> Item {
         Item {
             number,
             weight: 1,
-            manner: self,
+            behavior: self,
         }
     }
 }
 
-/// Work that waits for a permit before it ends a batch, and remembers what it was given.
+/// A handler that waits for a permit before it ends a batch, and records the batches it was given.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate {
+pub(crate) struct GatedHandler {
     permits: Arc<Semaphore>,
     batches: Arc<Mutex<Vec<Vec<Item>>>>,
 }
 
-impl Gate {
+impl GatedHandler {
+    /// A handler that blocks every batch until a release.
     pub(crate) fn closed() -> Self {
         Self {
             permits: Arc::new(Semaphore::new(0)),
@@ -61,27 +63,29 @@ impl Gate {
         }
     }
 
+    /// A handler that blocks no batch.
     pub(crate) fn open() -> Self {
-        let gate = Self::closed();
-        gate.let_all_pass();
-        gate
+        let handler = Self::closed();
+        handler.release_all();
+        handler
     }
 
-    /// Lets one batch end.
-    pub(crate) fn let_one_pass(&self) {
+    /// Lets one blocked batch end.
+    pub(crate) fn release_one(&self) {
         self.permits.add_permits(1);
     }
 
-    pub(crate) fn let_all_pass(&self) {
+    /// Lets all batches end.
+    pub(crate) fn release_all(&self) {
         self.permits.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// The batches that were begun, as their items.
+    /// The items of each batch that has begun.
     pub(crate) fn batches(&self) -> Vec<Vec<Item>> {
         self.batches.lock().unwrap().clone()
     }
 
-    /// The batches that were begun, as the numbers of their items.
+    /// The numbers of the items of each batch that has begun.
     pub(crate) fn numbers(&self) -> Vec<Vec<usize>> {
         let number = |item: &Item| item.number;
         let batches = self.batches();
@@ -92,7 +96,7 @@ impl Gate {
     }
 }
 
-impl BatchHandler for Gate {
+impl BatchHandler for GatedHandler {
     type Item = Item;
     type Output = usize;
 
@@ -102,18 +106,18 @@ impl BatchHandler for Gate {
         _: Deadline,
     ) -> Result<Vec<Result<usize, Status>>, Status> {
         self.batches.lock().unwrap().push(items.clone());
-        if items.iter().any(|item| item.manner == Manner::Stick) {
+        if items.iter().any(|item| item.behavior == Behavior::Hang) {
             pending::<()>().await;
         }
         self.permits.acquire().await.unwrap().forget();
         let mut answers = Vec::new();
         for item in items {
-            match item.manner {
-                Manner::Answer => answers.push(Ok(item.number)),
-                Manner::Refuse => answers.push(Err(Status::not_found(item.number.to_string()))),
-                Manner::Fail => return Err(Status::unavailable("the batch failed")),
-                Manner::Panic => panic!("the work was asked to panic"),
-                Manner::Stick | Manner::Forget => {}
+            match item.behavior {
+                Behavior::Answer => answers.push(Ok(item.number)),
+                Behavior::FailItem => answers.push(Err(Status::not_found(item.number.to_string()))),
+                Behavior::FailBatch => return Err(Status::unavailable("the batch failed")),
+                Behavior::Panic => panic!("an item with Behavior::Panic"),
+                Behavior::Hang | Behavior::OmitAnswer => {}
             }
         }
         Ok(answers)
@@ -124,47 +128,52 @@ impl BatchHandler for Gate {
     }
 }
 
-/// One batch at a time, with room for everybody.
-pub(crate) const ONE_LANE: Limits = Limits {
+/// One batch at a time, with a queue long enough for every test.
+pub(crate) const ONE_WORKER: Limits = Limits {
     workers: 1,
     batch_weight_max: 100,
     queue_max: 100,
 };
 
-/// A batcher before a closed gate.
-pub(crate) fn gated(limits: Limits) -> (Gate, Batcher<Gate>) {
-    let gate = Gate::closed();
-    let batcher = Batcher::new("test", limits, gate.clone());
-    (gate, batcher)
+/// A batcher in front of a closed handler.
+pub(crate) fn gated_batcher(limits: Limits) -> (GatedHandler, Batcher<GatedHandler>) {
+    let handler = GatedHandler::closed();
+    let batcher = Batcher::new("test", limits, handler.clone());
+    (handler, batcher)
 }
 
-pub(crate) fn in_a_minute() -> Deadline {
+/// A deadline that no passing test reaches.
+pub(crate) fn one_minute() -> Deadline {
     Deadline::after(Duration::from_mins(1))
 }
 
 pub(crate) type Call = JoinHandle<Result<usize, Status>>;
 
-/// Calls, and returns once the item is in the queue or in flight.
-pub(crate) async fn call(batcher: &Batcher<Gate>, item: Item) -> Call {
-    call_until(batcher, item, in_a_minute()).await
+/// Starts a call, and returns when its item is in the queue or in flight.
+pub(crate) async fn call(batcher: &Batcher<GatedHandler>, item: Item) -> Call {
+    call_until(batcher, item, one_minute()).await
 }
 
-pub(crate) async fn call_until(batcher: &Batcher<Gate>, item: Item, deadline: Deadline) -> Call {
+pub(crate) async fn call_until(
+    batcher: &Batcher<GatedHandler>,
+    item: Item,
+    deadline: Deadline,
+) -> Call {
     let batcher = batcher.clone();
     let call = tokio::spawn(async move { batcher.call(item, deadline).await });
     settle().await;
     call
 }
 
-/// Lets everything that can go on go on: on the one thread of a test's runtime each yield gives
-/// every other task a turn.
+/// Runs all other tasks until they wait. On the single thread of a test's runtime, each yield polls
+/// every other task once.
 pub(crate) async fn settle() {
     for _ in 0..16 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits until the condition holds; for ever, so that the test's own time-out tells.
+/// Waits until the condition holds. Has no limit of its own, because the test runner has one.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(1)).await;
