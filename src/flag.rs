@@ -61,9 +61,9 @@ pub async fn run(args: &FlagArgs, flagged: bool, tell: impl Fn(&str)) -> anyhow:
     while !waiting.is_empty() {
         let stamp = clock.stamp();
         let updates = waiting.iter().map(|id| FlagUpdate {
-            message_id: per_item::wire(*id),
+            message_id: per_item::encode_id(*id),
             flagged,
-            stamp: per_item::wire(stamp),
+            stamp: per_item::encode_id(stamp),
             moderator: args.moderator.clone(),
             ..FlagUpdate::default()
         });

@@ -34,7 +34,7 @@ pub(crate) async fn names(
     let mut names = HashMap::with_capacity(ids.len());
     for chunk in ids.chunks(CHUNK) {
         let users = chunk.iter().map(|id| UserRef {
-            r#ref: Some(Ref::Id(per_item::wire(*id))),
+            r#ref: Some(Ref::Id(per_item::encode_id(*id))),
         });
         let request = LookupUsersRequest {
             users: users.collect(),
@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn a_key_tells_its_time_if_it_has_one() {
-        let key = stamp::named(1_700_000_000_123, 7);
+        let key = stamp::from_name(1_700_000_000_123, 7);
         assert_eq!(rfc3339(key).as_deref(), Some("2023-11-14T22:13:20.123Z"));
-        assert_eq!(rfc3339(stamp::named(0, 7)), None);
+        assert_eq!(rfc3339(stamp::from_name(0, 7)), None);
     }
 }

@@ -1,4 +1,5 @@
-//! The listener for operators: `/metrics`, `/healthz`, `/readyz`, apart from the public ports.
+//! The HTTP server for operators, with `/metrics`, `/healthz` and `/readyz`, on a port that is not
+//! public.
 
 mod runtime;
 
@@ -22,10 +23,11 @@ use tokio::{
 
 use runtime::RuntimeMeter;
 
-/// Whether a process can be given work: it has started, and it is not about to stop.
+/// Whether a process accepts requests, because it has started and is not draining. Clones share the
+/// state.
 ///
-/// A database that is away changes nothing here: an orchestrator kills what is not ready, and a
-/// killed process does not bring the database back.
+/// An unavailable database does not change the readiness, because an orchestrator restarts a process that
+/// is not ready, and a restart does not repair the database.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<AtomicU8>);
 
@@ -34,25 +36,25 @@ const READY: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl Readiness {
-    /// The process serves from now on.
-    pub fn ready(&self) {
+    /// Sets the state to ready, unless the process is already draining.
+    pub fn set_ready(&self) {
         let _ = self
             .0
             .compare_exchange(STARTING, READY, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The process is about to stop.
-    pub fn draining(&self) {
+    /// Sets the state to draining.
+    pub fn set_draining(&self) {
         self.0.store(DRAINING, Ordering::Relaxed);
     }
 
-    /// Whether the process can be given work.
+    /// Whether the process accepts requests.
     pub fn is_ready(&self) -> bool {
         self.0.load(Ordering::Relaxed) == READY
     }
 
-    /// The state in one word, for people.
-    pub fn word(&self) -> &'static str {
+    /// The state as a word: `starting`, `ready` or `draining`.
+    pub fn as_str(&self) -> &'static str {
         match self.0.load(Ordering::Relaxed) {
             STARTING => "starting",
             READY => "ready",
@@ -61,7 +63,7 @@ impl Readiness {
     }
 }
 
-/// Serves metrics and health until the process ends.
+/// Serves metrics and health until the process ends. Logs an error if the listener fails.
 ///
 /// The future is boxed, so that the HTTP server is compiled once, in this crate, and not again in
 /// each program.
@@ -78,7 +80,7 @@ async fn serve_all(listener: TcpListener, metrics: PrometheusHandle, readiness: 
     process.describe();
     let runtime = RuntimeMeter::default();
     let ready = metrics::gauge!("minitwit_ready");
-    let seen = readiness.clone();
+    let shared = readiness.clone();
     tokio::spawn(runtime::measure_delay());
     let router = Router::new()
         .route(
@@ -86,7 +88,7 @@ async fn serve_all(listener: TcpListener, metrics: PrometheusHandle, readiness: 
             get(move || {
                 process.collect();
                 runtime.collect();
-                ready.set(u8::from(seen.is_ready()));
+                ready.set(u8::from(shared.is_ready()));
                 let text = metrics.render();
                 async move { text }
             }),
@@ -95,7 +97,7 @@ async fn serve_all(listener: TcpListener, metrics: PrometheusHandle, readiness: 
         .route("/readyz", get(readyz))
         .with_state(readiness);
     if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "metrics and health are no longer served");
+        tracing::error!(%error, "the server of metrics and health failed");
     }
 }
 
@@ -105,26 +107,26 @@ async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, format!("{}\n", readiness.word()))
+    (status, format!("{}\n", readiness.as_str()))
 }
 
-/// Asks the process that serves `listen_admin` on this machine whether it is ready: what a
-/// container's health check runs.
+/// Checks whether the process that serves `listen_admin` on this machine is ready. This is the health
+/// check of a container.
 ///
 /// # Errors
 ///
-/// It is not ready, or did not answer within a second.
+/// The process is not ready, or did not answer within a second.
 pub async fn probe(listen_admin: SocketAddr) -> anyhow::Result<()> {
     let mut address = listen_admin;
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    let answer = tokio::time::timeout(Duration::from_secs(1), ask(address))
+    let answer = tokio::time::timeout(Duration::from_secs(1), get_readyz(address))
         .await
         .with_context(|| format!("no answer from {address} within a second"))?
-        .with_context(|| format!("cannot ask {address}"))?;
+        .with_context(|| format!("cannot request /readyz from {address}"))?;
     let Some((head, body)) = answer.split_once("\r\n\r\n") else {
-        bail!("{address} does not speak HTTP");
+        bail!("the answer from {address} is not HTTP");
     };
     if !head.starts_with("HTTP/1.1 200") {
         bail!("{address} is {}", body.trim());
@@ -132,7 +134,7 @@ pub async fn probe(listen_admin: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(address: SocketAddr) -> std::io::Result<String> {
+async fn get_readyz(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

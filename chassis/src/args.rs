@@ -1,5 +1,5 @@
-//! The options that processes share: each a flag and an environment variable of the same name (but
-//! `--log` is `RUST_LOG`, as everywhere), secrets also as a file.
+//! Options that all processes share. Each option is a flag and an environment variable of the same name,
+//! except that the variable of `--log` is the customary `RUST_LOG`. Secrets may also be given as a file.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -9,10 +9,10 @@ use secrecy::SecretString;
 
 use crate::shutdown::Drain;
 
-/// How a process runs, whatever it does.
+/// Options of every process.
 #[derive(Args, Clone, Debug)]
 pub struct ProcessArgs {
-    /// Threads that run requests [default: 1 up to four cores, half of them beyond]
+    /// Number of threads that run requests [default: 1 up to four cores, else half of the cores]
     #[arg(long, env, value_name = "N", help_heading = "Process")]
     pub worker_threads: Option<usize>,
     #[command(flatten)]
@@ -20,10 +20,10 @@ pub struct ProcessArgs {
     pub telemetry: TelemetryArgs,
 }
 
-/// What a process tells of itself.
+/// Options of logs, metrics and traces.
 #[derive(Args, Clone, Debug)]
 pub struct TelemetryArgs {
-    /// Which log lines are written, for example `info` or `warn,minitwit_gateway=debug`
+    /// Filter of log lines, for example `info` or `warn,minitwit_gateway=debug`
     #[arg(
         long,
         env = "RUST_LOG",
@@ -32,16 +32,16 @@ pub struct TelemetryArgs {
         help_heading = "Telemetry"
     )]
     pub log: String,
-    /// How log lines look [default: text at a terminal, json otherwise]
+    /// Format of log lines [default: text at a terminal, json otherwise]
     #[arg(long, env, value_name = "FORMAT", help_heading = "Telemetry")]
     pub log_format: Option<LogFormat>,
-    /// Keep no metrics and make no traces; log lines are written all the same
+    /// Disable metrics and traces, but not log lines
     #[arg(long, env, help_heading = "Telemetry")]
     pub otel_sdk_disabled: bool,
-    /// Where traces go, for example `http://collector:4317`; none are made without it
+    /// URL of the trace collector, for example `http://collector:4317` [default: no traces]
     #[arg(long, env, value_name = "URL", help_heading = "Telemetry")]
     pub otel_exporter_otlp_endpoint: Option<String>,
-    /// Which share of the requests is traced when the caller has not decided, from 0 to 1
+    /// Share of requests to trace when the caller has not decided, from 0 to 1
     #[arg(
         long,
         env = "OTEL_TRACES_SAMPLER_ARG",
@@ -50,13 +50,13 @@ pub struct TelemetryArgs {
         help_heading = "Telemetry"
     )]
     pub otel_traces_sampler_arg: f64,
-    /// What tells this process from its service's others in logs and traces [default: the host]
+    /// Name of this replica in logs and traces [default: the host name]
     #[arg(long, env, value_name = "NAME", help_heading = "Telemetry")]
     pub task_slot: Option<String>,
-    /// Which version it calls itself, as its image is named [default: the source's]
+    /// Version to report, such as the tag of the image [default: version of the source]
     #[arg(long, env, value_name = "VERSION", help_heading = "Telemetry")]
     pub service_version: Option<String>,
-    /// Which commit it was built from
+    /// Commit that the program was built from
     #[arg(
         long,
         env,
@@ -67,19 +67,19 @@ pub struct TelemetryArgs {
     pub service_revision: String,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For machines: one JSON object a line.
+    /// One JSON object per line, for machines.
     Json,
 }
 
-/// How a process of its own stops when it is told to.
+/// Options of the graceful shutdown of a server process.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DrainArgs {
-    /// How long to go on accepting after SIGTERM, so that callers hear of it, in milliseconds
+    /// Time to keep accepting requests after SIGTERM, until callers have noticed, in milliseconds
     #[arg(
         long,
         env,
@@ -88,7 +88,7 @@ pub struct DrainArgs {
         help_heading = "Process"
     )]
     pub lame_duck_ms: u64,
-    /// When to stop in any case, counted from SIGTERM, in milliseconds
+    /// Time after SIGTERM to stop even if requests are in flight, in milliseconds
     #[arg(
         long,
         env,
@@ -108,18 +108,19 @@ impl From<DrainArgs> for Drain {
     }
 }
 
-/// A secret that is given as it is or as the file that holds it; a line end at its end is dropped.
+/// Returns a secret that is given either as a value or as a file. Line ends at the end of the file are
+/// removed. `name` is the environment variable of the option, for error messages.
 ///
 /// # Errors
 ///
-/// Both are given, or the file cannot be read; `name` is the option's.
+/// Both the value and the file are given, or the file cannot be read.
 pub fn secret(
     name: &str,
     value: Option<&SecretString>,
     file: Option<&PathBuf>,
 ) -> anyhow::Result<Option<SecretString>> {
     match (value, file) {
-        (Some(_), Some(_)) => bail!("{name} and {name}_FILE are both given: choose one"),
+        (Some(_), Some(_)) => bail!("{name} and {name}_FILE are both set: set only one"),
         (Some(value), None) => Ok(Some(value.clone())),
         (None, Some(file)) => {
             let text = fs::read_to_string(file)
@@ -136,18 +137,18 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     #[test]
-    fn a_secret_comes_from_its_file_without_the_line_end() {
+    fn a_secret_from_a_file_has_no_line_end() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "s3cret\n").unwrap();
-        let found = secret("KEY", None, Some(&file.path().to_owned()))
+        let value = secret("KEY", None, Some(&file.path().to_owned()))
             .unwrap()
             .unwrap();
-        assert_eq!(found.expose_secret(), "s3cret");
+        assert_eq!(value.expose_secret(), "s3cret");
     }
 
     #[test]
     fn a_secret_given_twice_is_refused() {
-        let twice = secret("KEY", Some(&"a".into()), Some(&PathBuf::from("b")));
-        assert!(twice.unwrap_err().to_string().contains("KEY_FILE"));
+        let result = secret("KEY", Some(&"a".into()), Some(&PathBuf::from("b")));
+        assert!(result.unwrap_err().to_string().contains("KEY_FILE"));
     }
 }

@@ -1,11 +1,11 @@
-//! Natural batching: many callers, one round trip.
+//! Natural batching. Many callers share one round trip.
 //!
 //! Natural batching has no timer. A caller waits at most for the batches in flight, and for callers that
 //! arrive at the moment when its own batch is taken. All callers that arrive meanwhile form the next
 //! batch. A single caller runs at once. Under load, all waiting callers share the cost of a round trip, a
 //! statement or a commit.
 //!
-//! Invariant: a batch holds only callers that arrived before its work began. So a read that a batch
+//! Invariant: A batch holds only callers that arrived before its work began. So a read that a batch
 //! shares sees every write that was acknowledged to any of its callers.
 
 mod dedup;

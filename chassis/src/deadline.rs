@@ -1,20 +1,20 @@
-//! Deadlines: how long a request may still take, handed on at every hop.
+//! Deadlines of requests, which every rpc propagates.
 
 use std::time::{Duration, Instant};
 
 use tonic::Request;
 
-use crate::pool::timeout;
+use crate::protocol::timeout;
 
-/// What a caller that says nothing is given.
+/// Time for a request whose caller sends no `grpc-timeout`.
 const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 
-/// What a service keeps of the time it is given, so that its own word that the time is over still
-/// reaches the caller: silence is what tells a replica that has frozen from one that is slow. A
-/// fifth, up to this.
-const ANSWER_MAX: Duration = Duration::from_millis(20);
+/// Maximum time that a service reserves for sending its answer. It reserves a fifth of its caller's
+/// timeout, up to this time. So the service's own `DEADLINE_EXCEEDED` still reaches the caller, which
+/// shows the caller that the replica is slow and not frozen.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(20);
 
-/// The moment after which nobody waits for the answer any more.
+/// The moment when the caller of a request stops waiting for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
@@ -24,34 +24,34 @@ impl Deadline {
         Self(Instant::now() + budget)
     }
 
-    /// The deadline that an rpc came with, less the time that the answer takes.
+    /// The deadline of an incoming rpc, minus the time that is reserved for sending the answer.
     pub fn of<T>(request: &Request<T>) -> Self {
-        let given = timeout::parse(request.metadata().as_ref()).unwrap_or(DEFAULT_BUDGET);
-        Self::after(given.saturating_sub((given / 5).min(ANSWER_MAX)))
+        let timeout = timeout::parse(request.metadata().as_ref()).unwrap_or(DEFAULT_BUDGET);
+        Self::after(timeout.saturating_sub((timeout / 5).min(ANSWER_TIME_MAX)))
     }
 
-    /// The deadline as tokio's timers want it.
+    /// The deadline in the type of tokio's timers.
     pub fn instant(self) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.0)
     }
 
-    /// What is left; zero when the time is over.
+    /// The remaining time. Zero when the deadline is over.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether the time was over at `now`.
+    /// Whether the deadline is over at `now`.
     pub fn is_over(self, now: Instant) -> bool {
         self.0 <= now
     }
 
-    /// The earlier of this deadline and one `budget` from now.
+    /// The earlier of this deadline and a deadline `budget` from now.
     #[must_use]
     pub fn at_most(self, budget: Duration) -> Self {
         self.min(Self::after(budget))
     }
 
-    /// An outgoing rpc that carries what is left.
+    /// An outgoing rpc whose `grpc-timeout` is the remaining time.
     pub fn request<T>(self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.remaining());
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_is_kept_but_for_the_time_to_answer() {
+    fn an_incoming_timeout_is_reduced_by_the_answer_time() {
         let mut request = Request::new(());
         request.set_timeout(Duration::from_secs(2));
         let left = Deadline::of(&request).remaining();
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_is_what_is_left() {
+    fn an_outgoing_timeout_is_the_remaining_time() {
         let request = Deadline::after(Duration::from_millis(200)).request(());
         let left = timeout::parse(request.metadata().as_ref()).unwrap();
         assert!(left <= Duration::from_millis(200) && left > Duration::from_millis(100));

@@ -1,4 +1,5 @@
-//! The server that every service uses: health, reflection, metrics, and a stop without loss.
+//! The gRPC server that every service uses, with health checks, reflection, metrics and graceful
+//! shutdown.
 
 mod observe;
 
@@ -20,32 +21,32 @@ use tonic::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
+// `trace` and `observe` import these names from here.
+pub(crate) use crate::protocol::{VERSION_HEADER, code_name};
 use crate::{admin::Readiness, shutdown::Drain};
 
-/// The largest message accepted, in bytes: a batch of the largest posts with room to spare.
+/// Maximum size of a message in bytes. It exceeds a batch of the longest posts.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The header of a health check's answer in which a server says which version it is.
-pub(crate) const VERSION_HEADER: &str = "x-minitwit-version";
-
-/// How a server behaves beside what it answers.
+/// Options of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The full names of the services it is: what its callers check before they trust it.
+    /// Full names of the server's services. The health service reports them, and callers check them
+    /// before their first call.
     pub names: Vec<&'static str>,
-    /// The file descriptors that reflection is answered from; without them it is not answered.
+    /// Encoded file descriptor set for gRPC reflection. `None` disables reflection.
     pub reflection: Option<&'static [u8]>,
-    /// How it stops.
+    /// Times of the graceful shutdown.
     pub drain: Drain,
-    /// Where it says that it is ready.
+    /// The readiness that the server updates.
     pub readiness: Readiness,
 }
 
-/// Serves `routes` until `shutdown`, then drains.
+/// Serves `routes` until `shutdown` is cancelled, then drains.
 ///
 /// # Errors
 ///
-/// The listener failed.
+/// The listener failed, or the descriptors for reflection are not valid.
 ///
 /// The future is boxed, so that the HTTP/2 server is compiled once, in this crate, and not again in
 /// each program.
@@ -59,11 +60,12 @@ pub fn serve(
     Box::pin(serve_incoming(routes, options, incoming, shutdown))
 }
 
-/// The same for connections from anywhere: a simulated network has its own.
+/// Serves `routes` on a stream of connections, which may come from a simulated network. Drains when
+/// `shutdown` is cancelled.
 ///
 /// # Errors
 ///
-/// The stream of connections failed.
+/// The stream of connections failed, or the descriptors for reflection are not valid.
 pub async fn serve_incoming<I, C>(
     routes: Routes,
     options: ServerOptions,
@@ -75,8 +77,8 @@ where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let (reporter, health) = tonic_health::server::health_reporter();
-    report(&reporter, &options.names, ServingStatus::Serving).await;
-    options.readiness.ready();
+    set_health(&reporter, &options.names, ServingStatus::Serving).await;
+    options.readiness.set_ready();
 
     let mut server = Server::builder()
         .layer(observe::Observe)
@@ -90,7 +92,7 @@ where
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(descriptors)
             .build_v1()
-            .context("the descriptors cannot be read")?;
+            .context("the file descriptor set for reflection is not valid")?;
         server = server.add_service(reflection);
     }
 
@@ -100,6 +102,8 @@ where
     run_until_drained(server, &options, &reporter, shutdown, goaway).await
 }
 
+/// Runs the server until `shutdown`. Then reports `NOT_SERVING`, waits for the lame-duck time, sends
+/// GOAWAY, and waits for the calls in flight until the hard stop.
 async fn run_until_drained(
     mut server: Pin<&mut impl Future<Output = Result<(), tonic::transport::Error>>>,
     options: &ServerOptions,
@@ -112,8 +116,8 @@ async fn run_until_drained(
         () = shutdown.cancelled() => {}
     }
     let hard_stop = tokio::time::sleep(options.drain.hard_stop);
-    options.readiness.draining();
-    report(reporter, &options.names, ServingStatus::NotServing).await;
+    options.readiness.set_draining();
+    set_health(reporter, &options.names, ServingStatus::NotServing).await;
     tokio::select! {
         ended = &mut server => return ended.context("the gRPC server failed"),
         () = tokio::time::sleep(options.drain.lame_duck) => {}
@@ -122,38 +126,15 @@ async fn run_until_drained(
     tokio::select! {
         ended = &mut server => ended.context("the gRPC server failed"),
         () = hard_stop => {
-            tracing::warn!("stopped with calls under way: the time to drain is over");
+            tracing::warn!("stopped with calls in flight: the hard stop was reached");
             Ok(())
         }
     }
 }
 
-async fn report(reporter: &HealthReporter, names: &[&'static str], status: ServingStatus) {
+/// Sets the health status of all `names` and of the whole server, whose name is empty.
+async fn set_health(reporter: &HealthReporter, names: &[&'static str], status: ServingStatus) {
     for name in names.iter().copied().chain([""]) {
         reporter.set_service_status(name, status).await;
-    }
-}
-
-/// A status code as the OpenTelemetry conventions write it.
-pub fn code_name(code: tonic::Code) -> &'static str {
-    use tonic::Code as C;
-    match code {
-        C::Ok => "OK",
-        C::Cancelled => "CANCELLED",
-        C::Unknown => "UNKNOWN",
-        C::InvalidArgument => "INVALID_ARGUMENT",
-        C::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        C::NotFound => "NOT_FOUND",
-        C::AlreadyExists => "ALREADY_EXISTS",
-        C::PermissionDenied => "PERMISSION_DENIED",
-        C::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        C::FailedPrecondition => "FAILED_PRECONDITION",
-        C::Aborted => "ABORTED",
-        C::OutOfRange => "OUT_OF_RANGE",
-        C::Unimplemented => "UNIMPLEMENTED",
-        C::Internal => "INTERNAL",
-        C::Unavailable => "UNAVAILABLE",
-        C::DataLoss => "DATA_LOSS",
-        C::Unauthenticated => "UNAUTHENTICATED",
     }
 }

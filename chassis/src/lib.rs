@@ -1,9 +1,9 @@
-//! What every process shares, and no domain.
+//! Code that every process of the suite shares, without domain logic.
 //!
-//! A service is a library with a `serve` function and its process a few lines around it; what those
-//! lines need and no service owns lives here: configuration, telemetry, shutdown, the database
-//! handle, batching, deadlines, resilient channels and health. Nothing here knows what a user, a
-//! follower or a message is.
+//! Each service is a library with a `serve` function, and a small binary around it. This crate holds
+//! everything that such a process needs and that belongs to no service, such as configuration, telemetry,
+//! shutdown, batching, deadlines, resilient channels and health. It knows no users, followers or
+//! messages.
 
 pub mod admin;
 pub mod args;
@@ -15,6 +15,7 @@ pub mod log_limiter;
 pub mod per_item;
 pub mod pool;
 pub mod process;
+mod protocol;
 pub mod retry_after;
 pub mod shutdown;
 pub mod skew;

@@ -1,4 +1,4 @@
-//! Results of single items of a list, on their way over the wire.
+//! Encoding of the items of list rpcs, and of one result for each item.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::retry_after;
 
-/// The wire form of why one item failed.
+/// Encodes the error of one item.
 pub fn error(status: &Status) -> ItemError {
     ItemError {
         code: status.code() as i32,
@@ -18,7 +18,7 @@ pub fn error(status: &Status) -> ItemError {
     }
 }
 
-/// Why one item failed, read back from the wire.
+/// Decodes the error of one item.
 pub fn status(error: ItemError) -> Status {
     let code = Code::from_i32(error.code);
     match error.retry_after_seconds {
@@ -27,17 +27,17 @@ pub fn status(error: ItemError) -> Status {
     }
 }
 
-/// What became of a write of a state that carries a stamp.
+/// Outcome of a write of a state. The write with the greatest stamp wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// The state is as the write wanted it.
+    /// The state is that of the write.
     Applied,
-    /// The stored stamp is greater; nothing was changed.
+    /// A write with the greater stamp given here is stored, so nothing was changed.
     Superseded(Uuid),
 }
 
 impl WriteOutcome {
-    /// What became of a write with `stamp` after which `stored` is the stored stamp.
+    /// The outcome of a write with `stamp`, when `stored` is the stored stamp after it.
     pub fn from_stamps(stamp: Uuid, stored: Uuid) -> Self {
         if stored > stamp {
             Self::Superseded(stored)
@@ -48,83 +48,84 @@ impl WriteOutcome {
 }
 
 impl From<WriteOutcome> for Result<Applied, Superseded> {
-    fn from(written: WriteOutcome) -> Self {
-        match written {
+    fn from(outcome: WriteOutcome) -> Self {
+        match outcome {
             WriteOutcome::Applied => Ok(Applied {}),
             WriteOutcome::Superseded(stored) => Err(Superseded {
-                stored_stamp: wire(stored),
+                stored_stamp: encode_id(stored),
             }),
         }
     }
 }
 
-/// Reads an id from the wire.
+/// Decodes an id.
 ///
 /// # Errors
 ///
-/// `InvalidArgument` when it is not 16 bytes long; `what` names the field.
-pub fn id(what: &str, bytes: &[u8]) -> Result<Uuid, Status> {
+/// `InvalidArgument` when `bytes` is not 16 bytes long. The message names the `field`.
+pub fn id(field: &str, bytes: &[u8]) -> Result<Uuid, Status> {
     Uuid::from_slice(bytes).map_err(|_| {
-        Status::invalid_argument(format!("{what} must be 16 bytes, not {}", bytes.len()))
+        Status::invalid_argument(format!("{field} must be 16 bytes, not {}", bytes.len()))
     })
 }
 
-/// Reads an id that may be left out, for which `otherwise` stands.
+/// Decodes an optional id. Returns `default` when `bytes` is empty.
 ///
 /// # Errors
 ///
-/// As [`id`], when it is there.
-pub fn id_or(what: &str, bytes: &[u8], otherwise: Uuid) -> Result<Uuid, Status> {
+/// `InvalidArgument` when `bytes` is neither empty nor 16 bytes long. The message names the `field`.
+pub fn id_or(field: &str, bytes: &[u8], default: Uuid) -> Result<Uuid, Status> {
     if bytes.is_empty() {
-        return Ok(otherwise);
+        return Ok(default);
     }
-    id(what, bytes)
+    id(field, bytes)
 }
 
-/// Reads a list of ids.
+/// Decodes a list of ids.
 ///
 /// # Errors
 ///
-/// As [`id`], for the first that is wrong.
-pub fn each_id(what: &str, list: &[Bytes]) -> Result<Vec<Uuid>, Status> {
-    list.iter().map(|bytes| id(what, bytes)).collect()
+/// `InvalidArgument` when an element is not 16 bytes long. The message names the `field`.
+pub fn each_id(field: &str, list: &[Bytes]) -> Result<Vec<Uuid>, Status> {
+    list.iter().map(|bytes| id(field, bytes)).collect()
 }
 
-/// An id as it goes over the wire.
-pub fn wire(id: Uuid) -> Bytes {
+/// Encodes an id as 16 bytes.
+pub fn encode_id(id: Uuid) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
 }
 
-/// What was answered to a list of one item; `None` when nothing was.
+/// The outcome in the answer to a list of one item. `None` when the list or the outcome is missing.
 pub fn only<R, O>(results: Vec<R>, outcome: impl FnOnce(R) -> Option<O>) -> Option<O> {
     results.into_iter().next().and_then(outcome)
 }
 
-/// Refuses a list that is longer than `max`; `what` names its items.
+/// Checks that a list has at most `max` items. `what` names the items in the message, for example
+/// `messages are imported`.
 ///
 /// # Errors
 ///
-/// `InvalidArgument` when it is.
-pub fn at_most<T>(what: &str, items: &[T], max: usize) -> Result<(), Status> {
+/// `InvalidArgument` when the list is longer.
+pub fn check_length<T>(what: &str, items: &[T], max: usize) -> Result<(), Status> {
     if items.len() > max {
         return Err(Status::invalid_argument(format!(
-            "{} {what}, at most {max} can be at once",
+            "{} {what}, at most {max} are allowed in one request",
             items.len()
         )));
     }
     Ok(())
 }
 
-/// Reads ids that stand one behind the other.
+/// Decodes ids that are concatenated in one field.
 ///
 /// # Errors
 ///
-/// `InvalidArgument` when the length is not a multiple of 16; `what` names the field.
-pub fn ids(what: &str, bytes: &[u8]) -> Result<Vec<Uuid>, Status> {
+/// `InvalidArgument` when the length is not a multiple of 16. The message names the `field`.
+pub fn decode_ids(field: &str, bytes: &[u8]) -> Result<Vec<Uuid>, Status> {
     let (chunks, rest) = bytes.as_chunks::<16>();
     if !rest.is_empty() {
         return Err(Status::invalid_argument(format!(
-            "{what} must be a multiple of 16 bytes, not {}",
+            "{field} must be a multiple of 16 bytes, not {}",
             bytes.len()
         )));
     }
@@ -134,26 +135,28 @@ pub fn ids(what: &str, bytes: &[u8]) -> Result<Vec<Uuid>, Status> {
         .collect())
 }
 
-/// Writes ids one behind the other.
-pub fn concat(ids: &[Uuid]) -> Bytes {
+/// Encodes ids as one field, 16 bytes each.
+pub fn encode_ids(ids: &[Uuid]) -> Bytes {
     ids.iter().flat_map(|id| *id.as_bytes()).collect()
 }
 
-/// Works on the valid items of a list and answers for each item in its place.
+/// Runs `work` on the valid items of a list. Returns one result for each item, in the order of the
+/// list: the result of `work` for a valid item, and the error itself for an invalid item. `work` must
+/// return one result for each valid item, in order.
 ///
 /// # Errors
 ///
-/// What `work` says of the whole; it must answer each valid item, in order.
+/// The outer error of `work`.
 pub async fn answer_each<T, O>(
     items: impl IntoIterator<Item = Result<T, Status>>,
     work: impl AsyncFnOnce(Vec<T>) -> Result<Vec<Result<O, Status>>, Status>,
 ) -> Result<Vec<Result<O, Status>>, Status> {
     let mut valid = Vec::new();
-    let mut refused = Vec::new();
-    for (place, item) in items.into_iter().enumerate() {
+    let mut invalid = Vec::new();
+    for (index, item) in items.into_iter().enumerate() {
         match item {
             Ok(item) => valid.push(item),
-            Err(status) => refused.push((place, status)),
+            Err(status) => invalid.push((index, status)),
         }
     }
     let mut results = if valid.is_empty() {
@@ -161,32 +164,33 @@ pub async fn answer_each<T, O>(
     } else {
         work(valid).await?
     };
-    // In ascending order, so that each insertion finds its final place.
-    for (place, status) in refused {
-        results.insert(place, Err(status));
+    // The indexes ascend, so each insertion is at the final index of the item.
+    for (index, status) in invalid {
+        results.insert(index, Err(status));
     }
     Ok(results)
 }
 
-/// Answers for items that were worked on one by one. If nothing but what all of them need is away, then so
-/// is this replica to its caller, who may find another one that reaches it.
+/// Fails the whole call if all its items failed with `Unavailable`. The cause is then a dependency of
+/// this replica, such as its database. The caller retries a failed call on another replica, which may
+/// reach the dependency.
 ///
 /// # Errors
 ///
-/// That of the first item, when every item is `Unavailable`.
+/// The error of the first item, when the error of every item is `Unavailable`.
 pub fn fail_if_all_unavailable<O>(
     results: Vec<Result<O, Status>>,
 ) -> Result<Vec<Result<O, Status>>, Status> {
-    let away = |result: &Result<O, Status>| matches!(result, Err(status) if status.code() == Code::Unavailable);
-    if !results.iter().all(away) {
+    let is_unavailable = |result: &Result<O, Status>| matches!(result, Err(status) if status.code() == Code::Unavailable);
+    if !results.iter().all(is_unavailable) {
         return Ok(results);
     }
-    // The first error, or an empty list.
+    // Stops at the first error. An empty list stays empty.
     results.into_iter().map(|result| result.map(Ok)).collect()
 }
 
-/// Of several writes of one state the one with the greatest stamp, in the order of the keys: rows
-/// that are always locked in one order cannot deadlock.
+/// Selects the write with the greatest stamp for each key. Returns the writes in the order of their keys,
+/// because statements that always lock rows in the same order cannot deadlock.
 pub fn last_writes<'a, T, K: Ord>(
     writes: &'a [T],
     key: impl Fn(&'a T) -> K,
@@ -195,9 +199,9 @@ pub fn last_writes<'a, T, K: Ord>(
     let mut last: BTreeMap<K, &'a T> = BTreeMap::new();
     for write in writes {
         last.entry(key(write))
-            .and_modify(|kept| {
-                if stamp(write) > stamp(kept) {
-                    *kept = write;
+            .and_modify(|latest| {
+                if stamp(write) > stamp(latest) {
+                    *latest = write;
                 }
             })
             .or_insert(write);
@@ -210,18 +214,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_fails_as_a_whole_only_if_all_of_it_is_away() {
-        let away = || Err(Status::unavailable("the database is away"));
-        let status = fail_if_all_unavailable::<u8>(vec![away(), away()]).unwrap_err();
+    fn a_retry_delay_survives_encoding() {
+        let status = retry_after::status(Code::ResourceExhausted, "too often", 900);
+        let decoded = super::status(error(&status));
+        assert_eq!(decoded.code(), Code::ResourceExhausted);
+        assert_eq!(decoded.message(), "too often");
+        assert_eq!(retry_after::seconds(&decoded), Some(900));
+    }
+
+    #[test]
+    fn an_error_without_a_retry_delay_is_decoded_without_it() {
+        let status = status(error(&Status::resource_exhausted("full")));
+        assert_eq!(retry_after::seconds(&status), None);
+    }
+
+    #[test]
+    fn a_call_fails_only_if_all_its_items_are_unavailable() {
+        let unavailable = || Err(Status::unavailable("the database is unavailable"));
+        let status = fail_if_all_unavailable::<u8>(vec![unavailable(), unavailable()]).unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
-        assert_eq!(status.message(), "the database is away");
-        for rest in [
+        assert_eq!(status.message(), "the database is unavailable");
+        for other_items in [
             vec![],
             vec![Ok(1)],
             vec![Err(Status::not_found("no such user"))],
         ] {
-            let away = (!rest.is_empty()).then(away);
-            let results: Vec<Result<u8, Status>> = away.into_iter().chain(rest).collect();
+            let first = (!other_items.is_empty()).then(unavailable);
+            let results: Vec<Result<u8, Status>> = first.into_iter().chain(other_items).collect();
             let length = results.len();
             assert_eq!(fail_if_all_unavailable(results).unwrap().len(), length);
         }

@@ -1,29 +1,34 @@
-//! The resilient channel: one logical connection to a service, however many replicas it has.
+//! The resilient channel. It is one logical connection to all replicas of a service.
 //!
-//! A [`Pool`] is what a generated client stands on in place of tonic's `Channel`, whose balancer
-//! sends calls to replicas that are dead and waits for ever when there is none. The pool looks its
-//! targets up every second, keeps one HTTP/2 connection to each replica, asks each for its health
-//! and identity, and gives a call to the less busy of two. A call that fails for its replica's sake
-//! is repeated on another within a budget; a late read is sent to a second one.
+//! Generated clients use a [`Pool`] in place of tonic's `Channel`. The balancer of `Channel` sends calls
+//! to dead replicas, and waits for ever when there is no replica.
 //!
-//! Invariants: a replica gets calls only after it has vouched for the service's name; a call ends
-//! within its deadline whatever the replicas do; every rpc may be sent more than once, because
-//! writes carry a key (all services here promise that); an answer is handed on only when it has
-//! arrived in full.
+//! The pool resolves its targets every second and keeps one HTTP/2 connection to each replica. It checks
+//! the health and the service name of each replica. A call goes to the less busy of two random replicas
+//! (Envoy calls this "power of two choices"). A call that fails because of its replica is retried on
+//! another replica, within a retry budget. A slow read is also sent to a second replica (a hedge, gRFC
+//! A6).
+//!
+//! Invariants:
+//!
+//! - A replica gets calls only after its health service has confirmed the service name.
+//! - A call ends within its deadline, whatever the replicas do.
+//! - Every rpc may be sent more than once. This is safe because all writes of all services carry an
+//!   idempotency key.
+//! - The caller gets an answer only when the answer has arrived completely.
 
 mod budget;
 mod call;
-mod chance;
 mod config;
+mod connection;
 mod discovery;
 mod exchange;
 mod latency;
-mod link;
 mod meter;
 mod net;
 mod replica;
 mod set;
-pub(crate) mod timeout;
+mod shared_rng;
 
 use std::{
     net::SocketAddr,
@@ -43,36 +48,40 @@ pub use net::{BoxFuture, Connect, Io, Resolve, SystemResolver, TcpConnector};
 pub use replica::ReplicaState;
 use set::Shared;
 
-/// A service behind all its replicas. Clones share everything; the last one dropped ends its tasks.
+/// A channel to all replicas of one service. Clones share the connections. The tasks of the pool end when
+/// its last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
     _stop: Arc<DropGuard>,
 }
 
-/// One replica, for a status page.
+/// State of one replica, for a status page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaStatus {
-    /// Its address.
+    /// Address of the replica.
     pub address: SocketAddr,
-    /// Where it stands.
+    /// State of the replica.
     pub state: ReplicaState,
-    /// For how long.
-    pub since: Duration,
-    /// How many attempts it works on for this pool.
+    /// Time since the replica entered its state.
+    pub state_age: Duration,
+    /// Attempts of this pool that the replica has not answered yet.
     pub in_flight: usize,
-    /// Whether a name still lists it.
+    /// Whether the name of a target still resolves to the address.
     pub listed: bool,
-    /// The version that it calls itself, once it has been asked.
+    /// Version that the replica reported. `None` before the first health check.
     pub version: Option<String>,
-    /// What 99 of 100 of its answers take at most, once there were enough.
+    /// 99th percentile of its recent latencies. `None` until enough answers were measured.
     pub p99: Option<Duration>,
 }
 
 impl Pool {
-    /// Begins to look for replicas and answers at once; the first calls wait a moment for one.
+    /// Creates a pool and starts its tasks. Does not wait for a replica, so the first calls may have to
+    /// wait for one.
     ///
-    /// Needs a tokio runtime around it.
+    /// # Panics
+    ///
+    /// There is no current tokio runtime.
     pub fn connect(config: PoolConfig) -> Self {
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared::new(config, stop.clone()));
@@ -84,8 +93,8 @@ impl Pool {
         }
     }
 
-    /// All known replicas, by address.
-    pub fn snapshot(&self) -> Vec<ReplicaStatus> {
+    /// All known replicas, sorted by address.
+    pub fn replicas(&self) -> Vec<ReplicaStatus> {
         let mut replicas: Vec<_> = self
             .shared
             .replicas()
@@ -93,7 +102,7 @@ impl Pool {
             .map(|replica| ReplicaStatus {
                 address: replica.address,
                 state: replica.state(),
-                since: replica.since(),
+                state_age: replica.state_age(),
                 in_flight: replica.in_flight(),
                 listed: replica.is_listed(),
                 version: replica.version(),
@@ -110,7 +119,7 @@ impl Service<Request<Body>> for Pool {
     type Error = Status;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
-    /// Always ready: what there is to wait for has the call's deadline.
+    /// Always ready, because waiting for a replica is part of the call and bounded by its deadline.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
@@ -118,7 +127,7 @@ impl Service<Request<Body>> for Pool {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let pool = self.clone();
         Box::pin(async move {
-            // The clone keeps the connections alive until the answer is here.
+            // The clone keeps the connections alive until the answer has arrived.
             let answer = call::call(Arc::clone(&pool.shared), request).await;
             drop(pool);
             answer

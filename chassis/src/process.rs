@@ -1,4 +1,4 @@
-//! What stands around a server to make it a process.
+//! The parts of a process around its server, such as runtime, telemetry, signals and exit code.
 
 use std::{num::NonZero, process::ExitCode, thread::available_parallelism};
 
@@ -13,8 +13,8 @@ use crate::{
     telemetry::{self, Telemetry},
 };
 
-/// Runs `body` in a runtime of its own between setting up telemetry and flushing it, whatever
-/// comes of it; the token is cancelled by SIGTERM.
+/// Runs `body` in a new tokio runtime. Sets up telemetry before, and flushes it afterwards, also when
+/// `body` fails. The token is cancelled by SIGTERM or SIGINT.
 pub fn run(
     name: &'static str,
     args: &ProcessArgs,
@@ -25,7 +25,10 @@ pub fn run(
             let telemetry = telemetry::init(name, &args.telemetry)?;
             let outcome = body(&telemetry, shutdown::on_signal()).await;
             if let Err(error) = &outcome {
-                tracing::error!(error = format!("{error:#}"), "stopped by an error");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the process stops because of an error"
+                );
             }
             telemetry.shutdown();
             outcome
@@ -34,19 +37,24 @@ pub fn run(
     exit_code(outcome)
 }
 
-/// What a container's health check runs: exit code 0 when the process here is ready.
+/// Runs the health check of a container. Returns exit code 0 when the process that serves
+/// `listen_admin` on this machine is ready.
 pub fn probe(listen_admin: std::net::SocketAddr) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     exit_code(
         runtime
-            .context("cannot start")
+            .context("cannot start the tokio runtime")
             .and_then(|runtime| runtime.block_on(admin::probe(listen_admin))),
     )
 }
 
-/// Binds `address`, or says which address could not be had.
+/// Binds a TCP listener.
+///
+/// # Errors
+///
+/// `address` cannot be bound. The error names it.
 pub async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
@@ -59,7 +67,7 @@ fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
         Err(error) => {
             #[expect(
                 clippy::print_stderr,
-                reason = "the last word of a process, logs or not"
+                reason = "the final error must be visible even without logs"
             )]
             {
                 eprintln!("error: {error:#}");
@@ -78,11 +86,11 @@ fn runtime(args: &ProcessArgs) -> anyhow::Result<Runtime> {
         .worker_threads(threads)
         .enable_all()
         .build()
-        .context("cannot start the runtime")
+        .context("cannot start the tokio runtime")
 }
 
-/// One up to four cores: on few cores the other processes want theirs, and work that stays on one
-/// thread is batched better. Half of them beyond.
+/// One thread up to four cores, else half of the cores. On few cores, other processes of the suite need
+/// cores too, and requests on one thread form larger batches.
 fn default_worker_threads() -> usize {
     match available_parallelism().map_or(1, NonZero::get) {
         0..=4 => 1,

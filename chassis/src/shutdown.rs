@@ -1,33 +1,35 @@
-//! Stopping without losing anybody's request.
+//! Signals and times of a graceful shutdown.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How a process stops.
+/// Times of a graceful shutdown.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
-    /// How long it goes on accepting after it said that it is about to stop, so that those who
-    /// call it can hear that first.
+    /// Time during which the process still accepts requests after it reports that it is draining, so
+    /// that its callers learn of it before it refuses them.
     pub lame_duck: Duration,
-    /// When, counted from the signal, it stops although something is still under way.
+    /// Time after the signal when the process stops even if requests are in flight.
     pub hard_stop: Duration,
 }
 
 impl Drain {
-    /// For a process whose callers stop before it does, as in the suite of one process.
+    /// A drain without lame-duck time, for a server whose callers stop before it, as in the
+    /// single-process suite.
     pub const AT_ONCE: Self = Self {
         lame_duck: Duration::ZERO,
         hard_stop: Duration::from_secs(5),
     };
 }
 
-/// A token that is cancelled by the first SIGTERM or SIGINT; the second one ends the process.
+/// Returns a token that the first SIGTERM or SIGINT cancels. The second signal ends the process with exit
+/// code 130.
 ///
 /// # Panics
 ///
-/// When the signals cannot be handled, which no supported system refuses.
+/// The signal handlers cannot be installed, which does not happen on a supported system.
 pub fn on_signal() -> CancellationToken {
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
     let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
@@ -43,7 +45,7 @@ pub fn on_signal() -> CancellationToken {
                 tracing::warn!(signal = name, "stopping at once");
                 std::process::exit(130);
             }
-            tracing::info!(signal = name, "stopping; once more to stop at once");
+            tracing::info!(signal = name, "stopping: a second signal stops at once");
             stop.cancel();
         }
     });

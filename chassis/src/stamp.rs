@@ -1,9 +1,9 @@
-//! The keys of writes: version 7 UUIDs from a clock that never goes back.
+//! Keys of writes. They are version 7 UUIDs (RFC 9562) from a clock that never goes back.
 //!
-//! One key, three uses: the id of what is created, the proof that a repeated write is the same
-//! write, and the stamp by which the last write of a state wins. The clock is a hybrid logical one:
-//! it follows the wall clock, is strictly increasing within the process, and moves past any stamp
-//! that it is shown.
+//! A key has three uses. It is the id of a created object. It identifies a repeated write (idempotency
+//! key). It is the stamp that decides which of two writes of a state is the later one, where the greater
+//! stamp wins. The clock is a hybrid logical clock. It follows the wall clock, strictly increases within
+//! the process, and moves past every stamp that it observes.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -12,17 +12,18 @@ use std::{
 
 use uuid::Uuid;
 
-/// Makes the keys of writes.
+/// A hybrid logical clock that generates the keys of writes.
 #[derive(Debug, Default)]
 pub struct Clock {
-    /// The last 60 ordered bits given out: 48 of milliseconds, 12 of a counter.
+    /// The ordered bits of the last key: 48 bits of milliseconds and 12 bits of a counter.
     last: Mutex<u64>,
 }
 
+/// Number of bits of the counter within a millisecond.
 const COUNTER_BITS: u32 = 12;
 
 impl Clock {
-    /// A key greater than any that this clock has given out or observed.
+    /// Generates a key that is greater than all keys that this clock has generated or observed.
     pub fn stamp(&self) -> Uuid {
         let now = unix_millis() << COUNTER_BITS;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,30 +38,31 @@ impl Clock {
     }
 }
 
-/// The key of a write that someone else has named: the same for every repetition of it.
+/// Derives the key of a write from a name that the client chose, so that every repetition of the write
+/// has the same key.
 ///
-/// `millis` is when the write was first sent, in milliseconds since 1970; `name` is spread over
-/// the rest, so it should already be as good as random.
-pub fn named(millis: u64, name: u128) -> Uuid {
+/// `millis` is the time of the first attempt, in milliseconds since 1970. `name` fills the other bits, so
+/// it should be random or a hash.
+pub fn from_name(millis: u64, name: u128) -> Uuid {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "each half of the name has its own place"
+        reason = "each half of the name fills its own bits"
     )]
     let (counter, tail) = ((name >> 64) as u64 & 0xFFF, name as u64);
     key(millis << COUNTER_BITS | counter, tail)
 }
 
-/// The time of a key, in milliseconds since 1970.
+/// The time in a key, in milliseconds since 1970.
 pub fn millis(key: Uuid) -> u64 {
     ordered_bits(key) >> COUNTER_BITS
 }
 
-/// Reads a key from the wire: 16 bytes.
+/// Decodes a key from its 16 bytes. Returns `None` for any other length.
 pub fn from_wire(bytes: &[u8]) -> Option<Uuid> {
     Uuid::from_slice(bytes).ok()
 }
 
-/// Milliseconds since 1970 by the wall clock.
+/// The time of the wall clock, in milliseconds since 1970.
 pub fn unix_millis() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -83,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_only_ever_grow() {
+    fn keys_strictly_increase() {
         let clock = Clock::default();
         let keys: Vec<Uuid> = (0..10_000).map(|_| clock.stamp()).collect();
         assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]
-    fn keys_are_version_7_and_tell_their_time() {
+    fn keys_are_version_7_and_contain_their_time() {
         let before = unix_millis();
         let key = Clock::default().stamp();
         assert_eq!(key.get_version_num(), 7);
@@ -99,20 +101,23 @@ mod tests {
     }
 
     #[test]
-    fn an_observed_stamp_is_left_behind() {
+    fn a_key_is_greater_than_an_observed_stamp() {
         let clock = Clock::default();
-        let ahead = named(unix_millis() + 60_000, 7 << 64 | 9);
+        let ahead = from_name(unix_millis() + 60_000, 7 << 64 | 9);
         clock.observe(ahead);
         assert!(clock.stamp() > ahead);
     }
 
     #[test]
-    fn a_named_key_is_the_same_each_time() {
+    fn a_name_always_yields_the_same_key() {
         let name = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
         assert_eq!(
-            named(1_700_000_000_000, name),
-            named(1_700_000_000_000, name)
+            from_name(1_700_000_000_000, name),
+            from_name(1_700_000_000_000, name)
         );
-        assert_eq!(millis(named(1_700_000_000_000, name)), 1_700_000_000_000);
+        assert_eq!(
+            millis(from_name(1_700_000_000_000, name)),
+            1_700_000_000_000
+        );
     }
 }

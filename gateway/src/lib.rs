@@ -136,7 +136,7 @@ async fn run(
         live,
         prometheus,
     }));
-    readiness.ready();
+    readiness.set_ready();
 
     let api = server::Server {
         face: observe::Face::Api,

@@ -102,7 +102,7 @@ fn named_key(headers: &HeaderMap, start: u64) -> Option<Uuid> {
     let name = headers.get(X_REQUEST_ID)?;
     let digest = Sha256::digest(name.as_bytes());
     let name = u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes"));
-    Some(chassis::stamp::named(start, name))
+    Some(chassis::stamp::from_name(start, name))
 }
 
 /// Milliseconds since 1970, from seconds with a fraction, milliseconds or microseconds: proxies

@@ -57,7 +57,7 @@ impl Server {
         let mut hard_stop = None;
         let lame_duck = async {
             stop.shutdown.cancelled().await;
-            stop.readiness.draining();
+            stop.readiness.set_draining();
             hard_stop = Some(tokio::time::sleep(stop.drain.hard_stop));
             tokio::time::sleep(stop.drain.lame_duck).await;
         };

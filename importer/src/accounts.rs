@@ -107,7 +107,7 @@ impl Accounts {
         let id = key::account(user_id, &username).ok_or("its number is out of bounds")?;
         self.by_name.insert(username.clone(), user_id);
         Ok(Some(ImportedUser {
-            id: per_item::wire(id),
+            id: per_item::encode_id(id),
             username,
             email,
             // What is damaged matches no password, neither there nor here.

@@ -42,10 +42,10 @@ impl Judge<'_> {
                 Some(Parcel {
                     row: follow.row,
                     content: FollowUpdate {
-                        follower_id: per_item::wire(from),
-                        followee_id: per_item::wire(to),
+                        follower_id: per_item::encode_id(from),
+                        followee_id: per_item::encode_id(to),
                         following: true,
-                        stamp: per_item::wire(stamp),
+                        stamp: per_item::encode_id(stamp),
                     },
                 })
             }

@@ -89,6 +89,6 @@ mod tests {
 
     #[test]
     fn an_edge_is_older_than_anything_done_since() {
-        assert!(follow((1 << 48) - 1).unwrap() < chassis::stamp::named(1, 0));
+        assert!(follow((1 << 48) - 1).unwrap() < chassis::stamp::from_name(1, 0));
     }
 }

@@ -46,8 +46,8 @@ fn imported(message: OldMessage, accounts: &Accounts) -> Result<ImportedMessage,
     let id = key::message(message_id, user_id, millis, &text)
         .ok_or("its time of publication, or its number, is out of bounds")?;
     Ok(ImportedMessage {
-        id: per_item::wire(id),
-        author_id: per_item::wire(author),
+        id: per_item::encode_id(id),
+        author_id: per_item::encode_id(author),
         text,
         flagged: message.flagged,
     })

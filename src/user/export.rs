@@ -99,7 +99,7 @@ async fn messages(pool: Pool, author: Uuid) -> anyhow::Result<Vec<FlaggableMessa
     loop {
         let last = all.last().and_then(|last| last.message.as_ref());
         let request = ExportMessagesRequest {
-            author_id: per_item::wire(author),
+            author_id: per_item::encode_id(author),
             after_id: last.map(|last| last.id.clone()).unwrap_or_default(),
         };
         let response = client
@@ -127,7 +127,7 @@ async fn follows(
             _ => edge.followee_id.clone(),
         };
         let request = ExportFollowsRequest {
-            account_id: per_item::wire(account),
+            account_id: per_item::encode_id(account),
             direction: direction.into(),
             after_id: all.last().map(other).unwrap_or_default(),
         };

@@ -1,4 +1,4 @@
-//! How busy tokio's threads are, and how late they are.
+//! Metrics of the tokio runtime, for the load of the worker threads and the delay of tasks.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How often it is measured how late a timer is.
+/// Time between two measurements of the timer delay.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// The figures of the runtime around.
+/// Metrics of the current runtime.
 #[derive(Clone)]
 pub(super) struct RuntimeMeter {
     runtime: Handle,
@@ -34,7 +34,7 @@ impl Default for RuntimeMeter {
 }
 
 impl RuntimeMeter {
-    /// Renews the figures.
+    /// Updates the metrics.
     #[expect(clippy::cast_precision_loss, reason = "tasks and threads are few")]
     pub(super) fn collect(&self) {
         let metrics = self.runtime.metrics();
@@ -50,12 +50,13 @@ impl RuntimeMeter {
     }
 }
 
-/// Measures how late a task runs whose time has come: what every request waits for as well.
+/// Measures the delay between the expiry of a timer and the run of its task, for ever. Every request
+/// waits for the same delay whenever it becomes ready to run.
 pub(super) async fn measure_delay() {
-    let late = metrics::histogram!("tokio_timer_delay_seconds");
+    let delay = metrics::histogram!("tokio_timer_delay_seconds");
     loop {
         let due = Instant::now() + INTERVAL;
         sleep_until(due).await;
-        late.record(due.elapsed().as_secs_f64());
+        delay.record(due.elapsed().as_secs_f64());
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Caller<H: BatchHandler> {
 }
 
 impl<H: BatchHandler> Caller<H> {
-    /// Whether the caller has given up: its future was dropped, or its deadline is over.
+    /// Whether the caller has given up, because its future was dropped or its deadline is over.
     fn is_abandoned(&self, now: Instant) -> bool {
         self.reply.is_closed() || self.deadline.is_over(now)
     }
@@ -50,7 +50,7 @@ pub(super) enum Phase {
 
 /// The waiting callers, and the number of workers in each [`Phase`].
 ///
-/// Invariant: while a caller waits, a worker is coalescing, or the running batches are heavier than the
+/// Invariant: While a caller waits, a worker is coalescing, or the running batches are heavier than the
 /// waiting callers, or the maximum number of workers is busy.
 pub(super) struct Queue<H: BatchHandler> {
     callers: VecDeque<Caller<H>>,
@@ -179,15 +179,15 @@ impl<H: BatchHandler> Queue<H> {
         }
     }
 
-    /// Whether the waiting callers are enough for a batch of their own: they are at least as heavy as the
-    /// average running batch, or they fill the largest allowed batch.
+    /// Whether the waiting callers are enough for a batch of their own. They are if they are at least
+    /// as heavy as the average running batch, or they fill the largest allowed batch.
     pub(super) fn has_full_batch(&self, limits: &Limits) -> bool {
         self.weight * self.running >= self.running_weight || self.weight >= limits.batch_weight_max
     }
 
-    /// Whether another worker should start. Waiting for the running batches lets the next batch grow, so
-    /// more callers share its cost. Waiting ends when the running batches are late, or when the next batch
-    /// is as large as they are.
+    /// Whether another worker should start. Waiting for the running batches lets the next batch grow,
+    /// so more callers share its cost. Waiting ends when the running batches are late, or when the next
+    /// batch is as large as they are.
     pub(super) fn needs_worker(&self, limits: &Limits) -> bool {
         !self.callers.is_empty()
             && self.coalescing == 0

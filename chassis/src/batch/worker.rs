@@ -1,4 +1,4 @@
-//! The workers behind a queue: when a worker starts, which callers it takes, and when it ends.
+//! The workers behind a queue. A worker takes callers from the queue, runs them as batches, and ends.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -110,7 +110,7 @@ impl<H: BatchHandler> Shared<H> {
         deadline: Deadline,
     ) -> Result<Vec<Result<H::Output, Status>>, Status> {
         let result = async { self.handler.run(items, deadline).await };
-        // Unwind safe: the batch is dropped, and the handler guards its own state by locks.
+        // The assertion holds because the batch is dropped and the handler guards its own state by locks.
         let outcome = AssertUnwindSafe(result).catch_unwind().await;
         outcome.unwrap_or_else(|_| {
             tracing::error!(batch = self.name, "a batch handler panicked");

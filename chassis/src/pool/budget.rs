@@ -1,65 +1,72 @@
-//! How many extra attempts a pool may make: a share of its calls and a little more.
+//! Budget for retries and hedges. It is a share of the pool's calls, plus a fixed rate.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// A bucket of permits for extra attempts.
+/// A token bucket of permits for extra attempts.
 ///
-/// Each call pays in a share of a permit and time pays in some more, up to `burst`; each extra
-/// attempt takes a whole one. So however much fails, the servers see at most that share of
-/// additional calls: retries cannot turn an overload into an avalanche.
+/// Each call adds `per_call` permits, and each second adds `per_second` permits, up to `burst`. Each
+/// extra attempt takes one permit. So extra attempts stay a bounded share of the calls even if every
+/// call fails, and retries cannot make an overload worse. The purpose is that of retry throttling in
+/// gRFC A6. The deposits are those of Finagle's `RetryBudget`.
 #[derive(Debug)]
 pub(super) struct Budget {
     per_call: f64,
     per_second: f64,
     burst: f64,
-    purse: Mutex<Purse>,
+    bucket: Mutex<Bucket>,
 }
 
+/// The permits at one moment.
 #[derive(Debug)]
-struct Purse {
+struct Bucket {
     permits: f64,
-    counted: Instant,
+    refilled_at: Instant,
 }
 
 impl Budget {
-    /// A budget that begins with `permits` of its `burst`.
+    /// A budget that starts with `permits`.
     pub(super) fn new(per_call: f64, per_second: f64, burst: f64, permits: f64) -> Self {
-        let counted = Instant::now();
+        let refilled_at = Instant::now();
         Self {
             per_call,
             per_second,
             burst,
-            purse: Mutex::new(Purse { permits, counted }),
+            bucket: Mutex::new(Bucket {
+                permits,
+                refilled_at,
+            }),
         }
     }
 
-    /// Pays in for one call.
+    /// Adds the permits for one call.
     pub(super) fn deposit(&self) {
-        let mut purse = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
-        purse.permits = (purse.permits + self.per_call).min(self.burst);
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.permits = (bucket.permits + self.per_call).min(self.burst);
     }
 
-    /// Takes a permit if there is one.
+    /// Takes one permit. Returns whether there was one.
     pub(super) fn withdraw(&self) -> bool {
-        self.settle(1.0)
+        self.take(1.0)
     }
 
-    /// Whether a permit could be taken.
+    /// Whether there is a permit to take.
     pub(super) fn has_permit(&self) -> bool {
-        self.settle(0.0)
+        self.take(0.0)
     }
 
-    fn settle(&self, taken: f64) -> bool {
-        let mut purse = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Adds the permits for the elapsed time. Then takes `taken` permits if there is at least one.
+    /// Returns whether there was one.
+    fn take(&self, taken: f64) -> bool {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let earned = (now - purse.counted).as_secs_f64() * self.per_second;
-        purse.permits = (purse.permits + earned).min(self.burst);
-        purse.counted = now;
-        let granted = purse.permits >= 1.0;
+        let earned = (now - bucket.refilled_at).as_secs_f64() * self.per_second;
+        bucket.permits = (bucket.permits + earned).min(self.burst);
+        bucket.refilled_at = now;
+        let granted = bucket.permits >= 1.0;
         if granted {
-            purse.permits -= taken;
+            bucket.permits -= taken;
         }
         granted
     }
@@ -78,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_pay_in_their_share() {
+    async fn calls_add_permits() {
         let budget = Budget::new(0.125, 0.0, 10.0, 0.0);
         assert!(!budget.has_permit());
         (0..40).for_each(|_| budget.deposit());
@@ -87,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_pays_in_up_to_the_burst() {
+    async fn time_adds_permits_up_to_the_burst() {
         let budget = Budget::new(0.0, 3.0, 7.0, 0.0);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(withdrawn(&budget), 3);
@@ -97,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_purse_earns_nothing_while_it_waits() {
+    async fn a_full_bucket_gains_no_permits() {
         let budget = Budget::new(0.0, 1.0, 5.0, 5.0);
         tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(withdrawn(&budget), 5);

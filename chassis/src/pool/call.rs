@@ -1,4 +1,4 @@
-//! One logical call: its attempts, one after the other and at most two at once.
+//! One logical call. Its attempts run one after the other, with at most one hedge beside each.
 
 use std::{
     pin::{Pin, pin},
@@ -16,22 +16,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
 
 use super::{
-    exchange::{Answer, Broken, exchange},
+    exchange::{Answer, ExchangeError, exchange},
     meter::{Method, Reason},
     replica::{Lease, Replica},
-    set::{Choice, Shared, empty_wait},
-    timeout,
+    set::{Choice, Shared, replica_wait},
 };
-use crate::trace::{self, Span, SpanKind};
+use crate::{
+    protocol::timeout,
+    trace::{self, Span, SpanKind},
+};
 
-/// So often a connection may turn out to be closed before a call was sent on it; such attempts cost
-/// no server anything and so no budget.
-const UNSENT_MAX: u32 = 8;
+/// Maximum attempts lost to connections that were already closed. No server saw them, so they do not use
+/// the retry budget. (gRFC A6 calls these transparent retries.)
+const UNSENT_ATTEMPTS_MAX: u32 = 8;
 
-/// With less time than this no further attempt is begun.
-const MEANINGFUL: Duration = Duration::from_millis(1);
+/// Minimum remaining time for which a further attempt starts.
+const REMAINING_MIN: Duration = Duration::from_millis(1);
 
-/// A call with all that an attempt of it needs.
+/// A call, with the data for its attempts.
 struct Call<'a> {
     shared: &'a Shared,
     method: &'a Method,
@@ -43,14 +45,18 @@ struct Call<'a> {
 
 /// Why an attempt did not end with an answer for the caller.
 enum Failure {
+    /// The connection was closed before the request was sent.
     Unsent(hyper::Error),
-    Lost(hyper::Error),
+    /// The connection or the stream broke after the request may have been sent.
+    Broken(hyper::Error),
+    /// The attempt was not answered in time.
     TimedOut,
-    /// The server's own `UNAVAILABLE`, kept in case nobody knows better.
+    /// The server answered `UNAVAILABLE`. The caller gets this answer if no other replica has a better
+    /// one.
     Unavailable(Box<Answer>),
 }
 
-/// Makes a call and counts it.
+/// Makes a call, and records its duration and its span.
 pub(super) async fn call(
     shared: Arc<Shared>,
     request: Request<Body>,
@@ -75,7 +81,7 @@ async fn run(
     began: Instant,
 ) -> Result<Answer, Status> {
     let (head, body) = request.into_parts();
-    let given = timeout::parse(&head.headers).unwrap_or(shared.config.timeout_default);
+    let timeout = timeout::parse(&head.headers).unwrap_or(shared.config.timeout_default);
     let path = head.uri.path_and_query().cloned();
     shared.retries.deposit();
     if method.hedged {
@@ -87,95 +93,98 @@ async fn run(
         path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
         headers: head.headers,
         body: body.collect().await?.to_bytes(),
-        deadline: began + given,
+        deadline: began + timeout,
     };
     call.run().await
 }
 
 impl Call<'_> {
+    /// Makes attempts until there is an answer for the caller, or until no further attempt is allowed.
     async fn run(&self) -> Result<Answer, Status> {
         let config = &self.shared.config;
         let mut tried: Vec<Arc<Replica>> = Vec::new();
         let (mut attempts, mut unsent) = (0, 0);
         loop {
             if self.remaining().is_zero() {
-                return Failure::TimedOut.settle();
+                return Failure::TimedOut.into_result();
             }
-            let until = Instant::now() + empty_wait(config, self.remaining());
+            let until = Instant::now() + replica_wait(config, self.remaining());
             let choice = self.shared.lease(&tried, until).await?;
             attempts += 1;
-            let last = attempts >= config.attempts_max || !self.shared.retries.has_permit();
-            let cap = self.cap(last || choice.usable == 1);
+            let is_last = attempts >= config.attempts_max || !self.shared.retries.has_permit();
+            let limit = self.attempt_limit(is_last || choice.usable == 1);
             tried.push(Arc::clone(choice.lease.replica()));
-            let failure = match self.attempt(choice, cap, &mut tried).await {
+            let failure = match self.attempt(choice, limit, &mut tried).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             let Some(reason) = failure.reason() else {
                 attempts -= 1;
                 unsent += 1;
-                if unsent > UNSENT_MAX {
-                    return failure.settle();
+                if unsent > UNSENT_ATTEMPTS_MAX {
+                    return failure.into_result();
                 }
                 continue;
             };
-            // Another replica may know better, the same one would say the same.
-            let futile =
-                reason == Reason::Unavailable && self.shared.choose_other(&tried).is_none();
-            if futile || attempts >= config.attempts_max || self.remaining() < MEANINGFUL {
-                return failure.settle();
+            // Another replica may succeed, but the same replica would answer `UNAVAILABLE` again.
+            let is_futile =
+                reason == Reason::Unavailable && self.shared.choose_untried(&tried).is_none();
+            if is_futile || attempts >= config.attempts_max || self.remaining() < REMAINING_MIN {
+                return failure.into_result();
             }
             if !self.shared.retries.withdraw() {
                 self.shared.meter.budget_exhausted.increment(1);
-                return failure.settle();
+                return failure.into_result();
             }
-            self.shared.meter.retried(reason);
+            self.shared.meter.count_retry(reason);
         }
     }
 
+    /// Time until the deadline of the call.
     fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// What an attempt may take: all that is left if it is the last, or else a share, so that a
-    /// replica that has frozen leaves time for another.
-    fn cap(&self, last: bool) -> Duration {
+    /// Maximum time of an attempt. The last attempt gets all the remaining time. Other attempts get a
+    /// share of it, so that a frozen replica leaves time for another replica.
+    fn attempt_limit(&self, is_last: bool) -> Duration {
         let config = &self.shared.config;
         let remaining = self.remaining();
-        if last {
+        if is_last {
             return remaining;
         }
         let share = remaining.mul_f64(config.attempt_share);
         share.max(config.attempt_min).min(remaining)
     }
 
-    /// Sends the call once; a read that is late is sent once more, elsewhere.
+    /// Makes one attempt, within `limit`. A read that takes longer than usual is also sent to a second
+    /// replica.
     async fn attempt(
         &self,
         choice: Choice,
-        cap: Duration,
+        limit: Duration,
         tried: &mut Vec<Arc<Replica>>,
     ) -> Result<Answer, Failure> {
         let began = Instant::now();
-        let ends = began + cap;
+        let ends = began + limit;
         let hedge_at = self.hedge_at(&choice, began).filter(|at| *at < ends);
         let mut timer = pin!(sleep_until(hedge_at.unwrap_or(ends)));
         let mut lease = choice.lease;
         let first = Arc::clone(lease.replica());
         let copy = ("attempt", tried.len());
-        let mut sent = pin!(self.send(&mut lease, cap, copy));
-        let mut result = before(timer.as_mut(), sent.as_mut()).await;
+        let mut first_copy = pin!(self.send(&mut lease, limit, copy));
+        let mut result = before(timer.as_mut(), first_copy.as_mut()).await;
         if result.is_none() && hedge_at.is_some() {
             timer.as_mut().reset(ends);
             result = if let Some(second) = self.hedge(tried) {
                 let second = (second, tried.len());
-                Some(self.race((&first, cap), sent, second, timer).await)
+                Some(self.race((&first, limit), first_copy, second, timer).await)
             } else {
-                before(timer, sent).await
+                before(timer, first_copy).await
             };
         }
         let result = result.unwrap_or_else(|| {
-            self.timed_out(&first, cap);
+            self.record_timeout(&first, limit);
             Err(Failure::TimedOut)
         });
         if result.is_ok() && self.method.hedged {
@@ -184,7 +193,8 @@ impl Call<'_> {
         result
     }
 
-    /// When a second copy should go out: later than nearly all answers come.
+    /// When to send the hedge. This is the 95th percentile of the method's latency. `None` when the
+    /// call must not be hedged.
     fn hedge_at(&self, choice: &Choice, began: Instant) -> Option<Instant> {
         if !self.method.hedged || choice.usable < 2 {
             return None;
@@ -193,9 +203,10 @@ impl Call<'_> {
         Some(began + p95.max(self.shared.config.hedge_delay_min))
     }
 
-    /// A place for the second copy, if there is another replica and the budget has a permit.
+    /// Selects a replica for the hedge. Returns `None` when there is no other replica, or no hedge
+    /// permit.
     fn hedge(&self, tried: &mut Vec<Arc<Replica>>) -> Option<Lease> {
-        let lease = self.shared.choose_other(tried)?;
+        let lease = self.shared.choose_untried(tried)?;
         self.shared.hedges.withdraw().then(|| {
             self.shared.meter.hedges.increment(1);
             tried.push(Arc::clone(lease.replica()));
@@ -203,50 +214,51 @@ impl Call<'_> {
         })
     }
 
-    /// The first good answer of two, or the later bad news; the loser is reset.
+    /// Waits for the first successful answer of two copies, or for the second failure. The stream of the
+    /// slower copy is reset.
     async fn race(
         &self,
         first: (&Replica, Duration),
-        mut sent: Pin<&mut impl Future<Output = Result<Answer, Failure>>>,
+        mut first_copy: Pin<&mut impl Future<Output = Result<Answer, Failure>>>,
         (mut lease, number): (Lease, usize),
         mut timer: Pin<&mut Sleep>,
     ) -> Result<Answer, Failure> {
-        let cap = timer.deadline() - Instant::now();
+        let limit = timer.deadline() - Instant::now();
         let replica = Arc::clone(lease.replica());
-        let mut sent_too = pin!(self.send(&mut lease, cap, ("hedge", number)));
-        let (mut open, mut open_too) = (true, true);
+        let mut second_copy = pin!(self.send(&mut lease, limit, ("hedge", number)));
+        let (mut first_pending, mut second_pending) = (true, true);
         loop {
             let result = tokio::select! {
                 biased;
-                result = &mut sent, if open => {
-                    open = false;
+                result = &mut first_copy, if first_pending => {
+                    first_pending = false;
                     result
                 }
-                result = &mut sent_too, if open_too => {
-                    open_too = false;
+                result = &mut second_copy, if second_pending => {
+                    second_pending = false;
                     result
                 }
                 () = &mut timer => {
-                    if open {
-                        self.timed_out(first.0, first.1);
+                    if first_pending {
+                        self.record_timeout(first.0, first.1);
                     }
-                    if open_too {
-                        self.timed_out(&replica, cap);
+                    if second_pending {
+                        self.record_timeout(&replica, limit);
                     }
                     return Err(Failure::TimedOut);
                 }
             };
-            if result.is_ok() || !(open || open_too) {
+            if result.is_ok() || !(first_pending || second_pending) {
                 return result;
             }
         }
     }
 
-    /// Sends one copy and judges the replica by what comes back.
+    /// Sends one copy of the call, and updates the state of the replica by the result.
     async fn send(
         &self,
         lease: &mut Lease,
-        cap: Duration,
+        limit: Duration,
         (kind, number): (&'static str, usize),
     ) -> Result<Answer, Failure> {
         let span = Span::child(SpanKind::Client, || kind.into());
@@ -254,9 +266,9 @@ impl Call<'_> {
             span.set("rpc.attempt", trace::int(number));
             span.set("server.address", lease.address.to_string());
         }
-        // Inside the span, so that the request names it.
+        // The request is built inside the span, because it carries the id of the span.
         let exchanged = span.run(async {
-            let request = self.request(lease, cap);
+            let request = self.request(lease, limit);
             exchange(&mut lease.sender, request).await
         });
         let began = Instant::now();
@@ -268,13 +280,13 @@ impl Call<'_> {
         });
         match exchanged {
             Ok(answer) if answer.is_cut_off() => {
-                self.timed_out(lease, cap);
+                self.record_timeout(lease, limit);
                 Err(Failure::TimedOut)
             }
             Ok(answer) => {
-                // Late or not, it is alive: what it waited for, such as its database, is no better
-                // at another replica that would have to do all the work instead.
-                lease.answered();
+                // The replica answered, so it is healthy. If it was slow, the cause is a shared
+                // dependency such as the database, and another replica would be as slow.
+                lease.record_answer();
                 lease.latency.record(began.elapsed());
                 match answer.code {
                     Code::Unavailable => Err(Failure::Unavailable(Box::new(answer))),
@@ -282,20 +294,22 @@ impl Call<'_> {
                     _ => Ok(answer),
                 }
             }
-            Err(broken) => {
-                // A stream alone may be reset; the replica goes only with its connection.
+            Err(error) => {
+                // The failure may be a reset of this stream alone. The replica is disconnected only if
+                // its connection is closed.
                 if lease.sender.is_closed() {
-                    self.shared.lose(lease, Some(lease.generation));
+                    self.shared.disconnect(lease, Some(lease.generation));
                 }
-                Err(match broken {
-                    Broken::Unsent(error) => Failure::Unsent(error),
-                    Broken::Lost(error) => Failure::Lost(error),
+                Err(match error {
+                    ExchangeError::Unsent(error) => Failure::Unsent(error),
+                    ExchangeError::Broken(error) => Failure::Broken(error),
                 })
             }
         }
     }
 
-    fn request(&self, lease: &Lease, cap: Duration) -> Request<Full<Bytes>> {
+    /// The HTTP request of one copy, with `limit` as its `grpc-timeout`.
+    fn request(&self, lease: &Lease, limit: Duration) -> Request<Full<Bytes>> {
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(Scheme::HTTP);
         uri.authority = Some(lease.authority.clone());
@@ -307,21 +321,24 @@ impl Call<'_> {
         *request.headers_mut() = self.headers.clone();
         request
             .headers_mut()
-            .insert(timeout::GRPC_TIMEOUT, timeout::format(cap));
+            .insert(timeout::GRPC_TIMEOUT, timeout::format(limit));
         trace::inject(request.headers_mut());
         request
     }
 
-    /// Counts a time-out against a replica, if it had a fair chance.
-    fn timed_out(&self, replica: &Replica, cap: Duration) {
+    /// Counts a timeout against a replica, if the replica had enough time to answer. Ejects the replica
+    /// after too many consecutive timeouts.
+    fn record_timeout(&self, replica: &Replica, limit: Duration) {
         let config = &self.shared.config;
-        if cap >= config.timeout_to_count && replica.timed_out() >= config.timeouts_to_eject {
+        if limit >= config.timeout_counted_min
+            && replica.record_timeout() >= config.timeouts_to_eject
+        {
             self.shared.eject(replica, Reason::Timeout);
         }
     }
 }
 
-/// What the future yields before the timer fires.
+/// The output of the future, or `None` if the timer fires first.
 async fn before<T>(timer: Pin<&mut Sleep>, future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     tokio::select! {
         biased;
@@ -331,20 +348,20 @@ async fn before<T>(timer: Pin<&mut Sleep>, future: Pin<&mut impl Future<Output =
 }
 
 impl Failure {
-    /// Why the call is repeated, `None` if no server has seen it.
+    /// The reason of the retry in metrics. `None` if no server has seen the attempt.
     fn reason(&self) -> Option<Reason> {
         match self {
             Self::Unsent(_) => None,
-            Self::Lost(_) => Some(Reason::Transport),
+            Self::Broken(_) => Some(Reason::Transport),
             Self::TimedOut => Some(Reason::Timeout),
             Self::Unavailable(_) => Some(Reason::Unavailable),
         }
     }
 
-    /// What the caller is told when it is not repeated.
-    fn settle(self) -> Result<Answer, Status> {
+    /// The result for the caller when the call is not retried.
+    fn into_result(self) -> Result<Answer, Status> {
         match self {
-            Self::Unsent(error) | Self::Lost(error) => Err(Status::unavailable(format!(
+            Self::Unsent(error) | Self::Broken(error) => Err(Status::unavailable(format!(
                 "the connection to the replica broke: {error}"
             ))),
             Self::TimedOut => Err(Status::deadline_exceeded("no replica answered in time")),

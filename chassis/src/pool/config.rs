@@ -1,85 +1,90 @@
-//! What a pool is told.
+//! Configuration of a pool.
 
 use std::{sync::Arc, time::Duration};
 
 use super::net::{Connect, Resolve, SystemResolver, TcpConnector};
 
-/// The settings of a pool. [`PoolConfig::new`] has the defaults; only tests and simulations should
-/// need others.
+/// Settings of a pool. [`PoolConfig::new`] sets the defaults that each field's documentation names. Only
+/// tests and simulations should need other values.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
-    /// The full gRPC name, `minitwit.message.v1.MessageService`: a replica is used only once its
-    /// health service vouches for this name.
+    /// Full gRPC name of the service, for example `minitwit.message.v1.MessageService`. A replica gets
+    /// calls only after its health service has confirmed this name.
     pub service: &'static str,
-    /// Where to look: `host:port`, each name standing for all its addresses.
+    /// Targets of the form `host:port`. A host name stands for all its addresses.
     pub targets: Vec<String>,
-    /// Looks the names up.
+    /// Resolves host names.
     pub resolver: Arc<dyn Resolve>,
     /// Opens the connections.
     pub connector: Arc<dyn Connect>,
 
-    /// What a call without a `grpc-timeout` is given: 2 s.
+    /// Timeout of a call without a `grpc-timeout` header. Default: 2 s.
     pub timeout_default: Duration,
-    /// How often a call is sent at most, hedges not counted: 3.
+    /// Maximum number of attempts of a call, without hedges. Default: 3.
     pub attempts_max: u32,
-    /// The share of the remaining time that an attempt gets while another may follow: 0.4.
+    /// Share of the remaining time that an attempt gets while another attempt may follow, from 0 to 1.
+    /// Default: 0.4.
     pub attempt_share: f64,
-    /// The least an attempt gets, if there is so much left: 10 ms. Less answers nothing.
+    /// Minimum time of an attempt, if the call has that much time left. Shorter attempts are rarely
+    /// answered. Default: 10 ms.
     pub attempt_min: Duration,
 
-    /// Retries paid in per call: 0.1.
+    /// Retry permits per call. Default: 0.1.
     pub retries_per_call: f64,
-    /// Retries paid in per second: 3.
+    /// Retry permits per second. Default: 3.
     pub retries_per_second: f64,
-    /// Retries saved up at most, and there from the start: 100. Enough for the calls in flight on a
-    /// connection that breaks.
+    /// Maximum number of saved retry permits, which is also their initial number. It is enough for the
+    /// calls in flight on a connection that breaks. Default: 100.
     pub retries_burst: f64,
-    /// Hedges paid in per call: 0.05.
+    /// Hedge permits per call. Default: 0.05.
     pub hedges_per_call: f64,
-    /// Hedges saved up at most: 10.
+    /// Maximum number of saved hedge permits. Default: 10.
     pub hedges_burst: f64,
-    /// No hedge goes out earlier than this: 2 ms, far above a healthy call's time on one machine.
+    /// Minimum time before a hedge is sent, far longer than a healthy call on one machine takes.
+    /// Default: 2 ms.
     pub hedge_delay_min: Duration,
-    /// Which methods (`ListTimelines`) may be hedged: [`is_read`].
+    /// Returns whether a method, such as `ListTimelines`, may be hedged. Default: [`is_read`].
     pub hedgeable: fn(&str) -> bool,
 
-    /// How many attempts in a row that run out of time eject a replica: 2.
+    /// Number of consecutive timeouts that eject a replica. Default: 2.
     pub timeouts_to_eject: u32,
-    /// An attempt that had less than this says nothing about its replica: 50 ms.
-    pub timeout_to_count: Duration,
+    /// Minimum time of an attempt whose timeout counts against the replica. Default: 50 ms.
+    pub timeout_counted_min: Duration,
 
-    /// How long a call waits for a replica when there is none: 1 s, or 90 % of what it has left.
-    pub empty_wait: Duration,
-    /// How many calls wait so at once: 4096. The others fail at once.
+    /// Maximum time that a call waits for a replica when there is none. Such a call waits at most 90 % of
+    /// its remaining time. Default: 1 s.
+    pub replica_wait_max: Duration,
+    /// Maximum number of calls that wait for a replica. Further calls fail at once. Default: 4096.
     pub waiters_max: usize,
 
-    /// How long a connection may take to open: 1 s.
+    /// Maximum time to open a connection, and maximum time to resolve a name. Default: 1 s.
     pub connect_timeout: Duration,
-    /// The longest first pause between connection attempts: 10 ms. It doubles each time; the pause
-    /// taken is random, up to that.
+    /// Upper bound of the first pause between connection attempts. The bound doubles with each attempt,
+    /// and the pause is random between zero and the bound. Default: 10 ms.
     pub backoff_min: Duration,
-    /// The longest pause between connection attempts: 1 s.
+    /// Maximum upper bound of a pause between connection attempts. Default: 1 s.
     pub backoff_max: Duration,
-    /// HTTP/2 pings, also while idle: 10 s.
+    /// Time between HTTP/2 pings, also on an idle connection. Default: 10 s.
     pub keep_alive_interval: Duration,
-    /// A ping unanswered for so long ends the connection: 3 s.
+    /// Maximum time for the answer to an HTTP/2 ping. Then the connection is closed. Default: 3 s.
     pub keep_alive_timeout: Duration,
 
-    /// How often a replica's health is asked for, give or take a fifth: 1 s.
+    /// Time between two health checks of a replica, varied randomly by up to a fifth. Default: 1 s.
     pub probe_interval: Duration,
-    /// How long the answer may take: 1 s.
+    /// Maximum time for the answer to a health check. Default: 1 s.
     pub probe_timeout: Duration,
-    /// How often the names are looked up: 1 s.
+    /// Time between two resolutions of the names. Default: 1 s.
     pub resolve_interval: Duration,
-    /// When an address that no name lists any more and that is dead is forgotten: 30 s.
-    pub forget_after: Duration,
+    /// Time after which a replica is removed when it is not listed and cannot be reached. Default: 30 s.
+    pub remove_after: Duration,
 
-    /// Where chance begins, so that a simulation can be replayed; `None`: anywhere.
+    /// Seed of the random numbers, so that a simulation is reproducible. `None` selects a random seed,
+    /// which is the default.
     pub seed: Option<u64>,
 }
 
 impl PoolConfig {
-    /// The defaults for one service at its targets, each `host:port`.
+    /// The default settings for one service. Each target has the form `host:port`.
     pub fn new<T: Into<String>>(
         service: &'static str,
         targets: impl IntoIterator<Item = T>,
@@ -101,8 +106,8 @@ impl PoolConfig {
             hedge_delay_min: Duration::from_millis(2),
             hedgeable: is_read,
             timeouts_to_eject: 2,
-            timeout_to_count: Duration::from_millis(50),
-            empty_wait: Duration::from_secs(1),
+            timeout_counted_min: Duration::from_millis(50),
+            replica_wait_max: Duration::from_secs(1),
             waiters_max: 4096,
             connect_timeout: Duration::from_secs(1),
             backoff_min: Duration::from_millis(10),
@@ -112,18 +117,18 @@ impl PoolConfig {
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_secs(1),
             resolve_interval: Duration::from_secs(1),
-            forget_after: Duration::from_secs(30),
+            remove_after: Duration::from_secs(30),
             seed: None,
         }
     }
 
-    /// The service's name without its package, for labels and messages.
+    /// Name of the service without its package, for metric labels and log lines.
     pub(super) fn short_name(&self) -> &'static str {
         self.service.rsplit('.').next().unwrap_or(self.service)
     }
 }
 
-/// Whether a method only reads, by its name.
+/// Whether the name of a method begins with the verb of a read.
 pub fn is_read(method: &str) -> bool {
     ["Get", "List", "Lookup", "Check", "Count"]
         .iter()

@@ -1,4 +1,4 @@
-//! Names add replicas, health removes them.
+//! Discovery of replicas through DNS. Names add replicas, and only failed health checks remove them.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -7,26 +7,29 @@ use tokio::time::{sleep, timeout};
 
 use super::set::Shared;
 
-/// One of the configured places to look.
+/// One configured target.
 #[derive(Debug)]
 enum Target {
-    /// An address needs no name server.
+    /// An IP address and port, which need no resolution.
     Address(SocketAddr),
+    /// A host name and port.
     Name(Name),
 }
 
-/// A host and what it stood for when it was last found.
+/// A host name, and the addresses of its last successful resolution.
 #[derive(Debug)]
 struct Name {
     host: String,
     port: u16,
-    /// Kept while the name server is away or denies the name: after a network partition Docker's
-    /// does so for a while although the replicas are well.
+    /// Addresses of the last successful resolution. They stay in use while the name server is unavailable
+    /// or denies the name, because after a network partition Docker's name server does so for a while
+    /// although the replicas work.
     last_good: Vec<SocketAddr>,
+    /// Whether the last resolution failed.
     failing: bool,
 }
 
-/// Looks the targets up until the pool is dropped.
+/// Resolves the targets periodically, until the pool is dropped.
 pub(super) async fn discover(shared: Arc<Shared>) {
     let mut targets: Vec<_> = shared
         .config
@@ -35,13 +38,13 @@ pub(super) async fn discover(shared: Arc<Shared>) {
         .filter_map(|target| {
             let parsed = Target::parse(target);
             if parsed.is_none() {
-                tracing::error!(target, "a target is not of the form host:port");
+                tracing::error!(target, "a target is ignored: not of the form host:port");
             }
             parsed
         })
         .collect();
     loop {
-        let listed = join_all(targets.iter_mut().map(|target| target.look_up(&shared))).await;
+        let listed = join_all(targets.iter_mut().map(|target| target.resolve(&shared))).await;
         shared.update(&listed.concat());
         sleep(shared.config.resolve_interval).await;
     }
@@ -63,22 +66,23 @@ impl Target {
         }))
     }
 
-    async fn look_up(&mut self, shared: &Shared) -> Vec<SocketAddr> {
+    /// Resolves the target. Returns the last known addresses if that fails.
+    async fn resolve(&mut self, shared: &Shared) -> Vec<SocketAddr> {
         let name = match self {
             Self::Address(address) => return vec![*address],
             Self::Name(name) => name,
         };
         let lookup = shared.config.resolver.resolve(&name.host);
-        let found = match timeout(shared.config.connect_timeout, lookup).await {
+        let result = match timeout(shared.config.connect_timeout, lookup).await {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(io::Error::other("no address")),
-            Ok(found) => found,
+            Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
         let service = shared.meter.service();
-        match found {
+        match result {
             Ok(addresses) => {
                 if name.failing {
-                    tracing::info!(service, host = name.host, "a name is found again");
+                    tracing::info!(service, host = name.host, "a name resolves again");
                 }
                 name.failing = false;
                 name.last_good = addresses
@@ -90,7 +94,7 @@ impl Target {
                 if !name.failing {
                     tracing::warn!(
                         service, host = name.host, %error,
-                        "a name cannot be looked up; its last addresses are kept",
+                        "a name cannot be resolved: its last addresses stay in use",
                     );
                 }
                 name.failing = true;
@@ -117,8 +121,8 @@ mod tests {
         for address in ["127.0.0.1:80", "[::1]:80"] {
             assert!(matches!(Target::parse(address), Some(Target::Address(_))));
         }
-        for nonsense in ["", "host", "host:", ":80", "host:http", "::1:80"] {
-            assert!(Target::parse(nonsense).is_none(), "{nonsense:?}");
+        for invalid in ["", "host", "host:", ":80", "host:http", "::1:80"] {
+            assert!(Target::parse(invalid).is_none(), "{invalid:?}");
         }
     }
 }

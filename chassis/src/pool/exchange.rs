@@ -1,4 +1,4 @@
-//! One request and its whole answer on one connection.
+//! One request and its complete answer on one connection.
 
 use std::{
     convert::Infallible,
@@ -15,10 +15,11 @@ use tonic::{Code, Status};
 
 use super::replica::Sender;
 
-/// How tonic's servers word the end of a deadline, which they report as `CANCELLED`.
+/// The status messages of tonic's servers for an expired `grpc-timeout`, which they report as
+/// `CANCELLED`.
 const TIMEOUT_EXPIRED: [&[u8]; 2] = [b"Timeout%20expired", b"Timeout expired"];
 
-/// An answer that arrived in full, so that nothing can go wrong with it any more.
+/// An answer that has arrived completely, so reading it cannot fail.
 #[derive(Debug)]
 pub(super) struct Answer {
     head: response::Parts,
@@ -27,36 +28,36 @@ pub(super) struct Answer {
     pub(super) code: Code,
 }
 
-/// Why there is none.
+/// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Broken {
-    /// The connection was closed before anything of the request was sent.
+pub(super) enum ExchangeError {
+    /// The connection was closed before any byte of the request was sent.
     Unsent(hyper::Error),
-    /// The connection or the stream broke later.
-    Lost(hyper::Error),
+    /// The connection or the stream broke after the request may have been sent.
+    Broken(hyper::Error),
 }
 
-/// Sends a request and reads the answer to its end. Dropped, it resets the stream.
+/// Sends a request and reads the complete answer. Dropping the future resets the HTTP/2 stream.
 pub(super) async fn exchange(
     sender: &mut Sender,
     request: Request<Full<Bytes>>,
-) -> Result<Answer, Broken> {
-    let answered = sender.try_send_request(request).await;
-    let (head, mut body) = answered
+) -> Result<Answer, ExchangeError> {
+    let response = sender.try_send_request(request).await;
+    let (head, mut body) = response
         .map_err(|error| match error.message() {
-            Some(_) => Broken::Unsent(error.into_error()),
-            None => Broken::Lost(error.into_error()),
+            Some(_) => ExchangeError::Unsent(error.into_error()),
+            None => ExchangeError::Broken(error.into_error()),
         })?
         .into_parts();
     let mut frames = Vec::with_capacity(1);
     let mut trailers = None;
     while let Some(frame) = body.frame().await {
-        match frame.map_err(Broken::Lost)?.into_data() {
+        match frame.map_err(ExchangeError::Broken)?.into_data() {
             Ok(data) => frames.push(data),
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
-    let code = code_of(&head, trailers.as_ref());
+    let code = status_code(&head, trailers.as_ref());
     Ok(Answer {
         head,
         frames,
@@ -65,12 +66,13 @@ pub(super) async fn exchange(
     })
 }
 
-fn code_of(head: &response::Parts, trailers: Option<&HeaderMap>) -> Code {
+fn status_code(head: &response::Parts, trailers: Option<&HeaderMap>) -> Code {
     let in_trailers = trailers.and_then(|trailers| trailers.get(Status::GRPC_STATUS));
     if let Some(code) = in_trailers.or_else(|| head.headers.get(Status::GRPC_STATUS)) {
         return Code::from_bytes(code.as_bytes());
     }
-    // As gRPC translates what is not gRPC, such as a proxy's refusal.
+    // An answer without a gRPC status, such as one of a proxy. The mapping is that of gRPC's
+    // http-grpc-status-mapping.md.
     match head.status {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
@@ -81,21 +83,22 @@ fn code_of(head: &response::Parts, trailers: Option<&HeaderMap>) -> Code {
 }
 
 impl Answer {
-    /// Whether the server's transport cut the call off because its time was over. A handler that
-    /// is well says so itself, a moment earlier ([`Code::DeadlineExceeded`]); this one is stuck.
+    /// Whether the server's transport ended the call because its time was over. A working handler
+    /// reports [`Code::DeadlineExceeded`] a little earlier, so such a server's handler is stuck.
     pub(super) fn is_cut_off(&self) -> bool {
-        let worded = |headers: &HeaderMap| {
+        let says_expired = |headers: &HeaderMap| {
             headers
                 .get(Status::GRPC_MESSAGE)
                 .is_some_and(|message| TIMEOUT_EXPIRED.contains(&message.as_bytes()))
         };
         self.code == Code::Cancelled
-            && (worded(&self.head.headers) || self.trailers.as_ref().is_some_and(worded))
+            && (says_expired(&self.head.headers)
+                || self.trailers.as_ref().is_some_and(says_expired))
     }
 
-    /// The answer as the generated clients expect it.
+    /// The answer in the form that generated clients expect.
     pub(super) fn into_response(self) -> Response<tonic::body::Body> {
-        let body = Replay {
+        let body = BufferedBody {
             frames: self.frames.into_iter(),
             trailers: self.trailers,
         };
@@ -103,13 +106,13 @@ impl Answer {
     }
 }
 
-/// A body that has arrived already.
-struct Replay {
+/// A body whose frames are all in memory.
+struct BufferedBody {
     frames: vec::IntoIter<Bytes>,
     trailers: Option<HeaderMap>,
 }
 
-impl Body for Replay {
+impl Body for BufferedBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -1,4 +1,4 @@
-//! Percentiles of recent latencies, cheap enough to be kept on every call.
+//! Percentiles of recent latencies, cheap enough to be updated on every call.
 
 use std::{
     array,
@@ -6,19 +6,21 @@ use std::{
     time::Duration,
 };
 
-/// Four buckets an octave of microseconds, up to a minute: an answer is at most a quarter too high.
+/// Number of buckets. There are four per octave of microseconds, up to a minute, so a percentile is at
+/// most a quarter too high.
 const BUCKETS: usize = 104;
 
-/// So many observations make the first answer.
-const FIRST: u64 = 64;
+/// Number of observations before the percentiles are computed for the first time.
+const FIRST_UPDATE: u64 = 64;
 
-/// After so many observations each the answer is renewed and the past counts half.
-const WINDOW: u64 = 512;
+/// Number of observations between two updates of the percentiles. Each update halves the weight of the
+/// observations before it.
+const UPDATE_INTERVAL: u64 = 512;
 
-/// A histogram that forgets.
+/// A histogram of latencies in which old observations decay.
 ///
-/// All counters are relaxed: two threads that meet may count one observation too few or too many,
-/// which no percentile shows.
+/// All counters use relaxed atomics. Two threads that update them at the same time may count one
+/// observation too few or too many, which does not change a percentile noticeably.
 #[derive(Debug)]
 pub(super) struct Latency {
     counts: [AtomicU32; BUCKETS],
@@ -28,7 +30,7 @@ pub(super) struct Latency {
 }
 
 impl Latency {
-    /// A histogram that knows nothing yet.
+    /// An empty histogram.
     pub(super) fn new() -> Self {
         Self {
             counts: array::from_fn(|_| AtomicU32::new(0)),
@@ -38,27 +40,27 @@ impl Latency {
         }
     }
 
-    /// Counts one call that took `elapsed`.
+    /// Records one call that took `elapsed`.
     pub(super) fn record(&self, elapsed: Duration) {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.counts[bucket(micros)].fetch_add(1, Relaxed);
         let observed = self.observed.fetch_add(1, Relaxed) + 1;
-        if observed == FIRST || observed.is_multiple_of(WINDOW) {
-            self.renew(observed != FIRST);
+        if observed == FIRST_UPDATE || observed.is_multiple_of(UPDATE_INTERVAL) {
+            self.update(observed != FIRST_UPDATE);
         }
     }
 
-    /// The 95th percentile, `None` until enough calls were seen.
+    /// The 95th percentile. `None` before [`FIRST_UPDATE`] observations.
     pub(super) fn p95(&self) -> Option<Duration> {
-        known(&self.p95_micros)
+        nonzero(&self.p95_micros)
     }
 
-    /// The 99th percentile, `None` until enough calls were seen.
+    /// The 99th percentile. `None` before [`FIRST_UPDATE`] observations.
     pub(super) fn p99(&self) -> Option<Duration> {
-        known(&self.p99_micros)
+        nonzero(&self.p99_micros)
     }
 
-    fn renew(&self, decay: bool) {
+    fn update(&self, decay: bool) {
         let counts: [u32; BUCKETS] = array::from_fn(|index| self.counts[index].load(Relaxed));
         let total: u64 = counts.iter().copied().map(u64::from).sum();
         let percentile = |percent: u64| {
@@ -72,21 +74,21 @@ impl Latency {
         self.p95_micros.store(percentile(95), Relaxed);
         self.p99_micros.store(percentile(99), Relaxed);
         if decay {
-            for (count, seen) in self.counts.iter().zip(counts) {
-                count.fetch_sub(seen - seen / 2, Relaxed);
+            for (count, before) in self.counts.iter().zip(counts) {
+                count.fetch_sub(before - before / 2, Relaxed);
             }
         }
     }
 }
 
-fn known(micros: &AtomicU64) -> Option<Duration> {
+fn nonzero(micros: &AtomicU64) -> Option<Duration> {
     match micros.load(Relaxed) {
         0 => None,
         micros => Some(Duration::from_micros(micros)),
     }
 }
 
-/// The bucket of a latency: its octave, and which quarter of it.
+/// Index of the bucket of a latency. It combines the octave and the quarter of the octave.
 fn bucket(micros: u64) -> usize {
     if micros < 4 {
         return usize::try_from(micros).unwrap_or(0);
@@ -97,7 +99,7 @@ fn bucket(micros: u64) -> usize {
     usize::try_from(index).map_or(BUCKETS - 1, |index| index.min(BUCKETS - 1))
 }
 
-/// The first latency, in microseconds, that is too long for a bucket.
+/// The smallest latency, in microseconds, that is above a bucket.
 fn upper_bound(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     if bucket < 4 {
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_latency_is_below_its_buckets_bound_and_not_far() {
+    fn every_latency_is_close_below_the_bound_of_its_bucket() {
         for micros in (0..20_000).chain([100_000, 999_999, 30_000_000]) {
             let bound = upper_bound(bucket(micros));
             assert!(bound > micros, "{micros}: {bound}");
@@ -122,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_the_95th_percentile() {
+    fn percentiles_are_known_after_enough_observations() {
         let latency = Latency::new();
-        for call in 0..FIRST {
+        for call in 0..FIRST_UPDATE {
             assert_eq!(latency.p95(), None);
             latency.record(Duration::from_micros(if call % 10 == 0 {
                 8_000
@@ -138,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_forgotten() {
+    fn old_observations_decay() {
         let latency = Latency::new();
-        (0..WINDOW).for_each(|_| latency.record(Duration::from_millis(50)));
-        (0..6 * WINDOW).for_each(|_| latency.record(Duration::from_millis(1)));
+        (0..UPDATE_INTERVAL).for_each(|_| latency.record(Duration::from_millis(50)));
+        (0..6 * UPDATE_INTERVAL).for_each(|_| latency.record(Duration::from_millis(1)));
         assert!(latency.p95().unwrap() < Duration::from_millis(2));
     }
 }

@@ -1,4 +1,4 @@
-//! What a pool counts, with every handle looked up once.
+//! Metrics of a pool. Every metric handle is looked up once.
 
 use std::{
     array,
@@ -10,15 +10,16 @@ use metrics::{Counter, Gauge, Histogram};
 use tonic::Code;
 
 use super::{config::PoolConfig, latency::Latency, replica::ReplicaState};
-use crate::grpc::code_name;
+use crate::protocol::code_name;
 
-/// A service has a handful of methods; a caller that makes names up shares one entry.
+/// Maximum number of methods with metrics of their own. A service has a handful of methods. Beyond the
+/// limit, made-up method names share one entry.
 const METHODS_MAX: usize = 64;
 
-/// The codes of gRPC, 0 to 16.
+/// Number of gRPC status codes (0 to 16).
 const CODES: usize = 17;
 
-/// The counters and gauges of one pool.
+/// Counters, gauges and histograms of one pool.
 #[derive(Debug)]
 pub(super) struct Meter {
     service: &'static str,
@@ -31,16 +32,16 @@ pub(super) struct Meter {
     ejections: [Counter; Reason::ALL.len()],
 }
 
-/// Why a call was repeated or a replica ejected.
+/// Why a call was retried or a replica was ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// The connection or the stream broke.
     Transport,
-    /// An attempt ran out of time.
+    /// An attempt was not answered in time.
     Timeout,
-    /// The server said `UNAVAILABLE`.
+    /// The server answered `UNAVAILABLE`.
     Unavailable,
-    /// The health probe ran out of time.
+    /// The health check was not answered in time.
     Probe,
 }
 
@@ -52,7 +53,7 @@ impl Reason {
         Self::Probe,
     ];
 
-    /// As labels and logs have it.
+    /// The reason in metric labels and log lines.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Transport => "transport",
@@ -64,7 +65,7 @@ impl Reason {
 }
 
 impl Meter {
-    /// Registers everything, so that it is there at zero.
+    /// Registers all metrics of the pool, so that they exist with the value zero.
     pub(super) fn new(config: &PoolConfig) -> Self {
         let service = config.short_name();
         let by_reason = |metric: &'static str| {
@@ -95,18 +96,18 @@ impl Meter {
         self.service
     }
 
-    /// Counts a repeated call.
-    pub(super) fn retried(&self, reason: Reason) {
+    /// Counts a retry.
+    pub(super) fn count_retry(&self, reason: Reason) {
         self.retries[reason as usize].increment(1);
     }
 
-    /// Counts a replica that was taken out of use.
-    pub(super) fn ejected(&self, reason: Reason) {
+    /// Counts an ejection.
+    pub(super) fn count_ejection(&self, reason: Reason) {
         self.ejections[reason as usize].increment(1);
     }
 
-    /// Shows how many replicas are in each state.
-    pub(super) fn show(&self, states: impl Iterator<Item = ReplicaState>) {
+    /// Sets the gauges of the number of replicas in each state.
+    pub(super) fn set_replica_counts(&self, states: impl Iterator<Item = ReplicaState>) {
         let mut counts = [0_u32; ReplicaState::ALL.len()];
         states.for_each(|state| counts[state as usize] += 1);
         for (gauge, count) in self.replicas.iter().zip(counts) {
@@ -114,41 +115,41 @@ impl Meter {
         }
     }
 
-    /// What is kept for the method of a request, by its path.
+    /// Data of the method that a request's path names.
     pub(super) fn method(&self, path: &str) -> Arc<Method> {
         let name = path.strip_prefix('/').unwrap_or(path);
-        let known = self.methods.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(method) = find(&known, name) {
+        let methods = self.methods.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(method) = find(&methods, name) {
             return method;
         }
-        drop(known);
-        let mut known = self.methods.write().unwrap_or_else(PoisonError::into_inner);
-        let name = if known.len() < METHODS_MAX {
+        drop(methods);
+        let mut methods = self.methods.write().unwrap_or_else(PoisonError::into_inner);
+        let name = if methods.len() < METHODS_MAX {
             name
         } else {
             "other"
         };
-        find(&known, name).unwrap_or_else(|| {
+        find(&methods, name).unwrap_or_else(|| {
             let method = Arc::new(Method::new(name, self.hedgeable));
-            known.push(Arc::clone(&method));
+            methods.push(Arc::clone(&method));
             method
         })
     }
 }
 
-fn find(known: &[Arc<Method>], name: &str) -> Option<Arc<Method>> {
-    known.iter().find(|method| method.name == name).cloned()
+fn find(methods: &[Arc<Method>], name: &str) -> Option<Arc<Method>> {
+    methods.iter().find(|method| method.name == name).cloned()
 }
 
-/// What is kept for one method of the service.
+/// Data of one method of the service.
 #[derive(Debug)]
 pub(super) struct Method {
-    /// `minitwit.message.v1.MessageService/ListTimelines`.
+    /// Full name, for example `minitwit.message.v1.MessageService/ListTimelines`.
     pub(super) name: String,
-    /// Whether it may be sent twice at once.
+    /// Whether calls of the method may be hedged.
     pub(super) hedged: bool,
-    /// How long its answers take. One method's: next to a fast one, each call of a slow one would
-    /// look late.
+    /// Latencies of the method. Each method has its own, because compared with a fast method every call
+    /// of a slow method would look late.
     pub(super) latency: Latency,
     seconds: [OnceLock<Histogram>; CODES],
 }
@@ -163,7 +164,7 @@ impl Method {
         }
     }
 
-    /// Counts one call, all its attempts together.
+    /// Records the duration of one call, including all its attempts.
     pub(super) fn record(&self, code: Code, elapsed: Duration) {
         self.seconds[code as usize]
             .get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Where a pool touches the network: names and connections, both replaceable.
+//! Name resolution and connections of a pool, behind traits that tests replace.
 
 use std::{
     fmt::Debug,
@@ -19,27 +19,38 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A future in a box, so that the traits here can be trait objects.
+/// A boxed future, so that [`Connect`] and [`Resolve`] can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a connection is made of.
+/// A byte stream that carries one connection.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Opens connections; a simulated network has its own.
+/// Opens connections. Simulations implement this for a network of their own.
 pub trait Connect: Debug + Send + Sync + 'static {
-    /// Connects to one address. The pool limits the time.
+    /// Connects to one address. The pool bounds the time with
+    /// [`connect_timeout`](super::PoolConfig::connect_timeout).
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be reached.
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Io>>>;
 }
 
-/// Looks names up; a simulated network and tests have their own.
+/// Resolves host names. Simulations and tests implement this for names of their own.
 pub trait Resolve: Debug + Send + Sync + 'static {
-    /// All addresses of a host. The pool limits the time and asks again every second.
+    /// Resolves a host to all its addresses. The pool bounds the time with
+    /// [`connect_timeout`](super::PoolConfig::connect_timeout), and resolves again every
+    /// [`resolve_interval`](super::PoolConfig::resolve_interval).
+    ///
+    /// # Errors
+    ///
+    /// The host has no address, or the name server does not answer.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
-/// TCP without Nagle's delay.
+/// Opens TCP connections with `TCP_NODELAY`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpConnector;
 
@@ -53,20 +64,22 @@ impl Connect for TcpConnector {
     }
 }
 
-/// The system's name servers (`/etc/resolv.conf`, `/etc/hosts`) without any cache.
+/// Resolves names with the name servers of the system (`/etc/resolv.conf`, `/etc/hosts`), without a
+/// cache.
 ///
-/// Docker's name server promises ten minutes and changes its answers at once, so nothing may be
-/// remembered. A name is first tried as it stands and only then with the system's search list:
-/// `tasks.message` is complete. What was read from the system is used again only after a good
-/// answer, because a laptop changes networks.
+/// Docker's name server returns a time to live of ten minutes but changes its answers at once, so answers
+/// must not be cached. A name is first resolved without the system's search list, because names such as
+/// `tasks.message` are complete. The system's configuration is read again after each failure, because a
+/// laptop may have changed networks.
 #[derive(Clone, Debug, Default)]
 pub struct SystemResolver {
-    proven: Arc<Mutex<Option<TokioResolver>>>,
+    /// The resolver whose last lookup succeeded.
+    working: Arc<Mutex<Option<TokioResolver>>>,
 }
 
 impl SystemResolver {
-    fn proven(&self) -> MutexGuard<'_, Option<TokioResolver>> {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    fn working(&self) -> MutexGuard<'_, Option<TokioResolver>> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn build() -> io::Result<TokioResolver> {
@@ -85,10 +98,10 @@ impl SystemResolver {
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move {
-            let taken = self.proven().take();
-            let resolver = taken.map_or_else(Self::build, Ok)?;
+            let working = self.working().take();
+            let resolver = working.map_or_else(Self::build, Ok)?;
             let found = resolver.lookup_ip(host).await.map_err(io::Error::other)?;
-            *self.proven() = Some(resolver);
+            *self.working() = Some(resolver);
             Ok(found.iter().collect())
         })
     }
@@ -99,7 +112,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn localhost_needs_no_name_server() {
+    async fn localhost_resolves_without_a_name_server() {
         let addresses = SystemResolver::default()
             .resolve("localhost")
             .await

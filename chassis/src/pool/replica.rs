@@ -1,4 +1,4 @@
-//! One address of a service: its state, its connection, and how much is in flight on it.
+//! One replica of a service, with its state, its connection, and its calls in flight.
 
 use std::{
     net::SocketAddr,
@@ -22,25 +22,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::latency::Latency;
 
-/// The sending end of a replica's connection.
+/// The sending half of an HTTP/2 connection to a replica.
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 
-/// A replica that is ejected again and again without one answer in between stays out for at most so
-/// long.
-const HOLD_MAX: Duration = Duration::from_secs(8);
+/// Maximum ejection time of a replica that is ejected repeatedly without an answer in between. (Envoy's
+/// `max_ejection_time`.)
+const EJECTION_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// Where a replica stands.
+/// State of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicaState {
-    /// No connection, or one whose other end has not said who it is.
+    /// Not connected, or connected without a successful health check so far.
     Connecting,
-    /// In use.
+    /// Connected and healthy, so it gets calls.
     Ready,
-    /// It asked for no new calls; those in flight finish.
+    /// Connected, but its health service reports `NOT_SERVING`. It gets no new calls, and calls in flight
+    /// may finish.
     Draining,
-    /// Connected but silent; used only when no replica is ready.
+    /// Connected, but it does not answer in time. It gets calls only when no replica is ready.
     Ejected,
-    /// It answers for some other service; never used.
+    /// Connected, but it serves a different service. It never gets calls.
     Foreign,
 }
 
@@ -53,7 +54,7 @@ impl ReplicaState {
         Self::Foreign,
     ];
 
-    /// As labels and the status page have it.
+    /// The state in metric labels, log lines and on the status page.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -65,32 +66,39 @@ impl ReplicaState {
     }
 }
 
-/// One replica, shared by the calls, the task that keeps it connected, and discovery.
+/// One replica, shared by the calls, the task that maintains its connection, and discovery.
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) address: SocketAddr,
-    /// What requests name as their host: the address itself, because the name says nothing more.
+    /// The `:authority` of requests to the replica, which is its address.
     pub(super) authority: Authority,
-    /// Ends the task that keeps it connected.
+    /// Ends the task that maintains the connection.
     pub(super) stop: CancellationToken,
-    /// How long its answers take.
+    /// Latencies of its answers.
     pub(super) latency: Latency,
+    /// A [`ReplicaState`]. Changes only under the lock of `details`.
     state: AtomicU8,
     in_flight: AtomicUsize,
-    timeouts: AtomicU32,
-    ejections: AtomicU32,
-    link: Mutex<Link>,
+    /// Number of timeouts since the last answer.
+    consecutive_timeouts: AtomicU32,
+    /// Number of ejections since the last answer.
+    consecutive_ejections: AtomicU32,
+    details: Mutex<Details>,
 }
 
+/// Data of a replica that changes rarely and needs a lock.
 #[derive(Debug)]
-struct Link {
+struct Details {
     sender: Option<Sender>,
-    /// Tells this connection from the next one.
+    /// Number of connections so far. Identifies the current connection.
     generation: u64,
-    changed: Instant,
-    held_until: Instant,
-    unlisted: Option<Instant>,
-    /// What it last called itself.
+    /// When the replica entered its state.
+    state_since: Instant,
+    /// End of the current ejection time.
+    ejected_until: Instant,
+    /// When the address was first missing from DNS. `None` while it is listed.
+    unlisted_since: Option<Instant>,
+    /// Version that the replica reported last.
     version: Option<String>,
 }
 
@@ -105,21 +113,21 @@ impl Replica {
             latency: Latency::new(),
             state: AtomicU8::new(ReplicaState::Connecting as u8),
             in_flight: AtomicUsize::new(0),
-            timeouts: AtomicU32::new(0),
-            ejections: AtomicU32::new(0),
-            link: Mutex::new(Link {
+            consecutive_timeouts: AtomicU32::new(0),
+            consecutive_ejections: AtomicU32::new(0),
+            details: Mutex::new(Details {
                 sender: None,
                 generation: 0,
-                changed: now,
-                held_until: now,
-                unlisted: None,
+                state_since: now,
+                ejected_until: now,
+                unlisted_since: None,
                 version: None,
             }),
         }
     }
 
-    fn link(&self) -> MutexGuard<'_, Link> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn state(&self) -> ReplicaState {
@@ -130,68 +138,69 @@ impl Replica {
         self.in_flight.load(Relaxed)
     }
 
-    /// How long it has been in its state.
-    pub(super) fn since(&self) -> Duration {
-        self.link().changed.elapsed()
+    /// Time since the replica entered its state.
+    pub(super) fn state_age(&self) -> Duration {
+        self.details().state_since.elapsed()
     }
 
-    /// Whether a name still lists it.
+    /// Whether a target still resolves to the address.
     pub(super) fn is_listed(&self) -> bool {
-        self.link().unlisted.is_none()
+        self.details().unlisted_since.is_none()
     }
 
-    /// The version that it calls itself, once it has been asked.
+    /// Version that the replica reported. `None` before the first health check.
     pub(super) fn version(&self) -> Option<String> {
-        self.link().version.clone()
+        self.details().version.clone()
     }
 
-    /// Notes the version that it calls itself.
-    pub(super) fn is_version(&self, version: &str) {
-        let mut link = self.link();
-        if link.version.as_deref() != Some(version) {
-            link.version = Some(version.to_owned());
+    /// Stores the version that the replica reported.
+    pub(super) fn set_version(&self, version: &str) {
+        let mut details = self.details();
+        if details.version.as_deref() != Some(version) {
+            details.version = Some(version.to_owned());
         }
     }
 
-    /// Changes the state, if it is another one now and `from` allows it; answers the old one.
-    pub(super) fn change(
+    /// Changes the state to `to`, unless the replica is in that state or `from` rejects the old state.
+    /// Returns the old state if the state has changed.
+    pub(super) fn transition(
         &self,
         to: ReplicaState,
         from: impl FnOnce(ReplicaState) -> bool,
     ) -> Option<ReplicaState> {
-        let mut link = self.link();
+        let mut details = self.details();
         let old = self.state();
         if old == to || !from(old) {
             return None;
         }
         self.state.store(to as u8, Release);
-        link.changed = Instant::now();
+        details.state_since = Instant::now();
         Some(old)
     }
 
-    /// Takes a new connection into use; whether calls get it is the state's matter.
+    /// Stores a new connection. Calls use it only when the state allows.
     pub(super) fn attach(&self, sender: Sender) {
-        let mut link = self.link();
-        link.sender = Some(sender);
-        link.generation += 1;
+        let mut details = self.details();
+        details.sender = Some(sender);
+        details.generation += 1;
     }
 
-    /// Lets go of a connection, of any or only of this generation; the calls on it go on. Answers
-    /// whether the replica is without one now.
+    /// Drops the connection, or only a connection of the given `generation`. Calls on it continue.
+    /// Returns whether the replica has no connection after that.
     pub(super) fn detach(&self, generation: Option<u64>) -> bool {
-        let mut link = self.link();
-        if generation.is_some_and(|generation| generation != link.generation) {
+        let mut details = self.details();
+        if generation.is_some_and(|generation| generation != details.generation) {
             return false;
         }
-        link.sender = None;
+        details.sender = None;
         true
     }
 
-    /// A place on the connection, `None` when there is none.
+    /// Takes a lease for one attempt. Returns `None` when the replica has no connection.
     pub(super) fn lease(self: &Arc<Self>) -> Option<Lease> {
-        let link = self.link();
-        let (sender, generation) = (link.sender.clone()?, link.generation);
-        drop(link);
+        let details = self.details();
+        let (sender, generation) = (details.sender.clone()?, details.generation);
+        drop(details);
         self.in_flight.fetch_add(1, AcqRel);
         Some(Lease {
             replica: Arc::clone(self),
@@ -200,49 +209,51 @@ impl Replica {
         })
     }
 
-    /// An answer came, whatever it said.
-    pub(super) fn answered(&self) {
-        // Read first: writing would move the cache line between the threads on every call.
-        if self.timeouts.load(Relaxed) != 0 {
-            self.timeouts.store(0, Relaxed);
+    /// Records an answer, whatever its status.
+    pub(super) fn record_answer(&self) {
+        // Loads come first, because a store on every call would move the cache line between threads.
+        if self.consecutive_timeouts.load(Relaxed) != 0 {
+            self.consecutive_timeouts.store(0, Relaxed);
         }
-        if self.ejections.load(Relaxed) != 0 {
-            self.ejections.store(0, Relaxed);
+        if self.consecutive_ejections.load(Relaxed) != 0 {
+            self.consecutive_ejections.store(0, Relaxed);
         }
     }
 
-    /// An attempt ran out of time; answers how many have in a row.
-    pub(super) fn timed_out(&self) -> u32 {
-        self.timeouts.fetch_add(1, Relaxed) + 1
+    /// Records a timeout. Returns the number of timeouts since the last answer.
+    pub(super) fn record_timeout(&self) -> u32 {
+        self.consecutive_timeouts.fetch_add(1, Relaxed) + 1
     }
 
-    /// Begins an ejection. The first ends with the next good probe; each further one without an
-    /// answer in between lasts longer, because a good probe has proved to mean little.
-    pub(super) fn hold(&self) {
-        self.timeouts.store(0, Relaxed);
-        let before = self.ejections.fetch_add(1, Relaxed);
-        let hold = Duration::from_secs((1 << before.min(4)) - 1).min(HOLD_MAX);
-        self.link().held_until = Instant::now() + hold;
+    /// Starts an ejection. The first ejection ends with the next successful health check. Each further
+    /// ejection without an answer in between lasts longer, because the health check has succeeded
+    /// although calls fail.
+    pub(super) fn start_ejection(&self) {
+        self.consecutive_timeouts.store(0, Relaxed);
+        let before = self.consecutive_ejections.fetch_add(1, Relaxed);
+        let time = Duration::from_secs((1 << before.min(4)) - 1).min(EJECTION_TIME_MAX);
+        self.details().ejected_until = Instant::now() + time;
     }
 
-    /// Whether an ejected replica may not come back yet.
-    pub(super) fn is_held(&self) -> bool {
-        self.state() == ReplicaState::Ejected && Instant::now() < self.link().held_until
+    /// Whether the replica is ejected and its ejection time is not over.
+    pub(super) fn must_stay_ejected(&self) -> bool {
+        self.state() == ReplicaState::Ejected && Instant::now() < self.details().ejected_until
     }
 
-    /// Notes whether a name lists it; answers since when none does and nothing else has changed.
-    pub(super) fn list(&self, listed: bool) -> Option<Duration> {
-        let mut link = self.link();
+    /// Stores whether a target resolves to the address. Returns `None` if so. Otherwise returns the time
+    /// during which the address was not listed and the state did not change.
+    pub(super) fn set_listed(&self, listed: bool) -> Option<Duration> {
+        let mut details = self.details();
         if listed {
-            link.unlisted = None;
+            details.unlisted_since = None;
             return None;
         }
-        let unlisted = *link.unlisted.get_or_insert_with(Instant::now);
-        Some(unlisted.max(link.changed).elapsed())
+        let unlisted_since = *details.unlisted_since.get_or_insert_with(Instant::now);
+        Some(unlisted_since.max(details.state_since).elapsed())
     }
 }
 
-/// A call's place on a connection; counted as in flight until dropped.
+/// The right of one attempt to use a replica's connection. Counts as in flight until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
     replica: Arc<Replica>,

@@ -1,4 +1,4 @@
-//! The replicas of a pool: which one a call gets, and how they come and go.
+//! The set of replicas of a pool, and the selection of a replica for a call.
 
 use std::{
     net::SocketAddr,
@@ -19,36 +19,37 @@ use tonic::Status;
 
 use super::{
     budget::Budget,
-    chance::Chance,
     config::PoolConfig,
-    link,
+    connection,
     meter::{Meter, Reason},
     replica::{Lease, Replica, ReplicaState},
+    shared_rng::SharedRng,
 };
 
-/// So many addresses are named in an error at most.
-const NAMED_MAX: usize = 8;
+/// Maximum number of addresses in an error message.
+const ADDRESSES_SHOWN_MAX: usize = 8;
 
-/// What the calls and the tasks of a pool share.
+/// State shared by the calls and the tasks of a pool.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: PoolConfig,
     pub(super) meter: Meter,
-    pub(super) chance: Chance,
+    pub(super) rng: SharedRng,
     pub(super) retries: Budget,
     pub(super) hedges: Budget,
     replicas: RwLock<Vec<Arc<Replica>>>,
     /// Wakes the calls that wait for a replica.
-    usable: Notify,
+    replicas_changed: Notify,
+    /// Number of calls that wait for a replica.
     waiting: AtomicUsize,
     stop: CancellationToken,
 }
 
-/// What a call is given to work with.
+/// The replica selected for an attempt.
 #[derive(Debug)]
 pub(super) struct Choice {
     pub(super) lease: Lease,
-    /// How many replicas there were to choose from, whether tried before or not.
+    /// Number of ready replicas, including those already tried. At least 1.
     pub(super) usable: usize,
 }
 
@@ -56,7 +57,7 @@ impl Shared {
     pub(super) fn new(config: PoolConfig, stop: CancellationToken) -> Self {
         Self {
             meter: Meter::new(&config),
-            chance: Chance::new(config.seed),
+            rng: SharedRng::new(config.seed),
             retries: Budget::new(
                 config.retries_per_call,
                 config.retries_per_second,
@@ -65,20 +66,23 @@ impl Shared {
             ),
             hedges: Budget::new(config.hedges_per_call, 0.0, config.hedges_burst, 0.0),
             replicas: RwLock::default(),
-            usable: Notify::new(),
+            replicas_changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             stop,
             config,
         }
     }
 
-    /// The replicas of this moment; not to be held across an await.
+    /// The current replicas. The guard must not be held across an await.
     pub(super) fn replicas(&self) -> RwLockReadGuard<'_, Vec<Arc<Replica>>> {
         self.replicas.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A replica for a call, at once if there is one; otherwise when one becomes usable before
-    /// `until`.
+    /// Selects a replica for an attempt. If there is none, waits until `until` for one to become usable.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when no replica became usable in time, or when too many calls wait already.
     pub(super) async fn lease(
         &self,
         tried: &[Arc<Replica>],
@@ -87,40 +91,42 @@ impl Shared {
         if let Some(choice) = self.choose(tried) {
             return Ok(choice);
         }
-        let _place = Place::take(&self.waiting, self.config.waiters_max).ok_or_else(|| {
+        let _slot = WaitSlot::take(&self.waiting, self.config.waiters_max).ok_or_else(|| {
             let service = self.meter.service();
             Status::unavailable(format!("too many calls wait for a replica of {service}"))
         })?;
         loop {
-            let mut usable = pin!(self.usable.notified());
-            usable.as_mut().enable();
+            let mut changed = pin!(self.replicas_changed.notified());
+            changed.as_mut().enable();
             if let Some(choice) = self.choose(tried) {
                 return Ok(choice);
             }
-            if timeout_at(until, usable).await.is_err() {
-                return Err(self.unreachable());
+            if timeout_at(until, changed).await.is_err() {
+                return Err(self.no_replica_error());
             }
         }
     }
 
-    /// The less busy of two replicas, drawn from those that are ready and not tried yet, or else
-    /// from those that are ready, or else from those that are ejected: when all are late, the
-    /// network or the database is, and waiting for a good probe would turn slow into dead.
+    /// Selects the less busy of two random replicas. The candidates are the ready replicas that were
+    /// not tried, otherwise all ready replicas, otherwise the ejected replicas. Ejected replicas are
+    /// used as a last resort because, when all replicas are slow, the cause is the network or the
+    /// database. Waiting for a good health check would then make a slow service unavailable. (Envoy has
+    /// a panic threshold for the same case.)
     fn choose(&self, tried: &[Arc<Replica>]) -> Option<Choice> {
         let replicas = self.replicas();
         let state = |wanted| move |replica: &Arc<Replica>| replica.state() == wanted;
         let ready = state(ReplicaState::Ready);
         let ejected = state(ReplicaState::Ejected);
-        let fresh = |replica: &Arc<Replica>| !is_in(tried, replica);
-        // A connection may turn out to be closed before its own task has noticed.
+        let untried = |replica: &Arc<Replica>| !contains(tried, replica);
+        // A connection may be closed before the task that maintains it has noticed.
         for _ in 0..=replicas.len() {
             let lease = self
-                .draw(&replicas, |replica| ready(replica) && fresh(replica))
-                .or_else(|| self.draw(&replicas, ready))
-                .or_else(|| self.draw(&replicas, |replica| ejected(replica) && fresh(replica)))
-                .or_else(|| self.draw(&replicas, ejected))?;
+                .pick(&replicas, |replica| ready(replica) && untried(replica))
+                .or_else(|| self.pick(&replicas, ready))
+                .or_else(|| self.pick(&replicas, |replica| ejected(replica) && untried(replica)))
+                .or_else(|| self.pick(&replicas, ejected))?;
             if lease.sender.is_closed() {
-                self.lose_locked(&replicas, &lease, Some(lease.generation));
+                self.disconnect_in(&replicas, &lease, Some(lease.generation));
                 continue;
             }
             let usable = replicas.iter().filter(|replica| ready(replica)).count();
@@ -132,27 +138,28 @@ impl Shared {
         None
     }
 
-    /// A ready replica that is not among those tried.
-    pub(super) fn choose_other(&self, tried: &[Arc<Replica>]) -> Option<Lease> {
-        self.draw(&self.replicas(), |replica| {
-            replica.state() == ReplicaState::Ready && !is_in(tried, replica)
+    /// Selects a ready replica that is not in `tried`.
+    pub(super) fn choose_untried(&self, tried: &[Arc<Replica>]) -> Option<Lease> {
+        self.pick(&self.replicas(), |replica| {
+            replica.state() == ReplicaState::Ready && !contains(tried, replica)
         })
     }
 
-    fn draw(
+    /// Picks the less busy of two random replicas that satisfy `filter`.
+    fn pick(
         &self,
         replicas: &[Arc<Replica>],
-        suits: impl Fn(&Arc<Replica>) -> bool,
+        filter: impl Fn(&Arc<Replica>) -> bool,
     ) -> Option<Lease> {
-        let suitable = || replicas.iter().filter(|replica| suits(replica));
-        let one = match suitable().count() {
+        let candidates = || replicas.iter().filter(|replica| filter(replica));
+        let picked = match candidates().count() {
             0 => return None,
-            1 => suitable().next()?,
+            1 => candidates().next()?,
             count => {
-                let first = self.chance.below(count);
-                let second = (first + 1 + self.chance.below(count - 1)) % count;
-                let first = suitable().nth(first)?;
-                let second = suitable().nth(second).unwrap_or(first);
+                let first = self.rng.below(count);
+                let second = (first + 1 + self.rng.below(count - 1)) % count;
+                let first = candidates().nth(first)?;
+                let second = candidates().nth(second).unwrap_or(first);
                 if second.in_flight() < first.in_flight() {
                     second
                 } else {
@@ -160,14 +167,15 @@ impl Shared {
                 }
             }
         };
-        one.lease()
+        picked.lease()
     }
 
-    fn unreachable(&self) -> Status {
+    /// The error of a call for which no replica became usable.
+    fn no_replica_error(&self) -> Status {
         let addresses: Vec<_> = self
             .replicas()
             .iter()
-            .take(NAMED_MAX)
+            .take(ADDRESSES_SHOWN_MAX)
             .map(|replica| replica.address.to_string())
             .collect();
         let tried = if addresses.is_empty() {
@@ -182,7 +190,9 @@ impl Shared {
         ))
     }
 
-    /// Makes the set that of `listed`, but for what only health may remove.
+    /// Adds the replicas of new addresses in `listed`. Removes replicas that `listed` does not contain
+    /// and that do not work. A replica that still works stays, because a name server may be wrong for a
+    /// while.
     pub(super) fn update(self: &Arc<Self>, listed: &[SocketAddr]) {
         let mut replicas = self
             .replicas
@@ -191,124 +201,137 @@ impl Shared {
         for address in listed {
             if !replicas.iter().any(|replica| replica.address == *address) {
                 let replica = Arc::new(Replica::new(*address, self.stop.child_token()));
-                tokio::spawn(link::maintain(Arc::clone(self), Arc::clone(&replica)));
+                tokio::spawn(connection::maintain(Arc::clone(self), Arc::clone(&replica)));
                 replicas.push(replica);
             }
         }
         replicas.retain(|replica| {
-            let absent = replica.list(listed.contains(&replica.address));
-            let Some(absent) = absent else { return true };
-            let forget = match replica.state() {
+            let unlisted_for = replica.set_listed(listed.contains(&replica.address));
+            let Some(unlisted_for) = unlisted_for else {
+                return true;
+            };
+            let remove = match replica.state() {
                 ReplicaState::Foreign => true,
-                ReplicaState::Connecting => absent >= self.config.forget_after,
+                ReplicaState::Connecting => unlisted_for >= self.config.remove_after,
                 ReplicaState::Ready | ReplicaState::Draining | ReplicaState::Ejected => false,
             };
-            if forget {
+            if remove {
                 tracing::info!(
                     service = self.meter.service(), replica = %replica.address,
-                    "a replica is forgotten: no name lists it and it is of no use",
+                    "a replica is removed: not in DNS and not reachable",
                 );
                 replica.stop.cancel();
             }
-            !forget
+            !remove
         });
         self.meter
-            .show(replicas.iter().map(|replica| replica.state()));
+            .set_replica_counts(replicas.iter().map(|replica| replica.state()));
     }
 
-    /// Puts a replica into a state that its health calls for.
-    pub(super) fn change(&self, replica: &Replica, to: ReplicaState) {
-        if replica.change(to, |_| true).is_none() {
+    /// Puts a replica into the state that a health check found.
+    pub(super) fn transition(&self, replica: &Replica, to: ReplicaState) {
+        if replica.transition(to, |_| true).is_none() {
             return;
         }
         let (service, replica) = (self.meter.service(), replica.address);
         match to {
             ReplicaState::Ready => tracing::info!(service, %replica, "a replica is ready"),
             ReplicaState::Draining => {
-                tracing::info!(service, %replica, "a replica asks for no calls");
+                tracing::info!(service, %replica, "a replica is draining");
             }
             ReplicaState::Foreign => {
-                tracing::warn!(service, %replica, "an address answers for some other service");
+                tracing::warn!(service, %replica, "an address belongs to a different service");
             }
             ReplicaState::Connecting | ReplicaState::Ejected => {}
         }
-        self.changed(&self.replicas());
+        self.publish_change(&self.replicas());
     }
 
-    /// Takes a silent replica out of use, unless it is the last.
+    /// Ejects a replica that does not answer in time, unless it is the last ready replica. This is
+    /// Envoy's outlier detection for consecutive local-origin failures.
     pub(super) fn eject(&self, replica: &Replica, reason: Reason) {
         let replicas = self.replicas();
-        let others = replicas
+        let has_other_ready = replicas
             .iter()
             .any(|other| other.address != replica.address && other.state() == ReplicaState::Ready);
         let from_ready = |from| from == ReplicaState::Ready;
-        if !others || replica.change(ReplicaState::Ejected, from_ready).is_none() {
+        if !has_other_ready
+            || replica
+                .transition(ReplicaState::Ejected, from_ready)
+                .is_none()
+        {
             return;
         }
         if reason == Reason::Timeout {
-            replica.hold();
+            replica.start_ejection();
         }
-        self.meter.ejected(reason);
+        self.meter.count_ejection(reason);
         tracing::warn!(
             service = self.meter.service(), replica = %replica.address, reason = reason.name(),
             "a replica is ejected",
         );
-        self.changed(&replicas);
+        self.publish_change(&replicas);
     }
 
-    /// Takes a replica out of use whose connection is gone; `generation` says which, `None` any.
-    pub(super) fn lose(&self, replica: &Replica, generation: Option<u64>) {
-        self.lose_locked(&self.replicas(), replica, generation);
+    /// Drops the closed connection of a replica, so the replica gets no calls until it is connected
+    /// again. With a `generation`, drops only the connection of that generation, because the replica
+    /// may already have a new connection.
+    pub(super) fn disconnect(&self, replica: &Replica, generation: Option<u64>) {
+        self.disconnect_in(&self.replicas(), replica, generation);
     }
 
-    fn lose_locked(&self, all: &[Arc<Replica>], replica: &Replica, generation: Option<u64>) {
+    /// [`Self::disconnect`] for a caller that already holds the lock of the set.
+    fn disconnect_in(&self, all: &[Arc<Replica>], replica: &Replica, generation: Option<u64>) {
         if !replica.detach(generation) {
             return;
         }
-        let Some(from) = replica.change(ReplicaState::Connecting, |_| true) else {
+        let Some(from) = replica.transition(ReplicaState::Connecting, |_| true) else {
             return;
         };
         if replica.stop.is_cancelled() {
             return;
         }
         if from == ReplicaState::Ready {
-            self.meter.ejected(Reason::Transport);
+            self.meter.count_ejection(Reason::Transport);
         }
         tracing::info!(
             service = self.meter.service(), replica = %replica.address, was = from.name(),
-            "a replica's connection is gone",
+            "the connection to a replica is closed",
         );
-        self.changed(all);
+        self.publish_change(all);
     }
 
-    fn changed(&self, replicas: &[Arc<Replica>]) {
+    /// Updates the gauges, and wakes the calls that wait for a replica.
+    fn publish_change(&self, replicas: &[Arc<Replica>]) {
         self.meter
-            .show(replicas.iter().map(|replica| replica.state()));
-        self.usable.notify_waiters();
+            .set_replica_counts(replicas.iter().map(|replica| replica.state()));
+        self.replicas_changed.notify_waiters();
     }
 }
 
-fn is_in(tried: &[Arc<Replica>], replica: &Arc<Replica>) -> bool {
+fn contains(tried: &[Arc<Replica>], replica: &Arc<Replica>) -> bool {
     tried.iter().any(|other| Arc::ptr_eq(other, replica))
 }
 
-/// A place among those that wait.
-struct Place<'a>(&'a AtomicUsize);
+/// A slot among the calls that wait for a replica. Dropping the slot frees it.
+struct WaitSlot<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
+impl<'a> WaitSlot<'a> {
+    /// Takes a slot. Returns `None` when `max` slots are taken.
     fn take(waiting: &'a AtomicUsize, max: usize) -> Option<Self> {
-        let place = Self(waiting);
-        (waiting.fetch_add(1, Relaxed) < max).then_some(place)
+        let slot = Self(waiting);
+        (waiting.fetch_add(1, Relaxed) < max).then_some(slot)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
 }
 
-/// How long a call may wait for a replica so that its caller still gets the answer.
-pub(super) fn empty_wait(config: &PoolConfig, remaining: Duration) -> Duration {
-    config.empty_wait.min(remaining.mul_f64(0.9))
+/// Maximum time that a call waits for a replica. It is shorter than the `remaining` time of the call,
+/// so the error still reaches the caller before its deadline.
+pub(super) fn replica_wait(config: &PoolConfig, remaining: Duration) -> Duration {
+    config.replica_wait_max.min(remaining.mul_f64(0.9))
 }

@@ -21,7 +21,7 @@ pub(crate) struct Item {
     pub(crate) behavior: Behavior,
 }
 
-/// What the handler does with an item.
+/// Behavior of the handler for an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behavior {
     Answer,

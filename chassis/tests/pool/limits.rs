@@ -1,4 +1,4 @@
-//! What a call may cost: time, retries, hedges.
+//! Limits of the time, the retries and the hedges of a call.
 
 use std::{
     sync::atomic::Ordering::SeqCst,
@@ -14,11 +14,12 @@ use minitwit_proto::follower::v1::{
 use tonic::Code;
 
 use super::support::{
-    AMPLE, Mood, Server, config, connected, count, free_address, load, read, until, write,
+    Behavior, LONG_TIMEOUT, Server, config, connected, count, free_address, load, read, until,
+    write,
 };
 
-/// A pool whose counters can be read.
-async fn metered(config: PoolConfig, ready: usize) -> (Pool, PrometheusHandle) {
+/// Connects a pool whose metrics the test can read.
+async fn connected_with_metrics(config: PoolConfig, ready: usize) -> (Pool, PrometheusHandle) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let pool = metrics::with_local_recorder(&recorder, || Pool::connect(config));
     until("replicas are ready", || {
@@ -28,6 +29,7 @@ async fn metered(config: PoolConfig, ready: usize) -> (Pool, PrometheusHandle) {
     (pool, recorder.handle())
 }
 
+/// The value of the first series whose text begins with `series`.
 fn value(handle: &PrometheusHandle, series: &str) -> usize {
     let text = handle.render();
     let line = text.lines().find(|line| line.starts_with(series));
@@ -36,30 +38,33 @@ fn value(handle: &PrometheusHandle, series: &str) -> usize {
 }
 
 #[tokio::test]
-async fn an_attempt_is_told_its_own_time() {
+async fn an_attempt_carries_its_own_timeout() {
     let (one, two) = (Server::start(), Server::start());
     let pool = connected(config([one.target(), two.target()]), 2).await;
-    write(&pool, AMPLE).await.unwrap();
-    let of_two = [&one, &two]
+    write(&pool, LONG_TIMEOUT).await.unwrap();
+    let first_attempt = [&one, &two]
         .map(|server| server.state.timeouts.lock().unwrap().clone())
         .concat();
-    assert_eq!(of_two.len(), 1);
+    assert_eq!(first_attempt.len(), 1);
     assert!(
-        of_two[0] <= AMPLE * 4 / 10 && of_two[0] > AMPLE * 3 / 10,
-        "{of_two:?}"
+        first_attempt[0] <= LONG_TIMEOUT * 4 / 10 && first_attempt[0] > LONG_TIMEOUT * 3 / 10,
+        "{first_attempt:?}"
     );
 
     let alone = connected(config([one.target()]), 1).await;
-    write(&alone, AMPLE).await.unwrap();
-    let of_one = *one.state.timeouts.lock().unwrap().last().unwrap();
-    assert!(of_one <= AMPLE && of_one > AMPLE * 9 / 10, "{of_one:?}");
+    write(&alone, LONG_TIMEOUT).await.unwrap();
+    let only_attempt = *one.state.timeouts.lock().unwrap().last().unwrap();
+    assert!(
+        only_attempt <= LONG_TIMEOUT && only_attempt > LONG_TIMEOUT * 9 / 10,
+        "{only_attempt:?}"
+    );
 }
 
 #[tokio::test]
-async fn the_end_of_the_time_is_called_deadline_exceeded() {
+async fn an_unanswered_call_ends_with_deadline_exceeded() {
     let server = Server::start();
     let pool = connected(config([server.target()]), 1).await;
-    server.state.feel(Mood::Hang);
+    server.state.set_behavior(Behavior::Hang);
     let began = Instant::now();
     let status = write(&pool, Duration::from_millis(100)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
@@ -67,7 +72,7 @@ async fn the_end_of_the_time_is_called_deadline_exceeded() {
 }
 
 #[tokio::test]
-async fn without_replicas_a_call_fails_cleanly_before_its_deadline() {
+async fn without_replicas_a_call_fails_before_its_deadline() {
     let address = free_address();
     let pool = Pool::connect(config([address.to_string()]));
     let began = Instant::now();
@@ -87,8 +92,8 @@ async fn without_replicas_a_call_fails_cleanly_before_its_deadline() {
     let waiting = tokio::spawn({
         let pool = pool.clone();
         async move {
-            // Each wait is bounded by a second; the server may take longer to come up here.
-            while write(&pool, AMPLE).await.is_err() {}
+            // Each call waits up to a second for a replica, and the server may take longer to start.
+            while write(&pool, LONG_TIMEOUT).await.is_err() {}
         }
     });
     let _server = Server::on(address, super::support::SERVICE);
@@ -96,32 +101,38 @@ async fn without_replicas_a_call_fails_cleanly_before_its_deadline() {
 }
 
 #[tokio::test]
-async fn only_so_many_wait_for_a_replica() {
+async fn a_limited_number_of_calls_waits_for_a_replica() {
     let mut config = config([free_address().to_string()]);
     config.waiters_max = 4;
     let pool = Pool::connect(config);
-    let tally = load(&pool, 10, 10, Duration::from_secs(1)).await;
-    let told = |words| {
-        tally
+    let result = load(&pool, 10, 10, Duration::from_secs(1)).await;
+    let count_message = |words| {
+        result
             .failures
             .iter()
             .filter(|status| status.message().contains(words))
             .count()
     };
-    assert_eq!((told("too many calls wait"), told("no replica")), (6, 4));
+    assert_eq!(
+        (
+            count_message("too many calls wait"),
+            count_message("no replica")
+        ),
+        (6, 4)
+    );
 }
 
 #[tokio::test]
-async fn the_budget_bounds_the_retries() {
+async fn the_budget_limits_the_retries() {
     let (one, two) = (Server::start(), Server::start());
-    one.state.feel(Mood::Refuse);
-    two.state.feel(Mood::Refuse);
+    one.state.set_behavior(Behavior::Unavailable);
+    two.state.set_behavior(Behavior::Unavailable);
     let mut config = config([one.target(), two.target()]);
     config.retries_burst = 5.0;
-    let (pool, metrics) = metered(config, 2).await;
+    let (pool, metrics) = connected_with_metrics(config, 2).await;
     let began = Instant::now();
-    let tally = load(&pool, 4, 1000, AMPLE).await;
-    assert_eq!(tally.failures.len(), 1000);
+    let result = load(&pool, 4, 1000, LONG_TIMEOUT).await;
+    assert_eq!(result.failures.len(), 1000);
     let retries = one.state.calls() + two.state.calls() - 1000;
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
     let allowed = 5 + 100 + 3 * seconds;
@@ -139,70 +150,70 @@ async fn the_budget_bounds_the_retries() {
 }
 
 #[tokio::test]
-async fn late_reads_are_hedged_but_at_most_one_in_twenty() {
+async fn slow_reads_are_hedged_but_at_most_one_in_twenty() {
     let (one, two) = (Server::start(), Server::start());
     let mut config = config([one.target(), two.target()]);
     config.hedge_delay_min = Duration::from_millis(20);
-    let (pool, metrics) = metered(config, 2).await;
+    let (pool, metrics) = connected_with_metrics(config, 2).await;
     for _ in 0..200 {
-        read(&pool, AMPLE).await.unwrap();
+        read(&pool, LONG_TIMEOUT).await.unwrap();
     }
-    let mood = Mood::Late(3, Duration::from_millis(200));
-    one.state.feel(mood);
-    two.state.feel(mood);
+    let behavior = Behavior::SlowEvery(3, Duration::from_millis(200));
+    one.state.set_behavior(behavior);
+    two.state.set_behavior(behavior);
     for _ in 0..60 {
-        read(&pool, AMPLE).await.unwrap();
+        read(&pool, LONG_TIMEOUT).await.unwrap();
     }
-    // 20 are late. The first 200 calls saved up the permits for ten, the others for three more.
+    // 20 reads are slow. The first 200 reads saved ten permits, and the other 60 reads add three.
     let hedges = value(&metrics, "minitwit_pool_hedges_total");
     assert_eq!(one.state.calls() + two.state.calls(), 260 + hedges);
     assert!((5..=13).contains(&hedges), "{hedges} hedges");
 }
 
 #[tokio::test]
-async fn a_hedge_beats_a_late_replica_and_cancels_it() {
+async fn the_slower_copy_of_a_hedged_call_is_cancelled() {
     let (one, two) = (Server::start(), Server::start());
     let mut config = config([one.target(), two.target()]);
     config.hedge_delay_min = Duration::from_millis(20);
     let pool = connected(config, 2).await;
     for _ in 0..300 {
-        read(&pool, 2 * AMPLE).await.unwrap();
+        read(&pool, 2 * LONG_TIMEOUT).await.unwrap();
     }
-    two.state.feel(Mood::Hang);
+    two.state.set_behavior(Behavior::Hang);
     let began = Instant::now();
     let before = two.state.calls();
     while two.state.calls() == before {
-        read(&pool, 2 * AMPLE).await.unwrap();
+        read(&pool, 2 * LONG_TIMEOUT).await.unwrap();
     }
     assert!(
-        began.elapsed() < AMPLE / 2,
-        "an attempt may take 8 s, a hedge is quicker"
+        began.elapsed() < LONG_TIMEOUT / 2,
+        "an attempt may take 8 s, so the answer must come from a hedge"
     );
-    until("the loser is cancelled", || {
+    until("the slower copy is cancelled", || {
         two.state.cancelled.load(SeqCst) == 1
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_call_that_its_caller_drops_is_cancelled_on_the_server() {
+async fn a_dropped_call_is_cancelled_on_the_server() {
     let server = Server::start();
     let pool = connected(config([server.target()]), 1).await;
-    server.state.feel(Mood::Hang);
+    server.state.set_behavior(Behavior::Hang);
     let caller = tokio::spawn(async move { write(&pool, Duration::from_mins(1)).await });
     until("the call arrives", || server.state.calls() == 1).await;
     caller.abort();
-    until("it is cancelled", || {
+    until("the call is cancelled", || {
         server.state.cancelled.load(SeqCst) == 1
     })
     .await;
 }
 
 #[tokio::test]
-async fn answers_and_errors_arrive_as_they_were_sent() {
+async fn answers_and_errors_arrive_unchanged() {
     let server = Server::start();
     let pool = connected(config([server.target()]), 1).await;
-    server.state.feel(Mood::Verbose(300_000));
+    server.state.set_behavior(Behavior::AnswerBytes(300_000));
     let mut client = FollowerServiceClient::new(pool);
     let answer = client
         .list_follows(ListFollowsRequest::default())

@@ -1,4 +1,4 @@
-//! What the resilient channel promises, against real servers that die, drain, freeze and lie.
+//! Guarantees of the resilient channel, tested against real servers that die, drain, freeze or misbehave.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 

@@ -1,4 +1,4 @@
-//! Servers that misbehave on demand, and what the tests say about them.
+//! Servers that misbehave on demand, and helpers to make calls and check their results.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -25,76 +25,87 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub(crate) const SERVICE: &str = "minitwit.follower.v1.FollowerService";
 
-/// Time enough for any call that does not hang, however busy the machine.
-pub(crate) const AMPLE: Duration = Duration::from_secs(10);
+/// A timeout that only hanging calls exceed, however busy the machine is.
+pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a server does with a call.
+/// Behavior of a server for its calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Mood {
+pub(crate) enum Behavior {
+    /// Answers at once.
     Answer,
+    /// Never answers.
     Hang,
-    Refuse,
-    /// Of so many calls one takes so long.
-    Late(usize, Duration),
-    /// The answer is so many bytes long.
-    Verbose(usize),
+    /// Answers `UNAVAILABLE`.
+    Unavailable,
+    /// Delays every n-th call by the given time, and answers the other calls at once.
+    SlowEvery(usize, Duration),
+    /// Answers with the given number of bytes.
+    AnswerBytes(usize),
 }
 
+/// State of a server, shared with the tests.
 #[derive(Debug)]
 pub(crate) struct State {
-    mood: Mutex<Mood>,
+    behavior: Mutex<Behavior>,
+    /// Number of calls that have arrived.
     pub(crate) calls: AtomicUsize,
+    /// Number of hanging calls that were cancelled.
     pub(crate) cancelled: AtomicUsize,
+    /// The `grpc-timeout` of each call.
     pub(crate) timeouts: Mutex<Vec<Duration>>,
 }
 
-/// Counts a call that ended without an answer.
-struct Unanswered<'a>(&'a State);
+/// Counts a cancelled call when it is dropped.
+struct CountCancelled<'a>(&'a State);
 
-impl Drop for Unanswered<'_> {
+impl Drop for CountCancelled<'_> {
     fn drop(&mut self) {
         self.0.cancelled.fetch_add(1, SeqCst);
     }
 }
 
 impl State {
-    pub(crate) fn feel(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+    pub(crate) fn set_behavior(&self, behavior: Behavior) {
+        *self.behavior.lock().unwrap() = behavior;
     }
 
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(SeqCst)
     }
 
+    /// Records a call, and behaves as set. Returns the bytes of the answer.
     async fn act<T>(&self, request: Request<T>) -> Result<Vec<u8>, Status> {
         let nth = self.calls.fetch_add(1, SeqCst);
         let timeout = request.metadata().get("grpc-timeout").unwrap();
         let micros = timeout.to_str().unwrap().trim_end_matches('u');
         let timeout = Duration::from_micros(micros.parse().unwrap());
         self.timeouts.lock().unwrap().push(timeout);
-        let mood = *self.mood.lock().unwrap();
-        match mood {
-            Mood::Answer => {}
-            Mood::Hang => {
-                let _unanswered = Unanswered(self);
+        let behavior = *self.behavior.lock().unwrap();
+        match behavior {
+            Behavior::Answer => {}
+            Behavior::Hang => {
+                let _count = CountCancelled(self);
                 std::future::pending::<()>().await;
             }
-            Mood::Refuse => return Err(Status::unavailable("the database is away")),
-            Mood::Late(of, delay) => {
-                if nth.is_multiple_of(of) {
+            Behavior::Unavailable => {
+                return Err(Status::unavailable("the database is unavailable"));
+            }
+            Behavior::SlowEvery(interval, delay) => {
+                if nth.is_multiple_of(interval) {
                     tokio::time::sleep(delay).await;
                 }
             }
-            Mood::Verbose(bytes) => return Ok(vec![7; bytes]),
+            Behavior::AnswerBytes(bytes) => return Ok(vec![7; bytes]),
         }
         Ok(Vec::new())
     }
 }
 
-struct Fake(Arc<State>);
+/// A follower service that behaves as its state says.
+struct FakeService(Arc<State>);
 
 #[tonic::async_trait]
-impl FollowerService for Fake {
+impl FollowerService for FakeService {
     async fn set_follows(
         &self,
         request: Request<SetFollowsRequest>,
@@ -133,7 +144,7 @@ impl FollowerService for Fake {
     }
 }
 
-/// A server with a runtime of its own, so that it can be killed and frozen like a process.
+/// A server with a tokio runtime of its own, so that a test can kill and freeze it like a process.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) state: Arc<State>,
@@ -143,11 +154,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Starts a server at a free address.
     pub(crate) fn start() -> Self {
         Self::on(free_address(), SERVICE)
     }
 
-    /// A server at an address whose health vouches for `service`.
+    /// Starts a server at `address`, whose health service reports `service`.
     pub(crate) fn on(address: SocketAddr, service: &'static str) -> Self {
         let listener = bind(address);
         listener.set_nonblocking(true).unwrap();
@@ -157,14 +169,14 @@ impl Server {
             .build()
             .unwrap();
         let state = Arc::new(State {
-            mood: Mutex::new(Mood::Answer),
+            behavior: Mutex::new(Behavior::Answer),
             calls: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
             timeouts: Mutex::default(),
         });
         let shutdown = Arc::new(Notify::new());
         let (health, health_service) = tonic_health::server::health_reporter();
-        let (reporter, fake, stop) = (health.clone(), Fake(state.clone()), shutdown.clone());
+        let (reporter, fake, stop) = (health.clone(), FakeService(state.clone()), shutdown.clone());
         runtime.spawn(async move {
             reporter
                 .set_service_status(service, ServingStatus::Serving)
@@ -191,26 +203,28 @@ impl Server {
         self.address.to_string()
     }
 
-    /// Ends all connections and the listener at once.
+    /// Closes all connections and the listener at once.
     pub(crate) fn kill(&mut self) {
         self.runtime.take().unwrap().shutdown_background();
     }
 
+    /// Reports `NOT_SERVING`, and goes on serving.
     pub(crate) async fn drain(&self) {
         let status = ServingStatus::NotServing;
         self.health.set_service_status(SERVICE, status).await;
     }
 
-    /// Stops as tonic does: no new connections, GOAWAY on the old ones.
+    /// Shuts down gracefully, as tonic does. Accepts no new connections, and sends GOAWAY on the open
+    /// ones.
     pub(crate) fn stop(&self) {
         self.shutdown.notify_one();
     }
 
-    /// Holds the only thread until the sender is dropped.
+    /// Blocks the only thread of the server until the returned sender is dropped.
     pub(crate) fn freeze(&self) -> mpsc::Sender<()> {
-        let (thaw, held) = mpsc::channel();
+        let (thaw, thawed) = mpsc::channel();
         let runtime = self.runtime.as_ref().unwrap();
-        runtime.spawn(async move { held.recv().is_ok() });
+        runtime.spawn(async move { thawed.recv().is_ok() });
         thaw
     }
 }
@@ -223,7 +237,7 @@ impl Drop for Server {
     }
 }
 
-/// Listens where a killed server may not have let go yet.
+/// Listens at `address`. Retries while a killed server still occupies it.
 fn bind(address: SocketAddr) -> TcpListener {
     let began = Instant::now();
     loop {
@@ -235,8 +249,8 @@ fn bind(address: SocketAddr) -> TcpListener {
     }
 }
 
-/// An address where nobody listens, below the range from which the kernel takes the ports of
-/// clients: no connection can meet itself there. Test processes begin far from one another.
+/// A free address below the range of ephemeral ports, so that no connection gets the port as its local
+/// port and connects to itself. Each test process starts its search at a different port.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let start = usize::try_from(std::process::id()).unwrap() * 97;
@@ -253,12 +267,12 @@ pub(crate) fn config<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> P
     PoolConfig {
         backoff_max: Duration::from_millis(100),
         probe_interval: Duration::from_millis(200),
-        probe_timeout: AMPLE,
+        probe_timeout: LONG_TIMEOUT,
         ..PoolConfig::new(SERVICE, targets)
     }
 }
 
-/// A pool in which so many replicas are ready.
+/// Connects a pool, and waits until `ready` replicas are ready.
 pub(crate) async fn connected(config: PoolConfig, ready: usize) -> Pool {
     let pool = Pool::connect(config);
     until("replicas are ready", || {
@@ -269,7 +283,7 @@ pub(crate) async fn connected(config: PoolConfig, ready: usize) -> Pool {
 }
 
 pub(crate) fn count(pool: &Pool, state: ReplicaState) -> usize {
-    let replicas = pool.snapshot();
+    let replicas = pool.replicas();
     replicas
         .iter()
         .filter(|replica| replica.state == state)
@@ -277,12 +291,13 @@ pub(crate) fn count(pool: &Pool, state: ReplicaState) -> usize {
 }
 
 pub(crate) fn state_of(pool: &Pool, address: SocketAddr) -> Option<ReplicaState> {
-    let replicas = pool.snapshot();
+    let replicas = pool.replicas();
     let replica = replicas.iter().find(|replica| replica.address == address)?;
     Some(replica.state)
 }
 
-/// Waits for a condition; far longer than it should take, because the machine may be busy.
+/// Waits until a condition holds. The limit is far longer than necessary, because the machine may be
+/// busy.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
@@ -291,7 +306,7 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A write.
+/// Makes a write, which is not hedged.
 pub(crate) async fn write(pool: &Pool, timeout: Duration) -> Result<(), Status> {
     let mut request = Request::new(SetFollowsRequest::default());
     request.set_timeout(timeout);
@@ -301,7 +316,7 @@ pub(crate) async fn write(pool: &Pool, timeout: Duration) -> Result<(), Status> 
     Ok(())
 }
 
-/// A read, which may be hedged.
+/// Makes a read, which may be hedged.
 pub(crate) async fn read(pool: &Pool, timeout: Duration) -> Result<(), Status> {
     let mut request = Request::new(CheckFollowsRequest::default());
     request.set_timeout(timeout);
@@ -311,14 +326,14 @@ pub(crate) async fn read(pool: &Pool, timeout: Duration) -> Result<(), Status> {
     Ok(())
 }
 
-/// What became of many calls.
+/// Durations and failures of many calls.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct LoadResult {
     pub(crate) elapsed: Vec<Duration>,
     pub(crate) failures: Vec<Status>,
 }
 
-impl Tally {
+impl LoadResult {
     pub(crate) fn slower_than(&self, limit: Duration) -> usize {
         self.elapsed
             .iter()
@@ -337,8 +352,13 @@ impl Tally {
     }
 }
 
-/// Makes `calls` writes from `callers` callers, each after its last.
-pub(crate) async fn load(pool: &Pool, callers: usize, calls: usize, timeout: Duration) -> Tally {
+/// Makes `calls` writes from `callers` concurrent callers.
+pub(crate) async fn load(
+    pool: &Pool,
+    callers: usize,
+    calls: usize,
+    timeout: Duration,
+) -> LoadResult {
     let left = Arc::new(AtomicUsize::new(calls));
     let proceed = move || {
         left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
@@ -347,34 +367,34 @@ pub(crate) async fn load(pool: &Pool, callers: usize, calls: usize, timeout: Dur
     load_while(pool, callers, timeout, proceed).await
 }
 
-/// Makes writes from `callers` callers as long as `proceed` says so.
+/// Makes writes from `callers` concurrent callers while `proceed` returns true.
 pub(crate) async fn load_while(
     pool: &Pool,
     callers: usize,
     timeout: Duration,
     proceed: impl Fn() -> bool + Clone + Send + 'static,
-) -> Tally {
+) -> LoadResult {
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
         let (pool, proceed) = (pool.clone(), proceed.clone());
         tasks.spawn(async move {
-            let mut tally = Tally::default();
+            let mut load = LoadResult::default();
             while proceed() {
                 let began = Instant::now();
                 let result = write(&pool, timeout).await;
-                tally.elapsed.push(began.elapsed());
-                tally.failures.extend(result.err());
+                load.elapsed.push(began.elapsed());
+                load.failures.extend(result.err());
             }
-            tally
+            load
         });
     }
     tasks
         .join_all()
         .await
         .into_iter()
-        .fold(Tally::default(), |mut all, one| {
-            all.elapsed.extend(one.elapsed);
-            all.failures.extend(one.failures);
-            all
+        .fold(LoadResult::default(), |mut total, load| {
+            total.elapsed.extend(load.elapsed);
+            total.failures.extend(load.failures);
+            total
         })
 }

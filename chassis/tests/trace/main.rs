@@ -19,7 +19,7 @@ use chassis::{
     trace::{self, Export, Span},
 };
 use http::HeaderMap;
-use support::{AMPLE, Mood, Server, config, connected, read, write};
+use support::{Behavior, LONG_TIMEOUT, Server, config, connected, read, write};
 use test_sink::{SeenSpan, Sink, tree};
 use test_wait::eventually;
 use tokio::sync::Semaphore;
@@ -83,7 +83,7 @@ impl Traced {
 
     /// The spans, once there are so many.
     async fn spans(&self, count: usize) -> Vec<SeenSpan> {
-        eventually("the spans arrive", AMPLE, async || {
+        eventually("the spans arrive", LONG_TIMEOUT, async || {
             SINK.trace(&self.id).len() >= count
         })
         .await;
@@ -94,12 +94,12 @@ impl Traced {
 #[tokio::test]
 async fn a_repeated_call_shows_each_attempt() {
     let (one, two) = (Server::start(), Server::start());
-    one.state.feel(Mood::Refuse);
+    one.state.set_behavior(Behavior::Unavailable);
     let pool = connected(config([one.target(), two.target()]), 2).await;
     let mut traced = Traced::new("01");
     while one.state.calls() == 0 {
         traced = Traced::new("01");
-        traced.run(write(&pool, AMPLE)).await.unwrap();
+        traced.run(write(&pool, LONG_TIMEOUT)).await.unwrap();
     }
     let spans = traced.spans(4).await;
     let expected = "\
@@ -130,14 +130,14 @@ async fn a_hedge_stands_beside_the_attempt_that_it_beat() {
     config.hedge_delay_min = Duration::from_millis(20);
     let pool = connected(config, 2).await;
     for _ in 0..300 {
-        read(&pool, 2 * AMPLE).await.unwrap();
+        read(&pool, 2 * LONG_TIMEOUT).await.unwrap();
     }
-    two.state.feel(Mood::Hang);
+    two.state.set_behavior(Behavior::Hang);
     let before = two.state.calls();
     let mut traced = Traced::new("01");
     while two.state.calls() == before {
         traced = Traced::new("01");
-        traced.run(read(&pool, 2 * AMPLE)).await.unwrap();
+        traced.run(read(&pool, 2 * LONG_TIMEOUT)).await.unwrap();
     }
     let spans = traced.spans(4).await;
     let expected = "\
@@ -188,7 +188,7 @@ async fn a_batch_is_a_part_of_one_request_and_linked_with_the_others() {
     let call = |traced: Traced| {
         let batcher = batcher.clone();
         async move {
-            let called = batcher.call((), Deadline::after(AMPLE));
+            let called = batcher.call((), Deadline::after(LONG_TIMEOUT));
             traced.run(called).await.unwrap();
             traced
         }

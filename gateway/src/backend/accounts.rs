@@ -261,7 +261,7 @@ impl BatchHandler for Lookup {
             .into_iter()
             .map(|who| match who {
                 Who::Named(name) => user_ref::Ref::Username(name),
-                Who::Id(id) => user_ref::Ref::Id(per_item::wire(id)),
+                Who::Id(id) => user_ref::Ref::Id(per_item::encode_id(id)),
             })
             .map(|r#ref| UserRef { r#ref: Some(r#ref) })
             .collect();

@@ -76,7 +76,7 @@ impl Deletion {
         deadline: Deadline,
     ) -> Result<DeletionLease, Status> {
         let deletion = UserDeletion {
-            account_id: per_item::wire(account),
+            account_id: per_item::encode_id(account),
             check,
             lease_millis: LEASE_MILLIS,
         };
@@ -86,7 +86,7 @@ impl Deletion {
         let response = self.user.clone().delete_users(request).await?.into_inner();
         match per_item::only(response.results, |result| result.outcome) {
             Some(Outcome::Applied(_)) => Ok(DeletionLease {
-                account_id: per_item::wire(account),
+                account_id: per_item::encode_id(account),
                 // At once, so within the time of grace: it is looked for once more.
                 leased_millis: 0,
             }),

@@ -147,10 +147,10 @@ impl BatchHandler for List {
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
         let kept = self.kept.get_each(&keys);
         let queries = keys.iter().zip(&kept).map(|(key, kept)| FollowsQuery {
-            account_id: per_item::wire(key.account),
+            account_id: per_item::encode_id(key.account),
             direction: key.direction.into(),
             limit: key.limit,
-            after_id: key.after.map(per_item::wire).unwrap_or_default(),
+            after_id: key.after.map(per_item::encode_id).unwrap_or_default(),
             known_version: kept.as_ref().map(|kept| kept.version),
         });
         let request = deadline.request(ListFollowsRequest {
@@ -184,13 +184,13 @@ impl List {
         list: &FollowList,
         deadline: Deadline,
     ) -> Result<Arc<Rendered>, Status> {
-        let mut ids = per_item::ids("ids", &list.ids)?;
+        let mut ids = per_item::decode_ids("ids", &list.ids)?;
         let more = ids.len() > key.shown();
         ids.truncate(key.shown());
         let body = match key.form {
             Form::Authors => {
                 let own = std::iter::once(key.account);
-                per_item::concat(&ids.iter().copied().chain(own).collect::<Vec<_>>())
+                per_item::encode_ids(&ids.iter().copied().chain(own).collect::<Vec<_>>())
             }
             Form::Json => {
                 let accounts = self.accounts.of_ids(&ids, deadline).await?;
@@ -231,10 +231,10 @@ impl BatchHandler for Set {
     ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         use set_follow_result::Outcome;
         let updates = writes.into_iter().map(|(edge, stamp)| FollowUpdate {
-            follower_id: per_item::wire(edge.follower),
-            followee_id: per_item::wire(edge.followee),
+            follower_id: per_item::encode_id(edge.follower),
+            followee_id: per_item::encode_id(edge.followee),
             following: edge.following,
-            stamp: per_item::wire(stamp),
+            stamp: per_item::encode_id(stamp),
         });
         let request = deadline.request(SetFollowsRequest {
             updates: updates.collect(),

@@ -190,7 +190,7 @@ impl BatchHandler for Set {
         let updates = last.iter().map(|(value, stamp)| LatestUpdate {
             client: value.client.clone(),
             latest: value.latest,
-            stamp: per_item::wire(*stamp),
+            stamp: per_item::encode_id(*stamp),
         });
         let request = deadline.request(SetLatestRequest {
             updates: updates.collect(),

@@ -72,11 +72,11 @@ impl Moderation {
     ) -> Result<bool, Status> {
         let write = async |stamp: Uuid| {
             let update = FlagUpdate {
-                message_id: per_item::wire(message),
+                message_id: per_item::encode_id(message),
                 flagged,
-                stamp: per_item::wire(stamp),
+                stamp: per_item::encode_id(stamp),
                 moderator: String::new(),
-                moderator_id: per_item::wire(moderator),
+                moderator_id: per_item::encode_id(moderator),
             };
             let request = deadline.request(SetFlagsRequest {
                 updates: vec![update],
@@ -103,7 +103,7 @@ impl Moderation {
         deadline: Deadline,
     ) -> Result<FlaggedPage, Status> {
         let request = deadline.request(ListFlaggedRequest {
-            before_stamp: before.map(per_item::wire).unwrap_or_default(),
+            before_stamp: before.map(per_item::encode_id).unwrap_or_default(),
         });
         let response = self.operators.clone().list_flagged(request).await?;
         let listed = response.into_inner().messages;

@@ -123,8 +123,8 @@ impl BatchHandler for Check {
     ) -> Result<Vec<Result<bool, Status>>, Status> {
         let (edges, positions) = dedup(asked);
         let checks = edges.into_iter().map(|(account, other)| FollowCheck {
-            follower_id: per_item::wire(account),
-            followee_id: per_item::wire(other),
+            follower_id: per_item::encode_id(account),
+            followee_id: per_item::encode_id(other),
         });
         let request = deadline.request(CheckFollowsRequest {
             checks: checks.collect(),
@@ -152,7 +152,7 @@ impl BatchHandler for CountFollows {
         deadline: Deadline,
     ) -> Result<Vec<Result<FollowCounts, Status>>, Status> {
         let (accounts, positions) = dedup(asked);
-        let account_ids = accounts.into_iter().map(per_item::wire).collect();
+        let account_ids = accounts.into_iter().map(per_item::encode_id).collect();
         let request = deadline.request(CountFollowsRequest { account_ids });
         let counts = self
             .0
@@ -181,7 +181,7 @@ impl BatchHandler for CountMessages {
         deadline: Deadline,
     ) -> Result<Vec<Result<i64, Status>>, Status> {
         let (accounts, positions) = dedup(asked);
-        let author_ids = accounts.into_iter().map(per_item::wire).collect();
+        let author_ids = accounts.into_iter().map(per_item::encode_id).collect();
         let request = deadline.request(CountMessagesRequest { author_ids });
         let answers = self
             .0
@@ -207,7 +207,7 @@ impl BatchHandler for Get {
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
         use get_message_result::Outcome;
         let (messages, positions) = dedup(asked);
-        let ids: Vec<Bytes> = messages.into_iter().map(per_item::wire).collect();
+        let ids: Vec<Bytes> = messages.into_iter().map(per_item::encode_id).collect();
         let request = deadline.request(GetMessagesRequest { ids });
         let response = self.0.clone().get_messages(request).await?.into_inner();
         let answers = response

@@ -40,7 +40,7 @@ impl Accounts {
     ) -> Result<Arc<Account>, Status> {
         use end_sessions_result::Outcome;
         let end = SessionEnd {
-            account_id: per_item::wire(account),
+            account_id: per_item::encode_id(account),
             session_epoch,
         };
         let request = deadline.request(EndSessionsRequest { ends: vec![end] });

@@ -322,18 +322,18 @@ fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
     let scope = match &key.scope {
         Scope::Everybody => timeline_query::Scope::Everybody(Everybody {}),
         Scope::Author(id) => timeline_query::Scope::Authors(Authors {
-            ids: per_item::wire(*id),
+            ids: per_item::encode_id(*id),
         }),
         Scope::Authors(ids) => timeline_query::Scope::Authors(Authors { ids: ids.clone() }),
     };
     TimelineQuery {
         scope: Some(scope),
         limit: key.limit,
-        before_id: key.before.map(per_item::wire).unwrap_or_default(),
+        before_id: key.before.map(per_item::encode_id).unwrap_or_default(),
         known_version: kept.map(|kept| kept.version),
         known_newest_id: kept
             .filter(|_| key.format.grows())
-            .map(|kept| per_item::wire(kept.first.unwrap_or_default())),
+            .map(|kept| per_item::encode_id(kept.first.unwrap_or_default())),
     }
 }
 
@@ -355,8 +355,8 @@ mod tests {
 
     fn by(author: u128) -> Message {
         Message {
-            id: per_item::wire(Uuid::now_v7()),
-            author_id: per_item::wire(Uuid::from_u128(author)),
+            id: per_item::encode_id(Uuid::now_v7()),
+            author_id: per_item::encode_id(Uuid::from_u128(author)),
             text: "hello".to_owned(),
         }
     }

@@ -114,7 +114,7 @@ fn verdict(services: &[Service], latest: Option<i64>) -> (&'static str, bool) {
 
 impl Service {
     fn of(name: &'static str, pool: &Pool) -> Self {
-        let replicas: Vec<Replica> = pool.snapshot().into_iter().map(Replica::from).collect();
+        let replicas: Vec<Replica> = pool.replicas().into_iter().map(Replica::from).collect();
         Self {
             name,
             ready: replicas.iter().filter(|replica| replica.ready).count(),
@@ -131,7 +131,7 @@ impl From<ReplicaStatus> for Replica {
             version: status.version.unwrap_or_else(|| "–".to_owned()),
             state: status.state.name(),
             ready: status.state == ReplicaState::Ready,
-            for_how_long: how_long(status.since.as_secs()),
+            for_how_long: how_long(status.state_age.as_secs()),
             in_flight: status.in_flight,
             p99: status.p99.map_or_else(|| "–".to_owned(), millis),
         }

@@ -49,7 +49,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         use import_follow_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates;
-        per_item::at_most("edges are imported", &updates, BULK_ITEMS_MAX)?;
+        per_item::check_length("edges are imported", &updates, BULK_ITEMS_MAX)?;
         let updates = updates.iter().map(service::follow_update);
         let imported = answer_each(updates, async |valid| {
             self.import.call(valid, deadline).await
@@ -80,10 +80,10 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         let after = per_item::id_or("after_id", &request.after_id, Uuid::nil())?;
         let edges = self.store.export(account, direction, after).await?;
         let edges = edges.into_iter().map(|update| proto::FollowUpdate {
-            follower_id: per_item::wire(update.edge.follower_id),
-            followee_id: per_item::wire(update.edge.followee_id),
+            follower_id: per_item::encode_id(update.edge.follower_id),
+            followee_id: per_item::encode_id(update.edge.followee_id),
             following: update.following,
-            stamp: per_item::wire(update.stamp),
+            stamp: per_item::encode_id(update.stamp),
         });
         Ok(Response::new(proto::ExportFollowsResponse {
             edges: edges.collect(),

@@ -186,7 +186,7 @@ fn asked(query: &proto::FollowsQuery) -> Result<Asked, Status> {
 fn list_to_wire(list: &FollowList) -> proto::FollowList {
     proto::FollowList {
         version: list.version,
-        ids: per_item::concat(&list.ids),
+        ids: per_item::encode_ids(&list.ids),
     }
 }
 

@@ -303,7 +303,7 @@ fn wire(id: Uuid) -> Wire {
 }
 
 fn ids(list: &FollowList) -> Vec<Uuid> {
-    chassis::per_item::ids("ids", &list.ids).unwrap()
+    chassis::per_item::decode_ids("ids", &list.ids).unwrap()
 }
 
 fn update(from: Uuid, to: Uuid, following: bool) -> FollowUpdate {

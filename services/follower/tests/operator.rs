@@ -57,7 +57,7 @@ fn old(edge: Edge) -> FollowUpdate {
     FollowUpdate {
         edge,
         following: true,
-        stamp: stamp::named(0, 1),
+        stamp: stamp::from_name(0, 1),
     }
 }
 

@@ -55,7 +55,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
             messages,
             moderator,
         } = request.into_inner();
-        per_item::at_most("messages are imported", &messages, BULK_ITEMS_MAX)?;
+        per_item::check_length("messages are imported", &messages, BULK_ITEMS_MAX)?;
         let messages = messages
             .into_iter()
             .map(|message| imported(message, &moderator));

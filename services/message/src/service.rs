@@ -260,7 +260,9 @@ fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
     let kept = query.known_version.map(|version| Kept { version, newest });
     let scope = match query.scope {
         Some(Wire::Everybody(_)) => Scope::Everybody,
-        Some(Wire::Authors(authors)) => Scope::Authors(per_item::ids("authors.ids", &authors.ids)?),
+        Some(Wire::Authors(authors)) => {
+            Scope::Authors(per_item::decode_ids("authors.ids", &authors.ids)?)
+        }
         None => return Err(Status::invalid_argument("a timeline needs a scope")),
     };
     if let Scope::Authors(authors) = &scope
@@ -299,8 +301,8 @@ fn timeline_to_wire(timeline: &Timeline) -> proto::Timeline {
 
 pub(crate) fn message_to_wire(message: &crate::store::Message) -> proto::Message {
     proto::Message {
-        id: per_item::wire(message.id),
-        author_id: per_item::wire(message.author_id),
+        id: per_item::encode_id(message.id),
+        author_id: per_item::encode_id(message.author_id),
         text: message.text.clone(),
     }
 }

@@ -262,7 +262,7 @@ fn change(change: proto::PasswordChange) -> Result<PasswordChange, Status> {
 
 pub(crate) fn user_to_wire(user: &User) -> proto::User {
     proto::User {
-        id: per_item::wire(user.id),
+        id: per_item::encode_id(user.id),
         username: user.username.clone(),
         avatar_hash: user.avatar_hash.clone(),
         session_epoch: user.session_epoch,

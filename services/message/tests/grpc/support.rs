@@ -107,7 +107,7 @@ pub(crate) fn everybody() -> TimelineQuery {
 pub(crate) fn by(authors: &[Uuid]) -> TimelineQuery {
     TimelineQuery {
         scope: Some(Scope::Authors(Authors {
-            ids: chassis::per_item::concat(authors),
+            ids: chassis::per_item::encode_ids(authors),
         })),
         ..everybody()
     }

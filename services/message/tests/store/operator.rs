@@ -22,7 +22,7 @@ fn imported(id: Uuid, author: Uuid, flagged: bool) -> ImportedMessage {
 
 pub(crate) async fn an_import_is_told_what_had_been_there(stores: Stores) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
-    let [first, second] = [1_000, 2_000].map(|millis| chassis::stamp::named(millis, 7));
+    let [first, second] = [1_000, 2_000].map(|millis| chassis::stamp::from_name(millis, 7));
     let import = async |messages| stores.operators.import(messages).await.unwrap();
 
     let one = vec![imported(first, alice, false)];
@@ -37,7 +37,7 @@ pub(crate) async fn an_import_is_told_what_had_been_there(stores: Stores) {
 
 pub(crate) async fn an_imported_flag_is_older_than_any_given_here(stores: Stores) {
     let alice = Uuid::now_v7();
-    let id = chassis::stamp::named(1_000, 7);
+    let id = chassis::stamp::from_name(1_000, 7);
     let hidden = vec![imported(id, alice, true)];
     stores.operators.import(hidden.clone()).await.unwrap();
     assert_eq!(listed(&stores.messages, all(everybody())).await, NOTHING);

@@ -63,14 +63,14 @@ pub(super) fn deleted(deleted: Result<(), Status>) -> proto::DeleteUserResult {
 
 pub(super) fn deleted_user(deleted: Deleted) -> proto::DeletedUser {
     proto::DeletedUser {
-        account_id: per_item::wire(deleted.id),
+        account_id: per_item::encode_id(deleted.id),
         username: deleted.username,
     }
 }
 
 pub(super) fn lease(lease: Lease) -> proto::DeletionLease {
     proto::DeletionLease {
-        account_id: per_item::wire(lease.account_id),
+        account_id: per_item::encode_id(lease.account_id),
         leased_millis: lease.leased_millis,
     }
 }

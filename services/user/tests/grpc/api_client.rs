@@ -1,6 +1,6 @@
 //! How far API clients have come.
 
-use chassis::stamp::{Clock, named, unix_millis};
+use chassis::stamp::{Clock, from_name, unix_millis};
 use minitwit_proto::user::v1::{
     GetLatestRequest, LatestUpdate, SetLatestRequest,
     api_client_service_client::ApiClientServiceClient, set_latest_result::Outcome,
@@ -109,7 +109,7 @@ async fn each_value_is_answered_in_its_place() {
 #[tokio::test]
 async fn a_clock_that_runs_ahead_is_taken_as_it_is() {
     let (mut client, _service) = start().await;
-    let ahead = named(unix_millis() + 60_000, 1);
+    let ahead = from_name(unix_millis() + 60_000, 1);
     let update = update("simulator", 5, ahead);
     set(&mut client, vec![update]).await;
     assert_eq!(get(&mut client, &["simulator"]).await, [5]);

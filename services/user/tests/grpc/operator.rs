@@ -20,7 +20,7 @@ async fn operators(service: &Service) -> OperatorServiceClient<Channel> {
 
 fn imported(number: u128, username: &str, password_hash: &str) -> ImportedUser {
     ImportedUser {
-        id: stamp::named(0, number).as_bytes().to_vec().into(),
+        id: stamp::from_name(0, number).as_bytes().to_vec().into(),
         username: username.to_owned(),
         email: String::new(),
         password_hash: password_hash.to_owned(),

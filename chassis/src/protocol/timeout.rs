@@ -1,16 +1,18 @@
-//! The `grpc-timeout` header: read from the caller, rewritten for each attempt.
+//! The `grpc-timeout` header. Servers parse the header of their caller, and clients write a new one for
+//! each attempt.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// How long the caller of an rpc still waits, as gRPC writes it: up to eight digits and a unit.
-pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// The header with the time that the caller of an rpc still waits. Its format is up to eight digits and a
+/// unit (gRPC's PROTOCOL-HTTP2.md).
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The most that eight digits hold.
-const DIGITS_MAX: u128 = 99_999_999;
+/// The largest value of eight digits.
+const VALUE_MAX: u128 = 99_999_999;
 
-/// What the header grants; `None` when there is none or it makes no sense.
+/// Parses the header. Returns `None` when the header is missing or not valid.
 pub(crate) fn parse(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -29,14 +31,15 @@ pub(crate) fn parse(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// The header's value for `timeout`, in the finest unit from microseconds up that holds it.
-pub(super) fn format(timeout: Duration) -> HeaderValue {
-    let text = if timeout.as_micros() <= DIGITS_MAX {
+/// Formats `timeout` as a header value. The unit is the first of microseconds, milliseconds and seconds
+/// in which eight digits are enough.
+pub(crate) fn format(timeout: Duration) -> HeaderValue {
+    let text = if timeout.as_micros() <= VALUE_MAX {
         format!("{}u", timeout.as_micros())
-    } else if timeout.as_millis() <= DIGITS_MAX {
+    } else if timeout.as_millis() <= VALUE_MAX {
         format!("{}m", timeout.as_millis())
     } else {
-        format!("{}S", u128::from(timeout.as_secs()).min(DIGITS_MAX))
+        format!("{}S", u128::from(timeout.as_secs()).min(VALUE_MAX))
     };
     HeaderValue::try_from(text).expect("digits and a letter make a header")
 }
@@ -53,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_unit_is_read_and_nonsense_is_not() {
+    fn every_unit_is_parsed_and_invalid_text_is_not() {
         assert_eq!(parsed("2H"), Some(Duration::from_hours(2)));
         assert_eq!(parsed("3M"), Some(Duration::from_mins(3)));
         assert_eq!(parsed("4S"), Some(Duration::from_secs(4)));
@@ -66,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_to_the_unit() {
+    fn a_formatted_timeout_parses_to_the_same_time_up_to_its_unit() {
         for millis in [0, 1, 40, 250, 99_999, 100_000, 99_999_999, 100_000_000] {
             let timeout = Duration::from_millis(millis);
             let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, format(timeout))]);

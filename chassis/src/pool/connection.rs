@@ -1,4 +1,4 @@
-//! The task that keeps one replica connected and asks for its health.
+//! The task that maintains the connection to one replica and checks its health.
 
 use std::{io, sync::Arc};
 
@@ -21,48 +21,47 @@ use super::{
     replica::{Replica, ReplicaState, Sender},
     set::Shared,
 };
-use crate::grpc::VERSION_HEADER;
+use crate::protocol::VERSION_HEADER;
 
-/// Keeps a replica connected until it is forgotten or the pool is dropped.
+/// Maintains the connection to a replica until the replica is removed or the pool is dropped.
 pub(super) async fn maintain(shared: Arc<Shared>, replica: Arc<Replica>) {
     let stop = replica.stop.clone();
     stop.run_until_cancelled(reconnect(&shared, &replica)).await;
-    shared.lose(&replica, None);
+    shared.disconnect(&replica, None);
 }
 
 async fn reconnect(shared: &Shared, replica: &Replica) {
     let config = &shared.config;
-    let mut pause = config.backoff_min;
+    let mut backoff = config.backoff_min;
     let mut warned = false;
     loop {
-        let served = match dial(shared, replica).await {
-            Ok((sender, closed)) => serve(shared, replica, sender, closed).await,
+        let was_serving = match connect(shared, replica).await {
+            Ok((sender, closed)) => probe_until_closed(shared, replica, sender, closed).await,
             Err(error) => {
                 if !warned {
                     tracing::warn!(
                         service = shared.meter.service(), replica = %replica.address, %error,
-                        "a replica cannot be reached; trying on",
+                        "a replica cannot be reached: retrying",
                     );
                     warned = true;
                 }
                 false
             }
         };
-        if served {
-            pause = config.backoff_min;
+        if was_serving {
+            backoff = config.backoff_min;
             warned = false;
         }
-        // Any part of the pause is as good as the whole: after a restart not all callers come at
-        // once.
-        sleep(pause.mul_f64(shared.chance.fraction())).await;
-        pause = (pause * 2).min(config.backoff_max);
+        // Full jitter, so that not all clients connect at once after a restart of the replica.
+        sleep(backoff.mul_f64(shared.rng.fraction())).await;
+        backoff = (backoff * 2).min(config.backoff_max);
     }
 }
 
-/// Opens the connection; its end is the end of the task handed back.
-async fn dial(shared: &Shared, replica: &Replica) -> io::Result<(Sender, JoinHandle<()>)> {
+/// Opens a connection. The returned task ends when the connection is closed.
+async fn connect(shared: &Shared, replica: &Replica) -> io::Result<(Sender, JoinHandle<()>)> {
     let config = &shared.config;
-    let dialled = async {
+    let handshake = async {
         let io = config.connector.connect(replica.address).await?;
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -73,18 +72,18 @@ async fn dial(shared: &Shared, replica: &Replica) -> io::Result<(Sender, JoinHan
             .await
             .map_err(io::Error::other)
     };
-    let (sender, connection) = timeout(config.connect_timeout, dialled).await??;
+    let (sender, connection) = timeout(config.connect_timeout, handshake).await??;
     let closed = tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection broke");
+            tracing::debug!(%error, "a connection failed");
         }
     });
     Ok((sender, closed))
 }
 
-/// Asks for the replica's health as long as its connection lives; answers whether it ever was of
-/// use.
-async fn serve(
+/// Checks the health of a replica until its connection is closed. Returns whether any check found it
+/// serving.
+async fn probe_until_closed(
     shared: &Shared,
     replica: &Replica,
     sender: Sender,
@@ -92,7 +91,7 @@ async fn serve(
 ) -> bool {
     let config = &shared.config;
     replica.attach(sender.clone());
-    let mut served = false;
+    let mut was_serving = false;
     loop {
         let probe = probe(config.service, replica, &sender);
         let health = tokio::select! {
@@ -100,54 +99,55 @@ async fn serve(
             _ = &mut closed => break,
             health = timeout(config.probe_timeout, probe) => health,
         };
-        let health = health.unwrap_or(Health::Silent);
-        served |= health == Health::Serving;
-        if !judge(shared, replica, health) {
+        let health = health.unwrap_or(Health::TimedOut);
+        was_serving |= health == Health::Serving;
+        if !apply_health(shared, replica, health) {
             break;
         }
         let interval = config
             .probe_interval
-            .mul_f64(0.8 + 0.4 * shared.chance.fraction());
+            .mul_f64(0.8 + 0.4 * shared.rng.fraction());
         tokio::select! {
             biased;
             _ = &mut closed => break,
             () = sleep(interval) => {}
         }
     }
-    shared.lose(replica, None);
-    served
+    shared.disconnect(replica, None);
+    was_serving
 }
 
-/// Draws the conclusion from a probe; answers whether the connection is worth keeping.
-fn judge(shared: &Shared, replica: &Replica, health: Health) -> bool {
+/// Changes the state of a replica according to a health check. Returns whether to keep the connection.
+fn apply_health(shared: &Shared, replica: &Replica, health: Health) -> bool {
     match health {
         Health::Serving => {
-            if !replica.is_held() {
-                shared.change(replica, ReplicaState::Ready);
+            if !replica.must_stay_ejected() {
+                shared.transition(replica, ReplicaState::Ready);
             }
         }
-        Health::NotServing => shared.change(replica, ReplicaState::Draining),
-        Health::Foreign => shared.change(replica, ReplicaState::Foreign),
-        Health::Silent if replica.state() == ReplicaState::Connecting => return false,
-        Health::Silent => shared.eject(replica, Reason::Probe),
+        Health::NotServing => shared.transition(replica, ReplicaState::Draining),
+        Health::Foreign => shared.transition(replica, ReplicaState::Foreign),
+        Health::TimedOut if replica.state() == ReplicaState::Connecting => return false,
+        Health::TimedOut => shared.eject(replica, Reason::Probe),
         Health::Unclear => {}
     }
     true
 }
 
-/// What a probe found.
+/// Result of a health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Health {
     Serving,
     NotServing,
-    /// The process is alive but knows nothing of the service.
+    /// The process answers but does not have the service.
     Foreign,
-    /// No answer in time.
-    Silent,
-    /// An answer that says nothing about the service, such as one of an overloaded server.
+    /// The check was not answered in time.
+    TimedOut,
+    /// The answer does not show the state of the service, for example because the server is overloaded.
     Unclear,
 }
 
+/// Checks the health of `service` on a replica, with the gRPC health checking protocol.
 async fn probe(service: &str, replica: &Replica, sender: &Sender) -> Health {
     let origin = Uri::builder()
         .scheme(Scheme::HTTP)
@@ -156,29 +156,30 @@ async fn probe(service: &str, replica: &Replica, sender: &Sender) -> Health {
         .build()
         .expect("an authority and a slash make a URI");
     let exchange = tower::service_fn(|request| exchange(sender.clone(), request));
-    let asked = HealthClient::with_origin(exchange, origin)
+    let response = HealthClient::with_origin(exchange, origin)
         .check(HealthCheckRequest {
             service: service.to_owned(),
         })
         .await;
-    if let Ok(answer) = &asked
+    if let Ok(answer) = &response
         && let Some(version) = answer.metadata().get(VERSION_HEADER)
         && let Ok(version) = version.to_str()
     {
-        replica.is_version(version);
+        replica.set_version(version);
     }
-    match asked.map(|answer| answer.into_inner().status()) {
+    match response.map(|answer| answer.into_inner().status()) {
         Ok(ServingStatus::Serving) => Health::Serving,
         Ok(ServingStatus::ServiceUnknown) => Health::Foreign,
         Ok(ServingStatus::NotServing | ServingStatus::Unknown) => Health::NotServing,
         Err(status) => match status.code() {
             Code::NotFound | Code::Unimplemented => Health::Foreign,
-            Code::DeadlineExceeded => Health::Silent,
+            Code::DeadlineExceeded => Health::TimedOut,
             _ => Health::Unclear,
         },
     }
 }
 
+/// Sends the request of a health check on the connection of a replica.
 async fn exchange(
     mut sender: Sender,
     request: Request<Body>,
