@@ -1,4 +1,4 @@
-//! Log lines for machines: one JSON object each, flat, with the ids of the trace at the top.
+//! Log lines for machines. Each line is a flat JSON object with the ids of the trace.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use tracing_subscriber::{
 
 use crate::{telemetry::Identity, trace};
 
-/// Writes a line as `{"timestamp":…,"level":…,"message":…,"trace_id":…,…}`.
+/// Formats an event as `{"timestamp":…,"level":…,"message":…,"trace_id":…,…}`.
 #[derive(Debug)]
 pub(crate) struct Json(pub(crate) Identity);
 
@@ -58,7 +58,7 @@ fn now() -> String {
     text
 }
 
-/// The fields of a line.
+/// Fields of a log line.
 struct Line(Map<String, Value>);
 
 impl Line {
@@ -94,5 +94,62 @@ impl Visit for Line {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.put(field.name(), value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use http::{HeaderMap, HeaderValue};
+    use tracing::{Span, instrument::WithSubscriber as _};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::trace::Parent;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_an_unsampled_request_has_the_ids_of_the_trace() {
+        let identity = Identity {
+            service: "test",
+            version: "0".to_owned(),
+            replica: "1".to_owned(),
+        };
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .event_format(Json(identity))
+            .with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(lines);
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("traceparent"),
+            HeaderValue::from_static(traceparent),
+        )]);
+        let parent = Parent::of_client(&headers);
+        let request = parent.run(Span::none(), async { tracing::info!("a line") });
+        request.with_subscriber(subscriber).await;
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["message"], "a line");
+        assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(line["span_id"], "b7ad6b7169203331");
     }
 }

@@ -1,82 +1,86 @@
-//! What is said of each call, and a bound on how often.
+//! Level of the log line of a call, and the limit on such lines.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::{stamp::unix_millis, trace};
 
-/// Lets so many lines through in a second, and counts the others.
+/// Limits the log lines per second and counts the suppressed lines.
 #[derive(Debug)]
 pub struct LogLimiter {
-    most: u64,
-    /// The second that is being counted, and how often in it, in one number.
-    counted: AtomicU64,
-    left_out: AtomicU64,
+    lines_per_second_max: u64,
+    /// The current second in the upper bits and the number of lines in this second in the lower
+    /// bits.
+    second_and_lines: AtomicU64,
+    suppressed: AtomicU64,
 }
 
-/// How loud a call is told of that was answered. The lines that were left out since the last one come
-/// along, where lines may be left out at all.
+/// Level of the log line of an answered call. The number is the count of lines that were suppressed
+/// since the last line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogDecision {
-    /// As a warning: it failed.
+    /// The call failed.
     Warn(u64),
-    /// As a line of the log: it was slow, or its request is sampled.
+    /// The call was slow, or its request is sampled. The line of a sampled request is never
+    /// suppressed and has no number.
     Info(Option<u64>),
-    /// Only to those who debug: a line for every good call would cost more than the call.
+    /// The call succeeded in time. A visible line for every such call would cost more than the
+    /// call.
     Debug,
-    /// Not at all: enough has been said this second.
+    /// The limit of this second is reached.
     Suppress,
 }
 
-/// How many bits of the count are the number within the second.
-const BITS: u32 = 24;
+/// Number of lower bits of `second_and_lines` that count the lines.
+const LINE_BITS: u32 = 24;
 
 impl LogLimiter {
-    /// Lets `most` through in each second.
-    pub const fn per_second(most: u64) -> Self {
+    /// A limiter of `lines_per_second_max` lines in each second.
+    pub const fn per_second(lines_per_second_max: u64) -> Self {
         Self {
-            most,
-            counted: AtomicU64::new(0),
-            left_out: AtomicU64::new(0),
+            lines_per_second_max,
+            second_and_lines: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
         }
     }
 
-    /// How loud to tell of a call of the running task.
+    /// Decides on the log line of a call of the running task.
     pub fn decide(&self, failed: bool, slow: bool) -> LogDecision {
         if failed || slow {
-            match self.may() {
-                Some(left_out) if failed => LogDecision::Warn(left_out),
-                Some(left_out) => LogDecision::Info(Some(left_out)),
+            match self.allow() {
+                Some(suppressed) if failed => LogDecision::Warn(suppressed),
+                Some(suppressed) => LogDecision::Info(Some(suppressed)),
                 None => LogDecision::Suppress,
             }
-        } else if trace::is_sampled() {
+        } else if trace::is_recorded() {
             LogDecision::Info(None)
         } else {
             LogDecision::Debug
         }
     }
 
-    /// Whether one more may be said; answers how many were not since the last that was.
-    pub fn may(&self) -> Option<u64> {
-        self.may_at(unix_millis() / 1000)
+    /// Asks for one more line. Returns the number of lines that were suppressed since the last
+    /// line, or `None` if the limit is reached.
+    pub fn allow(&self) -> Option<u64> {
+        self.allow_at(unix_millis() / 1000)
     }
 
-    fn may_at(&self, second: u64) -> Option<u64> {
+    fn allow_at(&self, second: u64) -> Option<u64> {
         let count = |seen: u64| {
-            if seen >> BITS == second {
+            if seen >> LINE_BITS == second {
                 seen + 1
             } else {
-                (second << BITS) + 1
+                (second << LINE_BITS) + 1
             }
         };
         let before = self
-            .counted
+            .second_and_lines
             .fetch_update(Relaxed, Relaxed, |seen| Some(count(seen)));
-        let within = count(before.unwrap_or_default()) & ((1 << BITS) - 1);
-        if within > self.most {
-            self.left_out.fetch_add(1, Relaxed);
+        let lines = count(before.unwrap_or_default()) & ((1 << LINE_BITS) - 1);
+        if lines > self.lines_per_second_max {
+            self.suppressed.fetch_add(1, Relaxed);
             return None;
         }
-        Some(self.left_out.swap(0, Relaxed))
+        Some(self.suppressed.swap(0, Relaxed))
     }
 }
 
@@ -85,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_and_slow_calls_are_told_of_within_bounds() {
+    fn failed_and_slow_calls_are_logged_within_the_limit() {
         let log_limiter = LogLimiter::per_second(0);
         assert_eq!(log_limiter.decide(false, false), LogDecision::Debug);
         assert_eq!(log_limiter.decide(true, false), LogDecision::Suppress);
@@ -96,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_told_later() {
+    fn the_next_line_reports_the_suppressed_lines() {
         let log_limiter = LogLimiter::per_second(2);
-        assert_eq!(log_limiter.may_at(7), Some(0));
-        assert_eq!(log_limiter.may_at(7), Some(0));
-        assert_eq!(log_limiter.may_at(7), None);
-        assert_eq!(log_limiter.may_at(7), None);
-        assert_eq!(log_limiter.may_at(8), Some(2));
-        assert_eq!(log_limiter.may_at(8), Some(0));
+        assert_eq!(log_limiter.allow_at(7), Some(0));
+        assert_eq!(log_limiter.allow_at(7), Some(0));
+        assert_eq!(log_limiter.allow_at(7), None);
+        assert_eq!(log_limiter.allow_at(7), None);
+        assert_eq!(log_limiter.allow_at(8), Some(2));
+        assert_eq!(log_limiter.allow_at(8), Some(0));
     }
 }

@@ -1,4 +1,4 @@
-//! Logs, metrics and traces from one call; a handle that flushes when the process ends.
+//! Set-up of logs, metrics and traces, and their flush when the process ends.
 
 use std::{
     fs,
@@ -11,44 +11,45 @@ use anyhow::{Context as _, ensure};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use crate::{
     args::{LogFormat, TelemetryArgs},
     log,
-    trace::{self, Export, Traces},
+    trace::{self, BoxedLayer, Export, Traces},
 };
 
-/// Bucket bounds for durations, in seconds: OpenTelemetry's, finer below, with the simulator's
-/// patience of 0.3 s among them.
+/// Bucket bounds for durations, in seconds. They are OpenTelemetry's bounds with finer ones below,
+/// and include the simulator's timeout of 0.3 s.
 const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.75,
     1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 
-/// Bucket bounds for how many callers share a batch.
+/// Bucket bounds for the number of callers that share a batch.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// How often the values of histograms are folded into their buckets.
+/// Interval at which the values of histograms are folded into their buckets.
 const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is to be flushed before the process ends, and where its metrics can be read.
+/// Telemetry of the running process.
 #[derive(Debug)]
 pub struct Telemetry {
-    /// Renders the metrics as Prometheus reads them.
+    /// Renders the metrics in the text format of Prometheus.
     pub metrics: PrometheusHandle,
     traces: Traces,
 }
 
-/// Who speaks: what each log line and each span carries.
+/// Identity of the process, which each log line and each span carries.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// What the process is called.
+    /// Name of the service.
     pub service: &'static str,
-    /// The version it calls itself.
+    /// Version of the service.
     pub version: String,
-    /// Which of the service's processes it is: the task's slot in a Swarm, or else the host.
+    /// Name of this replica of the service, which is the task's slot in a Swarm and otherwise the
+    /// host.
     pub replica: String,
 }
 
@@ -69,23 +70,23 @@ impl Identity {
 
 static IDENTITY: OnceLock<Identity> = OnceLock::new();
 
-/// Who this process is, once its telemetry is set up.
+/// Identity of this process. `None` until [`init`] has run.
 pub fn identity() -> Option<&'static Identity> {
     IDENTITY.get()
 }
 
-/// Sets up logs, metrics and traces of the process called `name`; needs a tokio runtime around it.
+/// Sets up logs, metrics and traces of the process called `name`. Needs a tokio runtime around it.
 ///
 /// # Errors
 ///
-/// An option cannot be read, or telemetry was set up before.
+/// An option is not valid, or telemetry was set up before.
 pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".into()), SIZES))
-        .context("the metrics' buckets are not valid")?;
+        .context("the bucket bounds of the metrics are not valid")?;
     let metrics = if args.otel_sdk_disabled {
-        // A recorder that nothing is told: its page is empty.
+        // No metric reaches this recorder, so its page is empty.
         builder.build_recorder().handle()
     } else {
         let installed = builder.install_recorder();
@@ -101,17 +102,27 @@ pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetr
         "service_revision" => args.service_revision.clone(),
     )
     .set(1);
-    // Whoever asks for health learns whom it speaks with. Set before: then it is the same.
+    // Answers of the health service carry the version. A second call does not change the identity.
     let _ = IDENTITY.set(identity.clone());
-    init_logs(args, identity.clone())?;
-    Ok(Telemetry {
-        metrics,
-        traces: init_traces(args, identity)?,
-    })
+    let mut layers: Vec<BoxedLayer> = vec![log_layer(args, identity.clone())?];
+    let traces = if let Some(export) = span_export(args, identity)? {
+        let (layer, traces) = trace::layer(&export)?;
+        layers.push(layer);
+        traces
+    } else {
+        trace::register();
+        Traces::default()
+    };
+    tracing_subscriber::registry()
+        .with(layers)
+        .try_init()
+        .context("logs were set up before")?;
+    Ok(Telemetry { metrics, traces })
 }
 
-/// Folds the values of histograms into their buckets for ever. The recorder only notes them down, and
-/// folds them when its page is read: where nobody reads it, they would pile up without end.
+/// Folds the values of histograms into their buckets, forever. The recorder stores each value and
+/// folds the values only when its page is read. Without this task, the values would fill the memory
+/// of a process whose page is never read.
 async fn fold(metrics: PrometheusHandle) {
     let mut interval = tokio::time::interval(FOLD_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,9 +132,18 @@ async fn fold(metrics: PrometheusHandle) {
     }
 }
 
-fn init_logs(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log)
-        .with_context(|| format!("cannot read the log filter {:?}", args.log))?;
+/// Creates the filter of the log layer. The filter rejects the spans of requests, because log lines
+/// take the ids of the trace from the OpenTelemetry context.
+fn log_filter(filter: &str) -> anyhow::Result<EnvFilter> {
+    let no_spans = format!("{}=off", trace::TARGET);
+    Ok(EnvFilter::try_new(filter)
+        .with_context(|| format!("cannot read the log filter {filter:?}"))?
+        .add_directive(no_spans.parse()?))
+}
+
+/// Creates the layer that writes log lines.
+fn log_layer(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<BoxedLayer> {
+    let filter = log_filter(&args.log)?;
     let format = args.log_format.unwrap_or_else(|| {
         if stdout().is_terminal() {
             LogFormat::Text
@@ -132,38 +152,34 @@ fn init_logs(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<()> {
         }
     });
     let lines = tracing_subscriber::fmt::layer();
-    let lines: Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Text => lines.with_target(false).boxed(),
-        LogFormat::Json => lines.event_format(log::Json(identity)).boxed(),
-    };
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .try_init()
-        .context("logs were set up before")
-}
-
-fn init_traces(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<Traces> {
-    let ratio = args.otel_traces_sampler_arg;
-    ensure!(
-        (0.0..=1.0).contains(&ratio),
-        "OTEL_TRACES_SAMPLER_ARG is {ratio}: a share is between 0 and 1"
-    );
-    // An empty variable switches traces off, as one that is not set.
-    let endpoint = args.otel_exporter_otlp_endpoint.clone();
-    let wanted = |endpoint: &String| !endpoint.is_empty() && !args.otel_sdk_disabled;
-    let Some(endpoint) = endpoint.filter(wanted) else {
-        trace::register();
-        return Ok(Traces::default());
-    };
-    trace::init(&Export {
-        endpoint,
-        ratio,
-        identity,
+    Ok(match format {
+        LogFormat::Text => lines.with_target(false).with_filter(filter).boxed(),
+        LogFormat::Json => lines
+            .event_format(log::Json(identity))
+            .with_filter(filter)
+            .boxed(),
     })
 }
 
+/// Settings of the export of spans. `None` if traces are switched off.
+fn span_export(args: &TelemetryArgs, identity: Identity) -> anyhow::Result<Option<Export>> {
+    let sampling_ratio = args.otel_traces_sampler_arg;
+    ensure!(
+        (0.0..=1.0).contains(&sampling_ratio),
+        "OTEL_TRACES_SAMPLER_ARG is {sampling_ratio}, use a number from 0 to 1"
+    );
+    let endpoint = args.otel_exporter_otlp_endpoint.clone();
+    // An empty variable switches traces off, like a variable that is not set.
+    let is_wanted = |endpoint: &String| !endpoint.is_empty() && !args.otel_sdk_disabled;
+    Ok(endpoint.filter(is_wanted).map(|endpoint| Export {
+        endpoint,
+        sampling_ratio,
+        identity,
+    }))
+}
+
 impl Telemetry {
-    /// Sends what is still held back.
+    /// Sends the queued spans.
     pub fn shutdown(self) {
         self.traces.shutdown();
     }
@@ -173,8 +189,21 @@ impl Telemetry {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_log_layer_rejects_the_spans_of_requests() {
+        for filter in ["trace", "error", "minitwit=trace"] {
+            let lines = tracing_subscriber::fmt::layer().with_filter(log_filter(filter).unwrap());
+            let subscriber = tracing_subscriber::registry().with(lines);
+            tracing::subscriber::with_default(subscriber, || {
+                let span = tracing::info_span!(target: trace::TARGET, "request");
+                assert!(span.is_disabled(), "{filter}");
+                assert!(tracing::enabled!(target: "minitwit", tracing::Level::ERROR));
+            });
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn metrics_that_nobody_reads_take_no_more_memory() {
+    async fn metrics_without_a_reader_take_no_more_memory() {
         let recorder = PrometheusBuilder::new()
             .set_buckets(SECONDS)
             .unwrap()
@@ -193,7 +222,7 @@ mod tests {
         hour(5).await;
         let grown = resident_bytes().saturating_sub(before);
         folding.abort();
-        // Each value that is kept takes 8 bytes or more.
+        // Each stored value takes 8 bytes or more.
         assert!(grown < 8_000_000, "{grown} bytes more after five hours");
         let page = recorder.handle().render();
         assert!(page.contains("waited_seconds_count 4320000\n"), "{page}");

@@ -1,130 +1,150 @@
-//! One trace for each request, from the edge's `traceparent` to the statement.
+//! One trace for each request, from the client's `traceparent` header to the SQL statement.
 //!
-//! Where a request stands in its trace travels with its task, as OpenTelemetry's [`Context`]: ids and
-//! whether it is sampled. Everything that works for the request asks for a [`Span`] here and runs its
-//! future inside it; for a request that is not sampled that is a look at a flag, and neither a name
-//! nor an attribute is made. The ids alone are always handed on, so that every log line has them.
+//! The task that works for a request carries the position of the request in its trace as the
+//! current OpenTelemetry [`Context`], which holds the ids of trace and span and the sampled flag.
+//! Every request has a context, sampled or not, so every log line has the ids.
 //!
-//! Only a request that comes from outside begins a trace. What a process does on its own account
-//! (probes, look-ups, what was held back) has none.
+//! Spans are [`tracing`] spans, which [`layer`] hands to OpenTelemetry. `tracing-opentelemetry`
+//! allocates for a span before it asks whether the span is sampled, so the [`span!`](crate::span)
+//! macro looks at the sampled flag first. For an unsampled request the macro evaluates no field and
+//! returns [`Span::none`].
+//!
+//! Only a request of a client starts a trace. Work that a process does without a request, such as
+//! probes, DNS look-ups and deferred writes, has no trace.
 
 mod export;
+mod filter;
+mod outcome;
+mod parent;
 mod propagation;
 
-use std::{
-    borrow::Cow,
-    future::Future,
-    sync::OnceLock,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
-use futures_util::future::Either;
-use http::HeaderMap;
 use opentelemetry::{
-    Context, KeyValue, Value,
-    context::{FutureExt as _, WithContext},
-    trace::{
-        Link, Span as _, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt as _,
-        TraceFlags, TraceId, TraceState, Tracer as _, TracerProvider as _,
-    },
+    Context,
+    trace::{SpanId, TraceContextExt as _, TraceId, TracerProvider as _},
 };
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tonic::Code;
+use tracing_subscriber::{Layer, Registry};
 
 use crate::grpc::code_name;
 
+pub use crate::span;
 pub use export::Export;
-pub use opentelemetry::trace::SpanKind;
+pub use filter::TARGET;
+pub use outcome::Outcome;
+pub use parent::Parent;
 pub use propagation::inject;
+#[doc(hidden)]
+pub use tracing;
+pub use tracing::{Instrument, Span};
 
-/// The tracer of the process, once an exporter is there.
-static TRACER: OnceLock<Tracer> = OnceLock::new();
+pub(crate) use export::register;
+pub(crate) use parent::link_members;
 
-/// The most links of a span: as many as a batch has members.
+/// Maximum number of links of a span. A batch links to each sampled member but the first.
 const LINKS_MAX: u32 = 1024;
 
-/// How long the last spans may take to leave when the process ends.
-const FLUSH: Duration = Duration::from_secs(2);
+/// Maximum time to send the last spans when the process ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-struct Tracer {
-    sdk: SdkTracer,
-    ratio: f64,
-}
+/// Part of the `tracing` subscriber of the process.
+pub type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Begins to make spans: of each trace that was sampled where it began, and of a share of those that
-/// begin here.
+/// Creates the layer that exports the spans of requests. Needs a tokio runtime around it.
 ///
 /// # Errors
 ///
-/// The exporter's address is not valid, or traces were set up before.
-pub fn init(export: &Export) -> anyhow::Result<Traces> {
-    let ratio = export.ratio;
+/// The address of the collector is not valid.
+pub fn layer(export: &Export) -> anyhow::Result<(BoxedLayer, Traces)> {
     let provider = SdkTracerProvider::builder()
         .with_resource(export.resource())
-        // Whether a request is sampled is decided before its first span is made.
+        // The `span!` macro has already decided that the request is sampled.
         .with_sampler(Sampler::AlwaysOn)
         .with_max_links_per_span(LINKS_MAX)
         .with_span_processor(export.processor()?)
         .build();
-    let sdk = provider.tracer("minitwit");
-    if TRACER.set(Tracer { sdk, ratio }).is_err() {
-        anyhow::bail!("traces were set up before");
-    }
-    Ok(Traces(Some(provider)))
+    // Entering a span attaches its OpenTelemetry context. `inject`, `current` and `ids` rely on it.
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("minitwit"))
+        .with_context_activation(true)
+        .with_level(false)
+        .with_location(false)
+        .with_target(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_filter(filter::RequestSpans {
+            sampling_ratio: export.sampling_ratio,
+        });
+    Ok((Box::new(layer), Traces(Some(provider))))
 }
 
-/// Makes the counters of spans be there at 0 although none are made.
-pub(crate) fn register() {
-    export::register();
-}
-
-/// What is to be flushed before the process ends.
+/// Owner of the spans that are not sent yet.
 #[derive(Debug, Default)]
 pub struct Traces(Option<SdkTracerProvider>);
 
 impl Traces {
-    /// Sends what is still held back, for two seconds at the most.
+    /// Sends the queued spans, for two seconds at most.
     pub fn shutdown(self) {
         if let Some(provider) = self.0
-            && let Err(error) = provider.shutdown_with_timeout(FLUSH)
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH_TIMEOUT)
         {
             tracing::warn!(%error, "the last spans were not sent");
         }
     }
 }
 
-/// Where a request that comes from outside stands: in the trace that its headers name, or in a new
-/// one, which is sampled by ratio.
-pub fn from_outside(headers: &HeaderMap) -> Context {
-    propagation::extract(headers).unwrap_or_else(|| {
-        let sampled = TRACER
-            .get()
-            .is_some_and(|tracer| rand::random::<f64>() < tracer.ratio);
-        if sampled {
-            // The first span makes the ids.
-            return Context::new();
+/// Creates a span of the running request, or [`Span::none`] if the request is not sampled.
+///
+/// The arguments are the span's name and its fields, written as for [`tracing::info_span!`]. No
+/// field is evaluated unless the request is sampled. The field `otel.name` replaces the name where
+/// the name is known only at run time. `otel.kind` sets the kind. Integers must be `i64`, because
+/// OpenTelemetry has no other integer type. The fields that [`Outcome`] records are already
+/// declared.
+///
+/// With `parent: &Parent` as first argument, the span belongs to that request instead of the
+/// running one.
+#[macro_export]
+macro_rules! span {
+    (parent: $parent:expr, $name:literal $(, $($field:tt)*)?) => {{
+        let parent: &$crate::trace::Parent = $parent;
+        if parent.is_sampled() {
+            let span = $crate::trace::tracing::info_span!(
+                target: $crate::trace::TARGET,
+                parent: None,
+                $name,
+                error.type = $crate::trace::tracing::field::Empty,
+                otel.status_description = $crate::trace::tracing::field::Empty,
+                $($($field)*)?
+            );
+            parent.adopt(&span);
+            span
+        } else {
+            $crate::trace::Span::none()
         }
-        Context::new().with_remote_span_context(SpanContext::new(
-            TraceId::from(rand::random::<u128>()),
-            SpanId::from(rand::random::<u64>()),
-            TraceFlags::NOT_SAMPLED,
-            false,
-            TraceState::NONE,
-        ))
-    })
+    }};
+    ($name:literal $(, $($field:tt)*)?) => {
+        if $crate::trace::is_sampled() {
+            $crate::trace::tracing::info_span!(
+                target: $crate::trace::TARGET,
+                $name,
+                error.type = $crate::trace::tracing::field::Empty,
+                otel.status_description = $crate::trace::tracing::field::Empty,
+                $($($field)*)?
+            )
+        } else {
+            $crate::trace::Span::none()
+        }
+    };
 }
 
-/// Where an rpc stands: in its caller's trace, or in none.
-pub fn from_caller(headers: &HeaderMap) -> Option<Context> {
-    propagation::extract(headers)
-}
-
-/// Where the running task stands, to be handed to another one.
+/// Position of the running request in its trace, to be handed to another task.
 pub fn current() -> Context {
     Context::current()
 }
 
-/// The ids of the trace and the span that the running task works for.
+/// Ids of the trace and the span of the running request.
 pub fn ids() -> Option<(TraceId, SpanId)> {
     Context::map_current(|context| {
         let span = context.span();
@@ -133,158 +153,35 @@ pub fn ids() -> Option<(TraceId, SpanId)> {
     })
 }
 
-/// Whether the running task works for a request that is sampled.
+/// Whether the running request is sampled.
 pub fn is_sampled() -> bool {
-    TRACER.get().is_some() && Context::map_current(is_sampled_in)
+    Context::map_current(is_sampled_in)
 }
 
 fn is_sampled_in(context: &Context) -> bool {
     context.span().span_context().is_sampled()
 }
 
-/// Some work for a request, from its beginning to its end. Dropped before it is finished, it counts
-/// as cancelled.
-#[derive(Debug)]
-#[must_use = "a span measures until it is finished"]
-pub struct Span {
-    /// `None`: what runs inside stands where its task stands.
-    context: Option<Context>,
-    recording: bool,
+/// Whether this process exports a span of the running request. False for a sampled request if the
+/// process has no collector.
+pub(crate) fn is_recorded() -> bool {
+    Context::map_current(|context| context.span().is_recording())
 }
 
-impl Span {
-    /// No span: what runs inside stands where its task stands.
-    pub const fn none() -> Self {
-        Self {
-            context: None,
-            recording: false,
-        }
-    }
-
-    /// The first span of this process for a request that stands at `parent`.
-    pub fn server(parent: Context, name: impl FnOnce() -> Cow<'static, str>) -> Self {
-        let begins = !parent.has_active_span();
-        match TRACER.get().filter(|_| begins || is_sampled_in(&parent)) {
-            Some(tracer) => Self::start(tracer, &parent, SpanKind::Server, name(), Vec::new()),
-            None => Self {
-                context: Some(parent),
-                recording: false,
-            },
-        }
-    }
-
-    /// A part of what the running task does; `name` is called only when the request is sampled.
-    pub fn child(kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Self {
-        match TRACER.get() {
-            Some(tracer) if Context::map_current(is_sampled_in) => {
-                Self::start(tracer, &Context::current(), kind, name(), Vec::new())
-            }
-            _ => Self::none(),
-        }
-    }
-
-    /// What is done once for several `members`: a part of what the first sampled one does, linked to
-    /// and from the others. Without a sampled one only the first one's ids are handed on.
-    pub fn shared<'a>(
-        mut members: impl Iterator<Item = &'a Context> + Clone,
-        name: impl FnOnce() -> Cow<'static, str>,
-    ) -> Self {
-        let mut sampled = members.clone().filter(|member| is_sampled_in(member));
-        let (Some(tracer), Some(first)) = (TRACER.get(), sampled.next()) else {
-            return Self {
-                context: members.find(|one| one.has_active_span()).cloned(),
-                recording: false,
-            };
-        };
-        let others = sampled.clone();
-        let links = sampled
-            .map(|member| Link::with_context(member.span().span_context().clone()))
-            .collect();
-        let span = Self::start(tracer, first, SpanKind::Internal, name(), links);
-        if let Some(context) = &span.context {
-            let here = context.span().span_context().clone();
-            for other in others {
-                other.span().add_link(here.clone(), Vec::new());
-            }
-        }
-        span
-    }
-
-    fn start(
-        tracer: &Tracer,
-        parent: &Context,
-        kind: SpanKind,
-        name: Cow<'static, str>,
-        links: Vec<Link>,
-    ) -> Self {
-        let builder = SpanBuilder::from_name(name)
-            .with_kind(kind)
-            .with_links(links);
-        let span = tracer.sdk.build_with_context(builder, parent);
-        Self {
-            recording: span.is_recording(),
-            context: Some(parent.with_span(span)),
-        }
-    }
-
-    /// Whether anybody will see it: attributes that cost something to make are made only then.
-    pub fn is_recording(&self) -> bool {
-        self.recording
-    }
-
-    /// Sets an attribute.
-    pub fn set(&self, key: &'static str, value: impl Into<Value>) {
-        if let Some(context) = self.context.as_ref().filter(|_| self.recording) {
-            context.span().set_attribute(KeyValue::new(key, value));
-        }
-    }
-
-    /// Runs `future` inside the span.
-    pub fn run<F: Future>(&self, future: F) -> Either<WithContext<F>, F> {
-        match &self.context {
-            Some(context) => Either::Left(future.with_context(context.clone())),
-            None => Either::Right(future),
-        }
-    }
-
-    /// Ends the span with what came of it; `error` is the failure's kind, of few values.
-    pub fn finish(mut self, error: Option<&'static str>) {
-        self.end(error);
-    }
-
-    fn end(&mut self, error: Option<&'static str>) {
-        if !std::mem::take(&mut self.recording) {
-            return;
-        }
-        if let Some(context) = &self.context {
-            let span = context.span();
-            if let Some(error) = error {
-                span.set_attribute(KeyValue::new("error.type", error));
-                if error != CANCELLED {
-                    span.set_status(Status::error(error));
-                }
-            }
-            span.end_with_timestamp(SystemTime::now());
-        }
-    }
-}
-
-/// A number as an attribute has it.
+/// Converts a number to the integer type of attributes.
 pub fn int(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Ends the span of an rpc with its status.
-pub(crate) fn finish_rpc(span: Span, method: &str, code: Code) {
-    if span.is_recording() {
-        span.set("rpc.system.name", "grpc");
-        span.set("rpc.method", method.to_owned());
-        span.set("rpc.response.status_code", code_name(code));
-    }
-    span.finish(rpc_error(code));
+/// Ends the span of an rpc with its status code.
+pub(crate) fn finish_rpc(outcome: Outcome, code: Code) {
+    outcome
+        .span()
+        .record("rpc.response.status_code", code_name(code));
+    outcome.finish(rpc_error(code));
 }
 
-/// The kind of failure that a status tells of; none where it tells of the caller's own.
+/// The `error.type` of a status code. `None` for success and for errors that the caller made.
 pub(crate) fn rpc_error(code: Code) -> Option<&'static str> {
     use Code as C;
     match code {
@@ -297,14 +194,5 @@ pub(crate) fn rpc_error(code: Code) -> Option<&'static str> {
         | C::OutOfRange
         | C::Unauthenticated => None,
         code => Some(code_name(code)),
-    }
-}
-
-/// The kind of failure of what nobody waited for any more.
-const CANCELLED: &str = "cancelled";
-
-impl Drop for Span {
-    fn drop(&mut self) {
-        self.end(Some(CANCELLED));
     }
 }

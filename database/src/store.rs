@@ -37,7 +37,7 @@ impl From<StoreError> for Status {
         match &error {
             StoreError::Conflict => Self::already_exists("the key is taken"),
             StoreError::Unavailable(source) => {
-                if let Some(unsaid) = LINES.may() {
+                if let Some(unsaid) = LINES.allow() {
                     tracing::warn!(error = %source, lines_left_out = unsaid, "the database is away");
                 }
                 Self::unavailable("the database is away")

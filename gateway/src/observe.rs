@@ -1,4 +1,4 @@
-//! What others see of each request: its duration, its span, its log lines.
+//! Duration, span and log lines of each request.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ use axum::{
 };
 use chassis::{
     log_limiter::{LogDecision, LogLimiter},
-    trace::{self, Span},
+    trace::{self, Outcome, Parent, Span},
 };
 use http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
@@ -22,16 +22,15 @@ use tracing::Level;
 
 use crate::{origin::Peer, promise};
 
-/// How many lines a second tell of failed and slow requests; in an outage, lines without end would be
-/// the next outage.
+/// Limits the log lines of failed and slow requests, so that an outage does not fill the log.
 static LINES: LogLimiter = LogLimiter::per_second(100);
 
-/// Whom a port is for.
+/// Part of the gateway that a port serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Face {
-    /// The simulator.
+    /// The API of the simulator.
     Api,
-    /// People.
+    /// The pages for browsers.
     Pages,
 }
 
@@ -43,12 +42,12 @@ impl Face {
         }
     }
 
-    /// Counts requests that were refused at the door; there at 0 from the start.
+    /// Counter of the requests that were refused because of too much load. The counter starts at 0.
     pub(crate) fn shed(self) -> Counter {
         metrics::counter!("minitwit_shed_requests_total", "face" => self.name())
     }
 
-    /// A request that takes longer is told of in any case.
+    /// Duration above which a request leaves a log line at level info, sampled or not.
     fn slow(self) -> Duration {
         match self {
             Self::Api => Duration::from_millis(200),
@@ -58,40 +57,40 @@ impl Face {
 }
 
 /// Face, method, route and status.
-type Measured = (Face, Method, Box<str>, u16);
+type DurationLabels = (Face, Method, Box<str>, u16);
 
 thread_local! {
-    /// Handles by what they measure: looking one up in the registry costs more than the request's
-    /// whole routing.
-    static DURATIONS: RefCell<HashMap<Measured, Histogram>> = RefCell::default();
+    /// Histograms by their labels. A look-up in the registry of metrics costs more than routing a
+    /// request.
+    static DURATIONS: RefCell<HashMap<DurationLabels, Histogram>> = RefCell::default();
 }
 
-/// Observes each request under its route's template, never under what a client made up.
+/// Measures and logs each request under the template of its route, never under the path that the
+/// client sent.
 pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Next) -> Response {
-    let seen = Seen::new(face, &request);
-    let parent = trace::from_outside(request.headers());
-    let span = Span::server(parent, || {
-        format!("{} {}", seen.method, seen.route()).into()
-    });
-    let answered = span.run(async {
+    let running = RunningRequest::new(face, &request);
+    let parent = Parent::of_client(request.headers());
+    let span = running.span(&parent);
+    let outcome = Outcome::of(&span);
+    let response = parent.run(span, async {
         tracing::debug!(
             face = face.name(),
-            method = %seen.method,
-            route = seen.route(),
-            peer = seen.peer.map(tracing::field::display),
+            method = %running.method,
+            route = running.route(),
+            peer = running.peer.map(tracing::field::display),
             "a request came in",
         );
         let response = next.run(request).await;
-        seen.answered(response.status());
+        running.finish(response.status());
         response
     });
-    let response = answered.await;
-    seen.finish(span, response.status());
+    let response = response.await;
+    finish_span(outcome, response.status());
     response
 }
 
-/// What of a request can be seen by others.
-struct Seen {
+/// A request in progress, with its labels in metrics, span and log lines.
+struct RunningRequest {
     began: Instant,
     face: Face,
     method: Method,
@@ -99,32 +98,46 @@ struct Seen {
     peer: Option<SocketAddr>,
 }
 
-impl Seen {
+impl RunningRequest {
     fn new(face: Face, request: &Request) -> Self {
         let extensions = request.extensions();
         Self {
             began: Instant::now(),
             face,
-            method: known(request.method()),
+            method: method_label(request.method()),
             route: extensions.get::<MatchedPath>().cloned(),
             peer: extensions.get::<Peer>().map(|peer| peer.0),
         }
     }
 
-    /// The route's template; empty for what no route matches.
+    /// The template of the route. Empty if no route matches.
     fn route(&self) -> &str {
         self.route.as_ref().map_or("", MatchedPath::as_str)
     }
 
-    /// Measures the request, and tells of it as loud as it deserves.
-    fn answered(&self, status: StatusCode) {
+    fn span(&self, parent: &Parent) -> Span {
+        trace::span!(
+            parent: parent,
+            "request",
+            otel.name = format!("{} {}", self.method, self.route()),
+            otel.kind = "server",
+            http.request.method = self.method.as_str(),
+            http.route = self.route(),
+            http.response.status_code = tracing::field::Empty,
+            minitwit.face = self.face.name(),
+            network.peer.address = self.peer.map(|peer| tracing::field::display(peer.ip())),
+        )
+    }
+
+    /// Records the duration of the request and logs the request.
+    fn finish(&self, status: StatusCode) {
         let took = self.began.elapsed();
         self.record(status.as_u16(), took);
         if self.face == Face::Api {
             promise::count(status.is_server_error(), took);
         }
-        macro_rules! tell {
-            ($level:expr, $left_out:expr) => {
+        macro_rules! log {
+            ($level:expr, $suppressed:expr) => {
                 tracing::event!(
                     $level,
                     face = self.face.name(),
@@ -133,16 +146,16 @@ impl Seen {
                     status = status.as_u16(),
                     seconds = took.as_secs_f64(),
                     peer = self.peer.map(tracing::field::display),
-                    lines_left_out = $left_out,
+                    lines_left_out = $suppressed,
                     "a request was answered"
                 )
             };
         }
         let failed = status.is_server_error();
         match LINES.decide(failed, took >= self.face.slow()) {
-            LogDecision::Warn(left_out) => tell!(Level::WARN, left_out),
-            LogDecision::Info(left_out) => tell!(Level::INFO, left_out),
-            LogDecision::Debug => tell!(Level::DEBUG, tracing::field::Empty),
+            LogDecision::Warn(suppressed) => log!(Level::WARN, suppressed),
+            LogDecision::Info(suppressed) => log!(Level::INFO, suppressed),
+            LogDecision::Debug => log!(Level::DEBUG, tracing::field::Empty),
             LogDecision::Suppress => {}
         }
     }
@@ -170,28 +183,22 @@ impl Seen {
             histogram.record(took.as_secs_f64());
         });
     }
-
-    /// Ends the request's span; a client's own mistakes are no error of the server's.
-    fn finish(&self, span: Span, status: StatusCode) {
-        if span.is_recording() {
-            span.set("http.request.method", self.method.to_string());
-            span.set("http.route", self.route().to_owned());
-            span.set("http.response.status_code", i64::from(status.as_u16()));
-            span.set("minitwit.face", self.face.name());
-            if let Some(peer) = self.peer {
-                span.set("network.peer.address", peer.ip().to_string());
-            }
-        }
-        span.finish(status.is_server_error().then_some(match status {
-            StatusCode::SERVICE_UNAVAILABLE => "503",
-            StatusCode::GATEWAY_TIMEOUT => "504",
-            _ => "500",
-        }));
-    }
 }
 
-/// Methods that anybody can make up count as one.
-fn known(method: &Method) -> Method {
+/// Ends the span of a request. An error of the client, such as 404, is no error of the span.
+fn finish_span(outcome: Outcome, status: StatusCode) {
+    outcome
+        .span()
+        .record("http.response.status_code", i64::from(status.as_u16()));
+    outcome.finish(status.is_server_error().then_some(match status {
+        StatusCode::SERVICE_UNAVAILABLE => "503",
+        StatusCode::GATEWAY_TIMEOUT => "504",
+        _ => "500",
+    }));
+}
+
+/// The method as a label. Clients can send any method, so all unknown methods share one label.
+fn method_label(method: &Method) -> Method {
     match *method {
         Method::GET | Method::POST | Method::HEAD | Method::PUT | Method::DELETE => method.clone(),
         _ => Method::from_bytes(b"OTHER").expect("a valid method"),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
-    trace::{self, Span},
+    trace::{self, Outcome, Parent, Span},
 };
 
 /// Time after which a running batch counts as late, so another worker may start for the waiting callers.
@@ -90,17 +90,21 @@ impl<H: BatchHandler> Shared<H> {
         }
     }
 
-    /// One span for the whole batch, linked to the requests of its callers that are sampled.
-    fn span(&self, batch: &[Caller<H>], oldest: Instant) -> Span {
-        let span = Span::shared(batch.iter().map(|caller| &caller.trace), || {
-            format!("batch {}", self.name).into()
-        });
-        if span.is_recording() {
-            span.set("minitwit.batch.name", self.name);
-            span.set("minitwit.batch.size", trace::int(batch.len()));
-            span.set("minitwit.batch.wait", oldest.elapsed().as_secs_f64());
-        }
-        span
+    /// Creates the span of a batch. The span belongs to the first sampled caller and is linked with the
+    /// other sampled callers.
+    fn span(&self, batch: &[Caller<H>], oldest: Instant) -> (Parent, Span) {
+        let members = batch.iter().map(|caller| &caller.trace);
+        let parent = Parent::of_batch(members.clone());
+        let span = trace::span!(
+            parent: &parent,
+            "batch",
+            otel.name = format!("batch {}", self.name),
+            minitwit.batch.name = self.name,
+            minitwit.batch.size = trace::int(batch.len()),
+            minitwit.batch.wait = oldest.elapsed().as_secs_f64(),
+        );
+        trace::link_members(&span, members);
+        (parent, span)
     }
 
     /// Runs the handler on a batch. A panic of the handler fails only this batch, and the worker goes on.
@@ -192,7 +196,8 @@ impl<H: BatchHandler> Worker<H> {
             .expect("never empty");
         self.shared.meters.started(batch.len(), oldest);
         let shared = Arc::clone(&self.shared);
-        let span = shared.span(&batch, oldest);
+        let (parent, span) = shared.span(&batch, oldest);
+        let trace_outcome = Outcome::of(&span);
 
         let mut items = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
@@ -202,14 +207,14 @@ impl<H: BatchHandler> Worker<H> {
         }
         // The latest of the callers' deadlines bounds the batch, so a stuck handler does not block the
         // worker for ever.
-        let work = span.run(shared.answer(items, deadline));
+        let work = parent.run(span, shared.answer(items, deadline));
         let work = tokio::time::timeout_at(deadline.instant(), work);
         let outcome = self
             .mark_late_while(work)
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         let error = outcome.as_ref().err();
-        span.finish(error.and_then(|status| trace::rpc_error(status.code())));
+        trace_outcome.finish(error.and_then(|status| trace::rpc_error(status.code())));
         reply_all(replies, outcome);
     }
 

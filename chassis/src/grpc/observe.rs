@@ -1,4 +1,4 @@
-//! What others see of each call that a server answers: its duration, its span, its log lines.
+//! Duration, span and log lines of each call that a server answers.
 
 use std::{
     cell::RefCell,
@@ -20,25 +20,26 @@ use super::{VERSION_HEADER, code_name};
 use crate::{
     log_limiter::{LogDecision, LogLimiter},
     telemetry::identity,
-    trace::{self, Span},
+    trace::{self, Outcome, Parent, Span},
 };
 
-/// A call that takes longer is told of in any case: three times what an attempt of the API's has.
+/// A longer call leaves a log line at level info, sampled or not. The value is three times the
+/// timeout of an attempt of the API.
 const SLOW: Duration = Duration::from_millis(300);
 
-/// How many lines a second tell of failed and slow calls; in an outage, lines without end would be the
-/// next outage.
+/// Limits the log lines of failed and slow calls, so that an outage does not fill the log.
 static LINES: LogLimiter = LogLimiter::per_second(100);
 
 thread_local! {
-    /// Handles by method and code: looking one up in the registry costs more than routing a call.
+    /// Histograms by method and code. A look-up in the registry of metrics costs more than routing
+    /// a call.
     static SECONDS: RefCell<HashMap<Arc<str>, [Option<Histogram>; CODES]>> = RefCell::default();
 }
 
-/// The codes of gRPC, 0 to 16.
+/// Number of status codes of gRPC, which run from 0 to 16.
 const CODES: usize = 17;
 
-/// Observes each call.
+/// Adds [`Observed`] to a server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observe;
 
@@ -50,6 +51,7 @@ impl<S> Layer<S> for Observe {
     }
 }
 
+/// Service that measures and logs each call of the service inside.
 #[derive(Clone, Debug)]
 pub(super) struct Observed<S>(S);
 
@@ -68,48 +70,50 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let call = Call::new(&request);
-        let answered = self.0.call(request);
+        let parent = Parent::of_caller(request.headers());
+        let response = self.0.call(request);
         Box::pin(async move {
-            let span = call.span();
-            let answered = span.run(async {
-                call.entered();
-                let answer = answered.await?;
-                call.left(code_of(&answer));
-                Ok(answer)
+            let span = call.span(&parent);
+            let outcome = Outcome::of(&span);
+            let response = parent.run(span, async {
+                call.log_start();
+                let response = response.await?;
+                call.finish(code_of(&response));
+                Ok(response)
             });
-            let mut answer = answered.await?;
-            trace::finish_rpc(span, &call.method, code_of(&answer));
-            if call.method.starts_with(HEALTH) {
-                introduce(answer.headers_mut());
+            let mut response = response.await?;
+            trace::finish_rpc(outcome, code_of(&response));
+            if call.method.starts_with(HEALTH_SERVICE) {
+                add_version(response.headers_mut());
             }
-            Ok(answer)
+            Ok(response)
         })
     }
 }
 
-/// The service that pools ask how a server is.
-const HEALTH: &str = "grpc.health.";
+/// Prefix of the methods of the health service.
+const HEALTH_SERVICE: &str = "grpc.health.";
 
-/// Says which version this is.
-fn introduce(headers: &mut HeaderMap) {
+/// Adds the header with the version of this process.
+fn add_version(headers: &mut HeaderMap) {
     let version = identity().map(|identity| HeaderValue::try_from(&identity.version));
     if let Some(Ok(version)) = version {
         headers.insert(VERSION_HEADER, version);
     }
 }
 
-/// A failed unary call carries its status in the head; a good one in the trailers.
-fn code_of<R>(answer: &Response<R>) -> Code {
-    let code = answer.headers().get(Status::GRPC_STATUS);
+/// The status code of a response. A failed unary call carries the code in the headers. A successful
+/// call carries the code in the trailers.
+fn code_of<R>(response: &Response<R>) -> Code {
+    let code = response.headers().get(Status::GRPC_STATUS);
     code.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
-/// A call under way.
+/// A call in progress.
 struct Call {
     began: Instant,
     method: Arc<str>,
     peer: Option<SocketAddr>,
-    parent: Option<opentelemetry::Context>,
 }
 
 impl Call {
@@ -119,25 +123,23 @@ impl Call {
             began: Instant::now(),
             method: method(request.uri().path()),
             peer: peer.and_then(TcpConnectInfo::remote_addr),
-            parent: trace::from_caller(request.headers()),
         }
     }
 
-    /// A call that nobody's request stands behind, such as a probe, has none.
-    fn span(&self) -> Span {
-        let Some(parent) = self.parent.clone() else {
-            return Span::none();
-        };
-        let span = Span::server(parent, || self.method.to_string().into());
-        if span.is_recording()
-            && let Some(peer) = self.peer
-        {
-            span.set("network.peer.address", peer.to_string());
-        }
-        span
+    fn span(&self, parent: &Parent) -> Span {
+        trace::span!(
+            parent: parent,
+            "rpc",
+            otel.name = &*self.method,
+            otel.kind = "server",
+            rpc.system.name = "grpc",
+            rpc.method = &*self.method,
+            rpc.response.status_code = tracing::field::Empty,
+            network.peer.address = self.peer.map(tracing::field::display),
+        )
     }
 
-    fn entered(&self) {
+    fn log_start(&self) {
         tracing::debug!(
             method = &*self.method,
             peer = self.peer.map(tracing::field::display),
@@ -145,19 +147,19 @@ impl Call {
         );
     }
 
-    /// Measures the call, and tells of it as loud as it deserves.
-    fn left(&self, code: Code) {
+    /// Records the duration of the call and logs the call.
+    fn finish(&self, code: Code) {
         let took = self.began.elapsed();
         record(&self.method, code, took);
-        macro_rules! tell {
-            ($level:expr, $left_out:expr) => {
+        macro_rules! log {
+            ($level:expr, $suppressed:expr) => {
                 tracing::event!(
                     $level,
                     method = &*self.method,
                     status = code_name(code),
                     seconds = took.as_secs_f64(),
                     peer = self.peer.map(tracing::field::display),
-                    lines_left_out = $left_out,
+                    lines_left_out = $suppressed,
                     "a call was answered"
                 )
             };
@@ -167,15 +169,15 @@ impl Call {
             Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable
         );
         match LINES.decide(failed, took >= SLOW) {
-            LogDecision::Warn(left_out) => tell!(Level::WARN, left_out),
-            LogDecision::Info(left_out) => tell!(Level::INFO, left_out),
-            LogDecision::Debug => tell!(Level::DEBUG, tracing::field::Empty),
+            LogDecision::Warn(suppressed) => log!(Level::WARN, suppressed),
+            LogDecision::Info(suppressed) => log!(Level::INFO, suppressed),
+            LogDecision::Debug => log!(Level::DEBUG, tracing::field::Empty),
             LogDecision::Suppress => {}
         }
     }
 }
 
-/// The method of a path, without an allocation when it was asked for before.
+/// The method of a path. Allocates only for a method that this thread has not recorded yet.
 fn method(path: &str) -> Arc<str> {
     let name = path.trim_start_matches('/');
     SECONDS.with_borrow(|known| {
@@ -185,7 +187,7 @@ fn method(path: &str) -> Arc<str> {
 }
 
 fn record(method: &Arc<str>, code: Code, took: Duration) {
-    // Names that strangers make up are not to become labels.
+    // Clients can send any name, so the name of an unknown method must not become a label.
     let method = match code {
         Code::Unimplemented => "other".into(),
         _ => Arc::clone(method),

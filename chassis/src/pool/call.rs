@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     protocol::timeout,
-    trace::{self, Span, SpanKind},
+    trace::{self, Instrument as _, Outcome},
 };
 
 /// Maximum attempts lost to connections that were already closed. No server saw them, so they do not use
@@ -63,14 +63,22 @@ pub(super) async fn call(
 ) -> Result<Response<Body>, Status> {
     let began = Instant::now();
     let method = shared.meter.method(request.uri().path());
-    let span = Span::child(SpanKind::Client, || method.name.clone().into());
-    let result = span.run(run(&shared, &method, request, began)).await;
+    let span = trace::span!(
+        "rpc",
+        otel.name = &*method.name,
+        otel.kind = "client",
+        rpc.system.name = "grpc",
+        rpc.method = &*method.name,
+        rpc.response.status_code = tracing::field::Empty,
+    );
+    let outcome = Outcome::of(&span);
+    let result = run(&shared, &method, request, began).instrument(span).await;
     let code = match &result {
         Ok(answer) => answer.code,
         Err(status) => status.code(),
     };
     method.record(code, began.elapsed());
-    trace::finish_rpc(span, &method.name, code);
+    trace::finish_rpc(outcome, code);
     Ok(result?.into_response())
 }
 
@@ -261,19 +269,23 @@ impl Call<'_> {
         limit: Duration,
         (kind, number): (&'static str, usize),
     ) -> Result<Answer, Failure> {
-        let span = Span::child(SpanKind::Client, || kind.into());
-        if span.is_recording() {
-            span.set("rpc.attempt", trace::int(number));
-            span.set("server.address", lease.address.to_string());
-        }
-        // The request is built inside the span, because it carries the id of the span.
-        let exchanged = span.run(async {
+        let span = trace::span!(
+            "attempt",
+            otel.name = kind,
+            otel.kind = "client",
+            rpc.attempt = trace::int(number),
+            server.address = %lease.address,
+        );
+        let outcome = Outcome::of(&span);
+        // The headers of the request name the span, so the request is built inside the span.
+        let exchanged = async {
             let request = self.request(lease, limit);
             exchange(&mut lease.sender, request).await
-        });
+        };
+        let exchanged = exchanged.instrument(span);
         let began = Instant::now();
         let exchanged = exchanged.await;
-        span.finish(match &exchanged {
+        outcome.finish(match &exchanged {
             Ok(answer) if answer.is_cut_off() => Some(Reason::Timeout.name()),
             Ok(answer) => trace::rpc_error(answer.code),
             Err(_) => Some(Reason::Transport.name()),

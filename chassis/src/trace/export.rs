@@ -1,7 +1,8 @@
-//! Spans on their way to the collector: queued, sent in batches by a thread of their own, counted.
+//! Export of spans to the collector.
 //!
-//! A request never waits for it. What finds the queue full, and what a collector that is away does
-//! not take, is dropped and counted.
+//! A finished span enters a queue, and a thread of its own sends the queue in batches. A request
+//! never waits for the export. A span is dropped and counted if the queue is full or if the
+//! collector does not take the span.
 
 use std::{
     fmt,
@@ -25,31 +26,31 @@ use tokio::runtime::Handle;
 
 use crate::telemetry::Identity;
 
-/// How many spans may wait to be sent.
+/// Maximum number of spans that wait to be sent.
 const QUEUE_MAX: usize = 4096;
 
-/// How many are sent at once.
+/// Maximum number of spans in one message to the collector.
 const BATCH_MAX: usize = 512;
 
-/// How long a span waits for others to be sent with.
-const DELAY: Duration = Duration::from_secs(1);
+/// Maximum time that a span waits until a batch is full.
+const BATCH_DELAY: Duration = Duration::from_secs(1);
 
-/// How long the collector may take for a batch.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum time that the collector may take for a batch.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where spans go, and how many there are.
+/// Settings of the export of spans.
 #[derive(Debug)]
 pub struct Export {
-    /// The collector's address, for example `http://collector:4317`.
+    /// Address of the collector, for example `http://collector:4317`.
     pub endpoint: String,
-    /// Which share of the traces that begin here is sampled, from 0 to 1.
-    pub ratio: f64,
-    /// Who makes the spans.
+    /// Share of the traces started in this process that is sampled, from 0 to 1.
+    pub sampling_ratio: f64,
+    /// Identity of this process, which every span carries.
     pub identity: Identity,
 }
 
 impl Export {
-    /// What every span of this process has in common; `OTEL_RESOURCE_ATTRIBUTES` adds to it.
+    /// Attributes that all spans of this process share. `OTEL_RESOURCE_ATTRIBUTES` adds more.
     pub(super) fn resource(&self) -> Resource {
         let Identity {
             service,
@@ -66,62 +67,63 @@ impl Export {
             .build()
     }
 
+    /// Processor that queues spans and sends them to the collector.
     pub(super) fn processor(&self) -> anyhow::Result<impl SpanProcessor + 'static> {
         let exporter = Otlp::builder()
             .with_tonic()
             .with_endpoint(&self.endpoint)
-            .with_timeout(TIMEOUT)
+            .with_timeout(EXPORT_TIMEOUT)
             .build()
             .with_context(|| format!("cannot send traces to {:?}", self.endpoint))?;
-        Ok(bounded(exporter))
+        Ok(bounded_processor(exporter))
     }
 }
 
-/// A processor that never blocks and counts what it loses.
-fn bounded(exporter: impl SpanExporter + 'static) -> impl SpanProcessor + 'static {
+/// Creates a processor that never blocks and counts the spans that it drops.
+fn bounded_processor(exporter: impl SpanExporter + 'static) -> impl SpanProcessor + 'static {
     let queued = Arc::new(AtomicUsize::new(0));
-    let counted = Counted {
+    let counting = CountingExporter {
         inner: Arc::new(exporter),
         runtime: Handle::current(),
         queued: Arc::clone(&queued),
-        away: AtomicBool::new(false),
+        is_unavailable: AtomicBool::new(false),
         exported: metrics::counter!("minitwit_spans_exported_total"),
-        failed: dropped("export"),
+        failed: dropped_counter("export"),
     };
     let config = BatchConfigBuilder::default()
-        // Above our own bound, so that it is ours that counts.
+        // Larger than `QUEUE_MAX`, so that `BoundedProcessor` drops and counts the spans.
         .with_max_queue_size(2 * QUEUE_MAX)
         .with_max_export_batch_size(BATCH_MAX)
-        .with_scheduled_delay(DELAY)
+        .with_scheduled_delay(BATCH_DELAY)
         .build();
-    Bounded {
-        inner: BatchSpanProcessor::builder(counted)
+    BoundedProcessor {
+        inner: BatchSpanProcessor::builder(counting)
             .with_batch_config(config)
             .build(),
         queued,
-        full: dropped("queue_full"),
+        dropped: dropped_counter("queue_full"),
     }
 }
 
-/// Makes the counters be there at 0 where no exporter is.
-pub(super) fn register() {
-    let _ = (dropped("export"), dropped("queue_full"));
+/// Registers the counters of spans at 0, for a process without a collector.
+pub(crate) fn register() {
+    let _ = (dropped_counter("export"), dropped_counter("queue_full"));
     metrics::counter!("minitwit_spans_exported_total").absolute(0);
 }
 
-fn dropped(reason: &'static str) -> Counter {
+fn dropped_counter(reason: &'static str) -> Counter {
     metrics::counter!("minitwit_spans_dropped_total", "reason" => reason)
 }
 
-/// Counts what is queued, and drops what would be too much.
+/// Processor that drops and counts spans while the queue is full.
 #[derive(Debug)]
-struct Bounded {
+struct BoundedProcessor {
     inner: BatchSpanProcessor,
     queued: Arc<AtomicUsize>,
-    full: Counter,
+    dropped: Counter,
 }
 
-impl SpanProcessor for Bounded {
+impl SpanProcessor for BoundedProcessor {
     fn on_start(&self, span: &mut Span, context: &Context) {
         self.inner.on_start(span, context);
     }
@@ -129,7 +131,7 @@ impl SpanProcessor for Bounded {
     fn on_end(&self, span: SpanData) {
         if self.queued.fetch_add(1, Relaxed) >= QUEUE_MAX {
             self.queued.fetch_sub(1, Relaxed);
-            self.full.increment(1);
+            self.dropped.increment(1);
             return;
         }
         self.inner.on_end(span);
@@ -148,31 +150,32 @@ impl SpanProcessor for Bounded {
     }
 }
 
-/// Counts what was sent and what was not.
-struct Counted<E> {
+/// Exporter that counts the spans that were sent and the spans that were not.
+struct CountingExporter<E> {
     inner: Arc<E>,
-    /// The processor's thread is none of tokio's, on which the connection's timers depend.
+    /// Runtime that sends the spans. The processor's own thread is outside tokio, and the
+    /// connection needs tokio's timers.
     runtime: Handle,
     queued: Arc<AtomicUsize>,
-    away: AtomicBool,
+    is_unavailable: AtomicBool,
     exported: Counter,
     failed: Counter,
 }
 
-impl<E> fmt::Debug for Counted<E> {
+impl<E> fmt::Debug for CountingExporter<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Counted")
+        formatter.write_str("CountingExporter")
     }
 }
 
-impl<E: SpanExporter + 'static> SpanExporter for Counted<E> {
+impl<E: SpanExporter + 'static> SpanExporter for CountingExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let exporter = Arc::clone(&self.inner);
         let sent = self.runtime.spawn(async move {
-            tokio::time::timeout(TIMEOUT, exporter.export(batch))
+            tokio::time::timeout(EXPORT_TIMEOUT, exporter.export(batch))
                 .await
-                .unwrap_or(Err(OTelSdkError::Timeout(TIMEOUT)))
+                .unwrap_or(Err(OTelSdkError::Timeout(EXPORT_TIMEOUT)))
         });
         let result = sent
             .await
@@ -193,20 +196,19 @@ impl<E: SpanExporter + 'static> SpanExporter for Counted<E> {
     }
 }
 
-impl<E> Counted<E> {
-    /// Tells once that the collector is away and once that it is back.
+impl<E> CountingExporter<E> {
+    /// Counts a batch. Logs when the collector becomes unavailable and when it recovers.
     fn count(&self, spans: usize, error: Option<&OTelSdkError>) {
-        let away = error.is_some();
-        let was_away = self.away.swap(away, Relaxed);
+        let was_unavailable = self.is_unavailable.swap(error.is_some(), Relaxed);
         if let Some(error) = error {
             self.failed.increment(spans as u64);
-            if !was_away {
-                tracing::warn!(%error, "the collector does not take traces; they are dropped");
+            if !was_unavailable {
+                tracing::warn!(%error, "the collector is unavailable, spans are dropped");
             }
         } else {
             self.exported.increment(spans as u64);
-            if was_away {
-                tracing::info!("the collector takes traces again");
+            if was_unavailable {
+                tracing::info!("the collector has recovered");
             }
         }
     }
@@ -220,20 +222,20 @@ mod tests {
 
     use super::*;
 
-    /// A collector that is away.
     #[derive(Debug)]
-    struct Away;
+    struct UnavailableCollector;
 
-    impl SpanExporter for Away {
+    impl SpanExporter for UnavailableCollector {
         async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
             Err(OTelSdkError::InternalFailure("connection refused".into()))
         }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn what_a_collector_that_is_away_does_not_take_is_counted() {
+    async fn spans_for_an_unavailable_collector_are_counted_as_dropped() {
         let recorder = PrometheusBuilder::new().build_recorder();
-        let processor = metrics::with_local_recorder(&recorder, || bounded(Away));
+        let processor =
+            metrics::with_local_recorder(&recorder, || bounded_processor(UnavailableCollector));
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor)
             .build();

@@ -1,4 +1,4 @@
-//! Where a request stands, in its headers: W3C Trace Context.
+//! Headers of W3C Trace Context.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
@@ -10,7 +10,8 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What the headers say; `None` when they say nothing that makes sense.
+/// Reads the position in a trace from the headers. `None` if the headers have no valid
+/// `traceparent`.
 pub(super) fn extract(headers: &HeaderMap) -> Option<Context> {
     if !headers.contains_key(TRACEPARENT) {
         return None;
@@ -20,7 +21,7 @@ pub(super) fn extract(headers: &HeaderMap) -> Option<Context> {
     context.has_active_span().then_some(context)
 }
 
-/// Writes where the running task stands, sampled or not.
+/// Writes the position of the running request into the headers, sampled or not.
 pub fn inject(headers: &mut HeaderMap) {
     Context::map_current(|context| {
         if context.has_active_span() {
@@ -44,7 +45,7 @@ impl Extractor for Headers<'_> {
 struct HeadersMut<'a>(&'a mut HeaderMap);
 
 impl Injector for HeadersMut<'_> {
-    /// An empty `tracestate` says nothing, and costs its bytes at every hop.
+    /// Leaves out an empty `tracestate`, because it has no meaning and costs bytes in every rpc.
     fn set(&mut self, key: &str, value: String) {
         if value.is_empty() {
             return;
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_in_goes_out_though_nobody_samples_it() {
+    fn the_ids_of_an_unsampled_request_are_handed_on() {
         let context = extract(&headers(PARENT)).unwrap();
         let mut out = HeaderMap::new();
         let _guard = context.attach();
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_nobody_s_trace() {
+    fn an_invalid_traceparent_is_no_trace() {
         for text in [
             "",
             "00-x",

@@ -1,9 +1,9 @@
-//! What a trace shows of calls and batches, told by a collector that only remembers.
+//! Spans of calls and batches, as a collector receives them.
 
-#![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
+#![expect(clippy::unwrap_used, reason = "the helpers belong to the tests")]
 
 #[path = "../pool/support.rs"]
-#[expect(dead_code, reason = "the pool's tests use more of it")]
+#[expect(dead_code, reason = "only the tests of the pool use all helpers")]
 mod support;
 
 use std::{
@@ -16,7 +16,7 @@ use chassis::{
     batch::{BatchHandler, Batcher, Limits},
     deadline::Deadline,
     telemetry::Identity,
-    trace::{self, Export, Span},
+    trace::{self, Export, Outcome, Parent},
 };
 use http::HeaderMap;
 use support::{Behavior, LONG_TIMEOUT, Server, config, connected, read, write};
@@ -24,8 +24,9 @@ use test_sink::{SeenSpan, Sink, tree};
 use test_wait::eventually;
 use tokio::sync::Semaphore;
 use tonic::Status;
+use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// One for all tests of the process, which has one tracer.
+/// Collector of all tests, because the process has one subscriber.
 static SINK: LazyLock<Sink> = LazyLock::new(|| {
     let sink = Sink::start();
     let endpoint = sink.endpoint.clone();
@@ -41,21 +42,23 @@ static SINK: LazyLock<Sink> = LazyLock::new(|| {
                 version: "0".to_owned(),
                 replica: "1".to_owned(),
             };
-            let traces = trace::init(&Export {
+            let export = Export {
                 endpoint,
-                ratio: 1.0,
+                sampling_ratio: 1.0,
                 identity,
-            });
-            ready.send(traces.unwrap()).unwrap();
+            };
+            let (layer, traces) = trace::layer(&export).unwrap();
+            tracing_subscriber::registry().with(vec![layer]).init();
+            ready.send(traces).unwrap();
             std::future::pending::<()>().await;
         });
     });
-    // Dropping it would be the end of all traces.
+    // Dropping the traces would end the export.
     std::mem::forget(is_ready.recv().unwrap());
     sink
 });
 
-/// A request from outside, in a trace of its own.
+/// A request of a client, in a trace of its own.
 struct Traced {
     id: String,
     headers: HeaderMap,
@@ -75,13 +78,15 @@ impl Traced {
 
     /// Answers the request with `work`.
     async fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        let span = Span::server(trace::from_outside(&self.headers), || "request".into());
-        let output = span.run(work).await;
-        span.finish(None);
+        let parent = Parent::of_client(&self.headers);
+        let span = trace::span!(parent: &parent, "request", otel.kind = "server");
+        let outcome = Outcome::of(&span);
+        let output = parent.run(span, work).await;
+        outcome.finish(None);
         output
     }
 
-    /// The spans, once there are so many.
+    /// Waits until the collector has `count` spans of the request, and returns the spans.
     async fn spans(&self, count: usize) -> Vec<SeenSpan> {
         eventually("the spans arrive", LONG_TIMEOUT, async || {
             SINK.trace(&self.id).len() >= count
@@ -124,7 +129,7 @@ request
 }
 
 #[tokio::test]
-async fn a_hedge_stands_beside_the_attempt_that_it_beat() {
+async fn a_hedge_is_a_sibling_of_the_attempt_that_it_overtook() {
     let (one, two) = (Server::start(), Server::start());
     let mut config = config([one.target(), two.target()]);
     config.hedge_delay_min = Duration::from_millis(20);
@@ -147,44 +152,44 @@ request
     hedge
 ";
     assert_eq!(tree(&spans), expected);
-    let beaten = spans.iter().find(|span| span.name == "attempt").unwrap();
-    assert_eq!(beaten.attribute("error.type"), "cancelled");
+    let overtaken = spans.iter().find(|span| span.name == "attempt").unwrap();
+    assert_eq!(overtaken.attribute("error.type"), "cancelled");
     assert_eq!(two.state.cancelled.load(SeqCst), 1);
 }
 
-/// Holds each batch until it is let go, and notes what it was handed on.
-struct Held {
+/// Blocks each batch until there is a permit, and records the headers of its outgoing calls.
+struct BlockedBatches {
     permits: Arc<Semaphore>,
-    handed_on: Arc<Mutex<Vec<HeaderMap>>>,
+    headers: Arc<Mutex<Vec<HeaderMap>>>,
 }
 
-impl BatchHandler for Held {
+impl BatchHandler for BlockedBatches {
     type Item = ();
     type Output = ();
 
     async fn run(&self, items: Vec<()>, _: Deadline) -> Result<Vec<Result<(), Status>>, Status> {
         let mut headers = HeaderMap::new();
         trace::inject(&mut headers);
-        self.handed_on.lock().unwrap().push(headers);
+        self.headers.lock().unwrap().push(headers);
         self.permits.acquire().await.unwrap().forget();
         Ok(items.into_iter().map(Ok).collect())
     }
 }
 
 #[tokio::test]
-async fn a_batch_is_a_part_of_one_request_and_linked_with_the_others() {
+async fn a_batch_is_a_child_of_one_request_and_linked_with_the_other_requests() {
     let permits = Arc::new(Semaphore::new(0));
-    let handed_on = Arc::new(Mutex::default());
+    let headers = Arc::new(Mutex::default());
     let limits = Limits {
         workers: 1,
         batch_weight_max: 16,
         queue_max: 16,
     };
-    let work = Held {
+    let handler = BlockedBatches {
         permits: Arc::clone(&permits),
-        handed_on: Arc::clone(&handed_on),
+        headers: Arc::clone(&headers),
     };
-    let batcher = Batcher::new("test", limits, work);
+    let batcher = Batcher::new("test", limits, handler);
     let call = |traced: Traced| {
         let batcher = batcher.clone();
         async move {
@@ -196,10 +201,11 @@ async fn a_batch_is_a_part_of_one_request_and_linked_with_the_others() {
 
     let alone = call(Traced::new("01"));
     let others = async {
-        while handed_on.lock().unwrap().is_empty() {
+        while headers.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        // The first one's batch is under way; the others wait for it together.
+        // The batch of the first request is in progress. The other requests wait for its end
+        // together.
         tokio::join!(
             biased;
             call(Traced::new("00")),
@@ -222,10 +228,13 @@ async fn a_batch_is_a_part_of_one_request_and_linked_with_the_others() {
     assert_eq!(batch.links, [(other.trace.clone(), other.id.clone())]);
     assert_eq!(other.links, [(batch.trace.clone(), batch.id.clone())]);
 
-    let handed_on = handed_on.lock().unwrap();
-    let parent = handed_on[1]["traceparent"].to_str().unwrap();
+    let headers = headers.lock().unwrap();
+    let parent = headers[1]["traceparent"].to_str().unwrap();
     assert_eq!(parent, format!("00-{}-{}-01", batch.trace, batch.id));
-    assert!(SINK.trace(&unsampled.id).is_empty(), "nobody sampled it");
+    assert!(
+        SINK.trace(&unsampled.id).is_empty(),
+        "the request is not sampled"
+    );
 }
 
 #[tokio::test]
@@ -235,4 +244,56 @@ async fn an_unsampled_request_hands_its_ids_on() {
     traced.run(async { trace::inject(&mut headers) }).await;
     assert_eq!(headers, traced.headers);
     assert!(SINK.trace(&traced.id).is_empty());
+}
+
+#[tokio::test]
+async fn an_unsampled_request_has_no_span_and_evaluates_no_field() {
+    fn evaluated() -> &'static str {
+        panic!("an unsampled request evaluated a field")
+    }
+    let traced = Traced::new("00");
+    traced
+        .run(async {
+            assert!(trace::Span::current().is_none());
+            let span = trace::span!("child", field = evaluated());
+            assert!(span.is_none());
+        })
+        .await;
+    let parent = Parent::of_client(&traced.headers);
+    let span = trace::span!(parent: &parent, "request", field = evaluated());
+    assert!(span.is_none());
+    assert!(SINK.trace(&traced.id).is_empty());
+}
+
+#[tokio::test]
+async fn spans_of_libraries_and_events_are_not_exported() {
+    let traced = Traced::new("01");
+    let library = async {
+        assert!(tracing::info_span!("library").is_disabled());
+        tracing::error!("an event");
+    };
+    traced.run(library).await;
+    let spans = traced.spans(1).await;
+    assert_eq!(tree(&spans), "request\n");
+}
+
+#[tokio::test]
+async fn a_request_without_a_trace_starts_a_sampled_trace() {
+    let sink = LazyLock::force(&SINK);
+    let parent = Parent::of_client(&HeaderMap::new());
+    let span = trace::span!(parent: &parent, "request", otel.name = "first span");
+    let outcome = Outcome::of(&span);
+    let (trace_id, span_id) = parent.run(span, async { trace::ids() }).await.unwrap();
+    outcome.finish(Some("503"));
+    let trace_id = trace_id.to_string();
+    eventually("the span arrives", LONG_TIMEOUT, async || {
+        !sink.trace(&trace_id).is_empty()
+    })
+    .await;
+    let spans = sink.trace(&trace_id);
+    assert_eq!(tree(&spans), "first span !\n");
+    assert_eq!(spans[0].id, span_id.to_string());
+    assert_eq!(spans[0].parent, "");
+    assert_eq!(spans[0].attribute("error.type"), "503");
+    assert_eq!(spans[0].attributes.len(), 1, "{:?}", spans[0].attributes);
 }

@@ -1,4 +1,4 @@
-//! What others see of a statement: its duration by engine and failure, and its span.
+//! Duration and span of a statement.
 
 use std::{
     collections::HashMap,
@@ -9,25 +9,27 @@ use std::{
 
 use metrics::Histogram;
 
-use chassis::trace::{Span, SpanKind};
+use chassis::trace::{self, Instrument as _, Outcome};
 
 use crate::{db::Db, store::StoreError};
 
-/// Engine and kind of failure, if it failed.
-type Outcome = (&'static str, Option<&'static str>);
+/// Engine, and `error_type` of a failed statement.
+type DurationLabels = (&'static str, Option<&'static str>);
 
-/// One statement of ours, under the name that it has in metrics and traces.
+/// A statement under the name that it has in metrics and traces.
 #[derive(Debug)]
 pub struct Operation {
     summary: &'static str,
-    /// `SELECT`, and the table.
+    /// First word of the summary, for example `SELECT`.
     name: &'static str,
+    /// Second word of the summary, which is the table.
     collection: &'static str,
-    seconds: Mutex<HashMap<Outcome, Histogram>>,
+    seconds: Mutex<HashMap<DurationLabels, Histogram>>,
 }
 
 impl Operation {
-    /// An operation by its summary: what it does, the table, and what tells it from others.
+    /// The operation with this summary. The summary consists of the SQL command, the table, and
+    /// words that distinguish the operation from similar ones.
     pub fn new(summary: &'static str) -> Self {
         let mut words = summary.split(' ');
         Self {
@@ -38,61 +40,64 @@ impl Operation {
         }
     }
 
-    /// Waits for the rows of `ask`, which sends the statement `text`; measures it, and translates
-    /// its failure. `text` holds no value that came from outside.
+    /// Runs `query`, which sends the statement `text`. Measures the statement and translates its
+    /// error. `text` must hold no value of a client.
     pub async fn watch<R>(
         &self,
         db: &Db,
         text: &str,
-        ask: impl Future<Output = sqlx::Result<R>>,
+        query: impl Future<Output = sqlx::Result<R>>,
     ) -> Result<R, StoreError> {
         let began = Instant::now();
         let engine = db.engine();
-        let span = Span::child(SpanKind::Client, || self.summary.into());
-        if span.is_recording() {
-            span.set("db.system.name", engine);
-            span.set("db.operation.name", self.name);
-            span.set("db.collection.name", self.collection);
-            span.set("db.query.summary", self.summary);
-            span.set("db.query.text", text.to_owned());
-        }
-        let place = db.meter().statement();
-        let answer = async {
+        let span = trace::span!(
+            "statement",
+            otel.name = self.summary,
+            otel.kind = "client",
+            db.system.name = engine,
+            db.operation.name = self.name,
+            db.collection.name = self.collection,
+            db.query.summary = self.summary,
+            db.query.text = text,
+        );
+        let outcome = Outcome::of(&span);
+        let running_statement = db.meter().statement();
+        let result = async {
             db.check_available().await?;
-            ask.await
+            query.await
         };
-        let answer = span.run(answer).await;
-        drop(place);
-        let error = answer.as_ref().err().map(kind);
-        if error == Some(POOL_TIMEOUT) {
+        let result = result.instrument(span).await;
+        drop(running_statement);
+        let error_type = result.as_ref().err().map(error_type);
+        if error_type == Some(POOL_TIMEOUT) {
             db.meter().timed_out();
         }
-        span.finish(error);
-        self.record((engine, error), began);
-        answer.map_err(|error| db.failed(error))
+        outcome.finish(error_type);
+        self.record((engine, error_type), began);
+        result.map_err(|error| db.failed(error))
     }
 
-    fn record(&self, outcome: Outcome, began: Instant) {
+    fn record(&self, labels: DurationLabels, began: Instant) {
         let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
         seconds
-            .entry(outcome)
+            .entry(labels)
             .or_insert_with(|| {
                 metrics::histogram!(
                     "db_client_operation_duration_seconds",
-                    "db_system_name" => outcome.0,
+                    "db_system_name" => labels.0,
                     "db_query_summary" => self.summary,
-                    "error_type" => outcome.1.unwrap_or_default(),
+                    "error_type" => labels.1.unwrap_or_default(),
                 )
             })
             .record(began.elapsed().as_secs_f64());
     }
 }
 
-/// No connection was free in time.
+/// The `error_type` of a statement that got no connection in time.
 const POOL_TIMEOUT: &str = "pool_timeout";
 
-/// The kind of a failure, of few values.
-fn kind(error: &sqlx::Error) -> &'static str {
+/// The `error_type` of an error. There are few distinct values.
+fn error_type(error: &sqlx::Error) -> &'static str {
     let cause = match error {
         sqlx::Error::PoolTimedOut => return POOL_TIMEOUT,
         sqlx::Error::PoolClosed => return "pool_closed",
@@ -105,7 +110,7 @@ fn kind(error: &sqlx::Error) -> &'static str {
     }
     match cause.code().as_deref() {
         Some("57014") => "statement_timeout",
-        // Of PostgreSQL, then of SQLite.
+        // The codes of PostgreSQL, then the codes of SQLite.
         Some("40001" | "40P01" | "55P03" | "5" | "6") => "contention",
         Some("25006") => "read_only",
         Some(code) if code.starts_with("57P") => "shutdown",
@@ -127,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn failures_have_few_names() {
-        assert_eq!(kind(&sqlx::Error::PoolTimedOut), "pool_timeout");
-        assert_eq!(kind(&sqlx::Error::RowNotFound), "other");
+    fn an_error_without_a_type_of_its_own_is_other() {
+        assert_eq!(error_type(&sqlx::Error::PoolTimedOut), "pool_timeout");
+        assert_eq!(error_type(&sqlx::Error::RowNotFound), "other");
     }
 }

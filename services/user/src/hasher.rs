@@ -14,7 +14,7 @@ use std::{
 
 use chassis::{
     deadline::Deadline,
-    trace::{Span, SpanKind},
+    trace::{self, Outcome},
 };
 use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::oneshot;
@@ -110,9 +110,9 @@ impl Hasher {
                 let _ = answer.send(outcome);
             }),
         )?;
-        let span = Span::child(SpanKind::Internal, || "hash password".into());
+        let outcome = Outcome::of(&trace::span!("hash password"));
         let answered = tokio::time::timeout_at(deadline.instant(), answered).await;
-        span.finish(answered.is_err().then_some("timeout"));
+        outcome.finish(answered.is_err().then_some("timeout"));
         match answered {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) if deadline.is_over(Instant::now()) => Err(late()),
