@@ -1,6 +1,6 @@
-//! What others see of a running suite: its traces, its metrics, its log lines.
+//! Traces, metrics and log lines of a running suite.
 
-#![expect(clippy::unwrap_used, reason = "the harness is of the tests")]
+#![expect(clippy::unwrap_used, reason = "the harness belongs to the tests")]
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -1,4 +1,4 @@
-//! Labels have few values, whatever strangers send.
+//! Labels have few values, whatever a client sends.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::{harness::person::Person, suite::Observed};
 
-/// What somebody does who tries names, paths, methods and rpcs out.
-async fn strange_visit(suite: &Observed, seed: usize) {
+/// Sends requests with made-up names, paths, methods and rpcs.
+async fn send_made_up_requests(suite: &Observed, seed: usize) {
     let name = format!("name-{seed}");
     let api = suite.simulator();
     api.register(&name).await.is(204);
@@ -57,7 +57,7 @@ async fn unknown_rpc(service: SocketAddr, seed: usize) {
     assert_eq!(answer.headers()["grpc-status"], "12", "it is unimplemented");
 }
 
-/// All series, without their values and without what depends on how fast the machine is.
+/// All series, without their values. Labels that depend on the speed of the machine are left out.
 fn series(metrics: &str) -> BTreeSet<String> {
     let lines = metrics.lines().filter(|line| !line.starts_with('#'));
     let series = lines.filter_map(|line| Some(line.rsplit_once(' ')?.0));
@@ -72,14 +72,14 @@ fn series(metrics: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn no_stranger_makes_a_new_series() {
+async fn a_client_cannot_create_a_new_series() {
     let suite = Observed::start("warn").await;
     for seed in 0..3 {
-        strange_visit(&suite, seed).await;
+        send_made_up_requests(&suite, seed).await;
     }
     let before = suite.metrics().await;
     for seed in 3..30 {
-        strange_visit(&suite, seed).await;
+        send_made_up_requests(&suite, seed).await;
     }
     let after = suite.metrics().await;
     let known = series(&before);

@@ -1,4 +1,4 @@
-//! Nothing of what people entrust to the suite is seen outside it.
+//! Personal data is in no log line, span or metric.
 
 use serde_json::json;
 
@@ -25,7 +25,8 @@ async fn no_name_address_password_text_or_cookie_is_in_lines_spans_or_metrics() 
             "pwd": "slartipassword-1",
         });
         api.post("/register?latest=1", &body).await.is(204);
-        // Taken, and not valid: what is refused is not told of either.
+        // The data of a refused request must not appear either. The first name is taken, the second
+        // request is not valid.
         api.post("/register", &body).await.refused();
         api.post(
             "/register",

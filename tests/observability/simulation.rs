@@ -1,4 +1,4 @@
-//! A whole run under load: what was sampled is connected, down to the statements.
+//! A run of the simulator. Each sampled request is connected with its SQL statements.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::suite::Observed;
 
-/// The graph of all spans: what each leads to, by parent and by link.
+/// Graph of all spans. A span leads to its children and to the spans that it links to.
 struct Graph<'a> {
     spans: HashMap<&'a str, &'a SeenSpan>,
     leads_to: HashMap<&'a str, Vec<&'a str>>,
@@ -32,7 +32,7 @@ impl<'a> Graph<'a> {
         self.spans.values().filter(|span| span.parent.is_empty())
     }
 
-    /// Spans whose parent never arrived, or is of another trace.
+    /// Number of spans whose parent did not arrive or belongs to another trace.
     fn orphans(&self) -> usize {
         let of_trace = |parent: &str, trace: &str| {
             self.spans
@@ -117,7 +117,7 @@ async fn every_request_of_a_simulation_is_one_connected_tree() {
     );
 }
 
-/// How many requests were counted.
+/// Number of requests that the metrics counted.
 fn requests(metrics: &str) -> usize {
     let counts = metrics
         .lines()

@@ -1,4 +1,4 @@
-//! `minitwit` as a process of its own, whose traces, metrics and log lines are kept.
+//! A `minitwit` process whose traces, metrics and log lines the test keeps.
 
 use std::{fs::File, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -10,15 +10,15 @@ use tokio::process::{Child, Command};
 
 use crate::harness::{Client, SIMULATOR};
 
-/// Time enough for whatever does not hang, however busy the machine.
+/// Timeout that only a hanging operation reaches, even on a busy machine.
 pub(crate) const AMPLE: Duration = Duration::from_secs(30);
 
-/// A running suite; killed when it is dropped.
+/// A running suite, which is killed on drop.
 pub(crate) struct Observed {
     pub(crate) pages: SocketAddr,
     pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
-    /// Where the message service listens.
+    /// Address of the message service.
     pub(crate) message: SocketAddr,
     pub(crate) sink: Sink,
     folder: TempDir,
@@ -26,7 +26,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// A suite over empty SQLite files, with such a log filter.
+    /// Starts a suite with empty SQLite files. `log` is the value of `RUST_LOG`.
     pub(crate) async fn start(log: &str) -> Self {
         let sink = Sink::start();
         let folder = tempfile::tempdir().unwrap();
@@ -41,7 +41,7 @@ impl Observed {
             .env("LISTEN_FOLLOWER", any)
             .env("LISTEN_MESSAGE", message.to_string())
             .env("DATA_DIR", folder.path().join("data"))
-            // Programs of tests are not optimised; what is asked is what is seen of them.
+            // A test program is not optimised and needs more time than the default budget.
             .env("API_BUDGET_MS", "5000")
             .env("RUST_LOG", log)
             .env("LOG_FORMAT", "json")
@@ -77,7 +77,7 @@ impl Observed {
         }
     }
 
-    /// A client of the API with the simulator's credentials.
+    /// Client of the API with the credentials of the simulator.
     pub(crate) fn simulator(&self) -> Client {
         Client {
             address: self.api,
@@ -86,7 +86,7 @@ impl Observed {
         }
     }
 
-    /// The metrics as Prometheus reads them.
+    /// Metrics in the text format of Prometheus.
     pub(crate) async fn metrics(&self) -> String {
         let client = Client {
             address: self.admin,
@@ -97,7 +97,7 @@ impl Observed {
         String::from_utf8(answer.body.to_vec()).unwrap()
     }
 
-    /// Asks it to stop, waits until it has, and hands out all that it wrote.
+    /// Stops the suite in order. Returns its log and the collector.
     pub(crate) async fn stop(mut self) -> (String, Sink) {
         let id = self.process.id().unwrap().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().await;
@@ -109,10 +109,10 @@ impl Observed {
     }
 }
 
-/// The id of a new trace.
+/// Creates the id of a new trace.
 pub(crate) fn trace_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
-/// The id of the span at the edge, before the gateway.
+/// Id of the span of the edge, which is the parent of the gateway's span.
 pub(crate) const EDGE: &str = "00f067aa0ba902b7";

@@ -1,4 +1,4 @@
-//! The tree of spans of each route of the API.
+//! Spans of each route of the API, and the ids of the trace in log lines.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     suite::{AMPLE, EDGE, Observed, trace_id},
 };
 
-/// Sends a request in a trace of its own; answers with its spans.
+/// Sends a request in a trace of its own and returns the spans of the request.
 async fn traced(suite: &Observed, method: Method, path: &str, body: &Value) -> Vec<SeenSpan> {
     let id = trace_id();
     let client = Client {
@@ -23,7 +23,7 @@ async fn traced(suite: &Observed, method: Method, path: &str, body: &Value) -> V
     };
     let answer = client.send(method, path, body.into()).await;
     assert!(answer.status.is_success(), "{answer:?}");
-    // The request's own span ends last, but for what nobody waited for.
+    // The span of the request ends after all spans that the request waits for.
     eventually("the request's span arrives", AMPLE, async || {
         let spans = suite.sink.trace(&id);
         spans.iter().any(|span| span.parent == EDGE)
@@ -32,7 +32,7 @@ async fn traced(suite: &Observed, method: Method, path: &str, body: &Value) -> V
     suite.sink.trace(&id)
 }
 
-/// What every write and most reads do beside: `latest` is stored.
+/// Spans of storing `latest`, which all writes and most reads do beside their own work.
 const LATEST: &str = "  batch gateway.set_latest
     minitwit.user.v1.ApiClientService/SetLatest
       attempt
@@ -41,15 +41,15 @@ const LATEST: &str = "  batch gateway.set_latest
             UPSERT api_client
 ";
 
-/// One call's way from the gateway to its statement.
-fn way(batch: &str, method: &str, inner: &str, statement: &str) -> String {
+/// Spans of a call, from the gateway's batch to the statement.
+fn call_spans(batch: &str, method: &str, inner: &str, statement: &str) -> String {
     format!(
         "  batch gateway.{batch}\n    minitwit.{method}\n      attempt\n        minitwit.{method}\n          \
          batch {inner}\n            {statement}\n"
     )
 }
 
-/// A password is hashed before the account is stored.
+/// Spans of a registration.
 const REGISTER: &str = "\
 POST /register
   batch gateway.set_latest
@@ -77,13 +77,13 @@ async fn registered(suite: &Observed, name: &str) -> String {
 #[tokio::test]
 async fn each_route_of_the_api_is_one_tree_from_the_edge_to_the_statement() {
     let suite = Observed::start("info").await;
-    let follow = way(
+    let follow = call_spans(
         "set_follows",
         "follower.v1.FollowerService/SetFollows",
         "follower.set",
         "INSERT follow",
     );
-    let list = way(
+    let list = call_spans(
         "list_timelines",
         "message.v1.MessageService/ListTimelines",
         "message.list",
@@ -94,7 +94,7 @@ async fn each_route_of_the_api_is_one_tree_from_the_edge_to_the_statement() {
             Method::POST,
             "/msgs/ann?latest=2",
             json!({"content": "hello"}),
-            way(
+            call_spans(
                 "create_messages",
                 "message.v1.MessageService/CreateMessages",
                 "message.insert",
@@ -124,7 +124,7 @@ async fn each_route_of_the_api_is_one_tree_from_the_edge_to_the_statement() {
             Method::GET,
             "/fllws/ann?no=20",
             Value::Null,
-            way(
+            call_spans(
                 "list_follows",
                 "follower.v1.FollowerService/ListFollows",
                 "follower.list",
@@ -135,7 +135,7 @@ async fn each_route_of_the_api_is_one_tree_from_the_edge_to_the_statement() {
             Method::GET,
             "/latest",
             Value::Null,
-            way(
+            call_spans(
                 "get_latest",
                 "user.v1.ApiClientService/GetLatest",
                 "api_client.get_latest",
@@ -157,12 +157,12 @@ async fn each_route_of_the_api_is_one_tree_from_the_edge_to_the_statement() {
             .iter()
             .find(|span| !span.attribute("db.system.name").is_empty());
         let text = statement.unwrap().attribute("db.query.text");
-        assert!(text.contains("$1"), "values are no part of {text}");
+        assert!(text.contains("$1"), "values are not in {text}");
     }
 }
 
 #[tokio::test]
-async fn who_is_not_sampled_leaves_a_line_when_slow_or_failed_and_no_span() {
+async fn an_unsampled_request_without_failure_leaves_no_line_and_no_span() {
     let suite = Observed::start("info").await;
     let id = trace_id();
     let client = Client {
@@ -177,9 +177,9 @@ async fn who_is_not_sampled_leaves_a_line_when_slow_or_failed_and_no_span() {
     assert_eq!(
         with_id(&id),
         0,
-        "a good request that nobody samples is quiet"
+        "an unsampled request without failure has no line"
     );
-    // The gateway's line and the message service's.
+    // One line of the gateway and one line of the message service.
     assert_eq!(with_id(&sampled[0].trace), 2);
     let line = log.lines().find(|line| line.contains(&sampled[0].trace));
     let line: Value = serde_json::from_str(line.unwrap()).unwrap();
@@ -196,4 +196,42 @@ async fn who_is_not_sampled_leaves_a_line_when_slow_or_failed_and_no_span() {
     }
     assert_eq!(line["replica"], "7", "{line}");
     assert!(line["seconds"].is_f64(), "{line}");
+}
+
+#[tokio::test]
+async fn a_debug_line_of_an_unsampled_request_has_the_id_of_the_trace() {
+    let suite = Observed::start("debug").await;
+    let id = trace_id();
+    let client = Client {
+        trace: Some(format!("00-{id}-{EDGE}-00")),
+        ..suite.simulator()
+    };
+    client.get("/msgs").await.is(200);
+    let (log, sink) = suite.stop().await;
+    assert!(sink.trace(&id).is_empty());
+    let lines: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &Value| line["trace_id"] == id.as_str())
+        .collect();
+    for message in ["a request came in", "a call came in", "a call was answered"] {
+        let line = lines.iter().find(|line| line["message"] == message);
+        assert!(line.is_some(), "{message:?} in {lines:?}");
+    }
+    assert!(lines.iter().all(|line| line["span_id"].is_string()));
+}
+
+#[tokio::test]
+async fn the_log_filter_does_not_switch_spans_off() {
+    let suite = Observed::start("error").await;
+    let spans = traced(&suite, Method::GET, "/latest", &Value::Null).await;
+    let expected = call_spans(
+        "get_latest",
+        "user.v1.ApiClientService/GetLatest",
+        "api_client.get_latest",
+        "SELECT api_client latest",
+    );
+    assert_eq!(tree(&spans), format!("GET /latest\n{expected}"));
+    let (log, _) = suite.stop().await;
+    assert!(!log.contains(&spans[0].trace), "{log}");
 }
