@@ -9,6 +9,7 @@ use chassis::{
 };
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
+use minitwit_client::{PerService, address::SuiteArgs};
 use minitwit_deploy::DeployArgs;
 use minitwit_gateway::{
     Config as GatewayConfig,
@@ -19,8 +20,7 @@ use minitwit_simulator::SimulateArgs;
 use secrecy::SecretString;
 
 use crate::{
-    Config, Databases, ServiceListen,
-    address::SuiteArgs,
+    Config, Databases, ServiceListen, databases,
     flag::{FlagArgs, FlaggedArgs},
     user::UserArgs,
 };
@@ -220,35 +220,37 @@ impl ServeArgs {
 
     fn databases(&self) -> anyhow::Result<Databases> {
         let urls = &self.databases;
-        let user = secret(
-            "USER_DATABASE_URL",
-            urls.user_database_url.as_ref(),
-            urls.user_database_url_file.as_ref(),
-        )?;
-        let follower = secret(
-            "FOLLOWER_DATABASE_URL",
-            urls.follower_database_url.as_ref(),
-            urls.follower_database_url_file.as_ref(),
-        )?;
-        let message = secret(
-            "MESSAGE_DATABASE_URL",
-            urls.message_database_url.as_ref(),
-            urls.message_database_url_file.as_ref(),
-        )?;
-        if let (Some(user), Some(follower), Some(message)) = (&user, &follower, &message) {
-            let (user, follower, message) = (user.clone(), follower.clone(), message.clone());
-            return Ok(Databases {
+        let urls = PerService {
+            user: secret(
+                "USER_DATABASE_URL",
+                urls.user_database_url.as_ref(),
+                urls.user_database_url_file.as_ref(),
+            )?,
+            follower: secret(
+                "FOLLOWER_DATABASE_URL",
+                urls.follower_database_url.as_ref(),
+                urls.follower_database_url_file.as_ref(),
+            )?,
+            message: secret(
+                "MESSAGE_DATABASE_URL",
+                urls.message_database_url.as_ref(),
+                urls.message_database_url_file.as_ref(),
+            )?,
+        };
+        if let PerService {
+            user: Some(user),
+            follower: Some(follower),
+            message: Some(message),
+        } = urls.clone()
+        {
+            return Ok(PerService {
                 user,
                 follower,
                 message,
             });
         }
-        let files = Databases::in_folder(&self.data_dir)?;
-        Ok(Databases {
-            user: user.unwrap_or(files.user),
-            follower: follower.unwrap_or(files.follower),
-            message: message.unwrap_or(files.message),
-        })
+        let files = databases::in_folder(&self.data_dir)?;
+        Ok(urls.zip(files).map(|(url, file)| url.unwrap_or(file)))
     }
 }
 

@@ -1,101 +1,104 @@
-//! `minitwit flag`, `unflag` and `flagged`: the moderator's tools.
+//! `minitwit flag`, `unflag` and `flagged`, the tools of moderators.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use chassis::{deadline::Deadline, per_item, stamp::Clock};
-use clap::Args;
-use minitwit_proto::message::v1::{
-    FlagUpdate, FlaggableMessage, ListFlaggedRequest, SetFlagsRequest,
-    message_service_client::MessageServiceClient, operator_service_client::OperatorServiceClient,
-    set_flag_result::Outcome,
+use chassis::{
+    deadline::Deadline,
+    per_item::{self, WriteOutcome},
+    stamp::Clock,
 };
+use clap::Args;
+use minitwit_client::{
+    accounts::Accounts,
+    address::SuiteArgs,
+    flags::{FlaggedMessage, Flags, Moderator},
+    outcome::incomplete,
+};
+use minitwit_proto::message::v1::FlagUpdate;
 use uuid::Uuid;
 
-use crate::{
-    address::SuiteArgs,
-    names::{names, rfc3339},
-};
+use crate::names::rfc3339;
 
-/// Which messages, and where they are.
+/// Messages to flag or unflag, and the suite.
 #[derive(Args, Clone, Debug)]
 pub struct FlagArgs {
-    /// The messages' ids, as their permalinks carry them
+    /// Ids of the messages, as in their permalinks
     #[arg(required = true, value_name = "ID")]
     pub ids: Vec<Uuid>,
-    /// Who flags, for the record
+    /// Name of the moderator in the list of flagged messages
     #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
     pub moderator: String,
-    /// Which suite.
+    /// Address of the suite.
     #[command(flatten)]
     pub suite: SuiteArgs,
 }
 
-/// Which flagged messages.
+/// Selection of flagged messages, and the suite.
 #[derive(Args, Clone, Debug)]
 pub struct FlaggedArgs {
-    /// At most so many, the latest flag first
+    /// Maximum number of messages to list, the latest flag first
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: usize,
-    /// Which suite.
+    /// Address of the suite.
     #[command(flatten)]
     pub suite: SuiteArgs,
 }
 
-/// How long the whole may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of one call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Flags the messages, or takes the flags back, and tells of each what came of it.
+/// Text that stands for the name of a deleted account.
+const DELETED_ACCOUNT: &str = "(a deleted account)";
+
+/// Flags or unflags the messages, and prints one line per message.
 ///
 /// # Errors
 ///
-/// The service cannot be reached, or there is no message of an id; the others are done all the
-/// same.
-pub async fn run(args: &FlagArgs, flagged: bool, tell: impl Fn(&str)) -> anyhow::Result<()> {
+/// The message service is unavailable, or there is no message with one of the ids. The other messages are
+/// changed nevertheless.
+pub async fn run(args: &FlagArgs, flagged: bool, print: impl Fn(&str)) -> anyhow::Result<()> {
     let address = &args.suite.suite;
-    let mut client = MessageServiceClient::new(address.pools().message);
+    let flags = flags(&args.suite);
     let clock = Clock::default();
-    let mut waiting = args.ids.clone();
+    let mut remaining = args.ids.clone();
     let mut failed = 0;
-    // A stamp that is overtaken by one from a clock ahead of ours is sent again, greater.
-    while !waiting.is_empty() {
+    // A write that is superseded by a stamp from a clock ahead of this clock is sent again.
+    while !remaining.is_empty() {
         let stamp = clock.stamp();
-        let updates = waiting.iter().map(|id| FlagUpdate {
+        let updates = remaining.iter().map(|id| FlagUpdate {
             message_id: per_item::encode_id(*id),
             flagged,
             stamp: per_item::encode_id(stamp),
             moderator: args.moderator.clone(),
             ..FlagUpdate::default()
         });
-        let request = SetFlagsRequest {
-            updates: updates.collect(),
-        };
-        let response = client
-            .set_flags(Deadline::after(PATIENCE).request(request))
+        let results = flags
+            .set(updates.collect(), Deadline::after(CALL_TIMEOUT))
             .await
-            .with_context(|| format!("asking the message service at {}", address.message))?
-            .into_inner();
-        let mut again = Vec::new();
-        for (id, result) in waiting.into_iter().zip(response.results) {
-            match result.outcome {
-                Some(Outcome::Applied(_)) => {
-                    tell(&format!(
-                        "{id} {}",
-                        if flagged { "flagged" } else { "unflagged" }
-                    ));
+            .with_context(|| format!("asking the message service at {}", address.message))?;
+        if results.len() != remaining.len() {
+            return Err(incomplete())
+                .with_context(|| format!("asking the message service at {}", address.message));
+        }
+        let mut superseded = Vec::new();
+        for (id, result) in remaining.into_iter().zip(results) {
+            match result {
+                Ok(WriteOutcome::Applied) => {
+                    let state = if flagged { "flagged" } else { "unflagged" };
+                    print(&format!("{id} {state}"));
                 }
-                Some(Outcome::Superseded(superseded)) => {
-                    clock.observe(Uuid::from_slice(&superseded.stored_stamp)?);
-                    again.push(id);
+                Ok(WriteOutcome::Superseded(stored)) => {
+                    clock.observe(stored);
+                    superseded.push(id);
                 }
-                Some(Outcome::Error(error)) => {
+                Err(status) => {
                     failed += 1;
-                    tell(&format!("{id} failed: {}", error.message));
+                    print(&format!("{id} failed: {}", status.message()));
                 }
-                None => bail!("the message service did not answer for {id}"),
             }
         }
-        waiting = again;
+        remaining = superseded;
     }
     if failed > 0 {
         bail!(
@@ -106,76 +109,64 @@ pub async fn run(args: &FlagArgs, flagged: bool, tell: impl Fn(&str)) -> anyhow:
     Ok(())
 }
 
-/// Lists flagged messages, a line each: id, when and by whom it was flagged, its author, its text.
+/// Lists flagged messages, one line per message: the id, the time and the moderator of the flag, the
+/// author and the text.
 ///
 /// # Errors
 ///
-/// A service cannot be reached.
-pub async fn list(args: &FlaggedArgs, tell: impl Fn(&str)) -> anyhow::Result<()> {
+/// The message service or the user service is unavailable.
+pub async fn list(args: &FlaggedArgs, print: impl Fn(&str)) -> anyhow::Result<()> {
     let address = &args.suite.suite;
-    let pools = address.pools();
-    let mut client = OperatorServiceClient::new(pools.message)
-        .max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
-    let (mut left, mut before) = (args.limit, bytes::Bytes::new());
-    while left > 0 {
-        let request = ListFlaggedRequest {
-            before_stamp: before,
-        };
-        let response = client
-            .list_flagged(Deadline::after(PATIENCE).request(request))
+    let flags = flags(&args.suite);
+    let (mut remaining, mut before) = (args.limit, None);
+    while remaining > 0 {
+        let page = flags
+            .list(before, Deadline::after(CALL_TIMEOUT))
             .await
-            .with_context(|| format!("asking the message service at {}", address.message))?;
-        let mut page = response.into_inner().messages;
-        page.truncate(left);
-        let Some(last) = page.last() else { break };
-        before = last.flag_stamp.clone();
-        left -= page.len();
-        let people = page.iter().flat_map(|flagged| {
-            let author = flagged.message.as_ref().map(|message| &message.author_id);
-            author.into_iter().chain([&flagged.moderator_id])
-        });
-        let people = people.filter_map(|id| Uuid::from_slice(id).ok()).collect();
-        let names = names(pools.user.clone(), people)
-            .await
-            .with_context(|| format!("asking the user service at {}", address.user))?;
-        for flagged in &page {
-            tell(&line(flagged, &names)?);
+            .with_context(|| format!("listing the flagged messages of {address}"))?;
+        for message in page.messages.iter().take(remaining) {
+            print(&line(message));
+        }
+        remaining = remaining.saturating_sub(page.messages.len());
+        before = page.next;
+        if before.is_none() {
+            break;
         }
     }
     Ok(())
 }
 
-fn line(flagged: &FlaggableMessage, names: &HashMap<Uuid, String>) -> anyhow::Result<String> {
-    let message = flagged.message.as_ref().context("a message is missing")?;
-    let name = |id: &[u8]| {
-        let id = Uuid::from_slice(id).ok()?;
-        names.get(&id).map(String::as_str)
+fn flags(suite: &SuiteArgs) -> Flags {
+    let pools = suite.suite.pools();
+    Flags::new(pools.message, Accounts::new(pools.user))
+}
+
+fn line(message: &FlaggedMessage) -> String {
+    let moderator = match &message.moderator {
+        Moderator::Operator(name) => name,
+        Moderator::Account(account) => account.username.as_str(),
+        Moderator::DeletedAccount => DELETED_ACCOUNT,
     };
-    let moderator = if flagged.moderator_id.is_empty() {
-        flagged.moderator.as_str()
-    } else {
-        name(&flagged.moderator_id).unwrap_or("(a deleted account)")
-    };
-    // A line is a line: what could end it early or move the cursor is shown escaped.
-    let text: String = message
-        .text
-        .chars()
-        .flat_map(|character| {
-            let shown: Vec<char> = if character.is_control() {
-                character.escape_default().collect()
-            } else {
-                vec![character]
-            };
-            shown
-        })
-        .collect();
-    Ok(format!(
-        "{}  {} by {moderator}  {}: {text}",
-        Uuid::from_slice(&message.id)?,
-        Uuid::from_slice(&flagged.flag_stamp)
-            .ok()
-            .and_then(rfc3339)
-            .unwrap_or_else(|| "at an unknown time".to_owned()),
-        name(&message.author_id).unwrap_or("(a deleted account)"),
-    ))
+    let author = message.author.as_ref();
+    let author = author.map_or(DELETED_ACCOUNT, |account| account.username.as_str());
+    let flagged = rfc3339(message.stamp);
+    format!(
+        "{}  {} by {moderator}  {author}: {}",
+        message.id,
+        flagged.as_deref().unwrap_or("at an unknown time"),
+        escaped(&message.text),
+    )
+}
+
+/// Escapes the control characters of a text, which could end the line or move the cursor.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }

@@ -1,7 +1,9 @@
-//! The whole suite in one process: the same services and the same gateway as in a Swarm, with
-//! loopback between them and SQLite beneath them.
+//! The whole suite in one process, and the command line tools.
+//!
+//! The suite consists of the same services and the same gateway as in a Swarm. They communicate over the
+//! loopback interface and store their data in SQLite files.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use chassis::{admin::Readiness, process::bind, shutdown::Drain};
@@ -10,93 +12,50 @@ use database::{
     service::ServiceConfig,
 };
 use futures_util::future::{BoxFuture, LocalBoxFuture};
-use minitwit_gateway::{
-    Config as GatewayConfig, Listeners, args::ServiceAddressArgs, backend::Backend,
-};
+use minitwit_client::{PerService, Pools};
+use minitwit_gateway::{Config as GatewayConfig, Listeners, backend::Backend};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub mod address;
 pub mod args;
+pub mod databases;
 pub mod flag;
 mod names;
 pub mod user;
 
-/// What the suite is told when it starts.
+pub use databases::Databases;
+pub use minitwit_client::address;
+
+/// Configuration of the suite.
 #[derive(Debug)]
 pub struct Config {
-    /// Where the pages listen.
+    /// Address of the pages.
     pub listen_pages: SocketAddr,
-    /// Where the simulator's API listens.
+    /// Address of the simulator's API.
     pub listen_api: SocketAddr,
-    /// Where the services listen.
+    /// Addresses of the services.
     pub listen_services: ServiceListen,
-    /// The services' databases.
+    /// Databases of the services.
     pub databases: Databases,
-    /// How the gateway behaves.
+    /// Configuration of the gateway.
     pub gateway: GatewayConfig,
-    /// How many bytes of rendered answers the gateway keeps.
+    /// Maximum size of the gateway's cache of rendered lists, in bytes.
     pub rendered_bytes_max: u64,
     /// Whether the services answer gRPC reflection.
     pub reflection: bool,
 }
 
-/// Where the services listen.
-#[derive(Clone, Copy, Debug)]
-pub struct ServiceListen {
-    /// The user service.
-    pub user: SocketAddr,
-    /// The follower service.
-    pub follower: SocketAddr,
-    /// The message service.
-    pub message: SocketAddr,
-}
+/// Address that each service listens at.
+pub type ServiceListen = PerService<SocketAddr>;
 
-/// The URL of each service's database.
-#[derive(Clone, Debug)]
-pub struct Databases {
-    /// The user service's.
-    pub user: SecretString,
-    /// The follower service's.
-    pub follower: SecretString,
-    /// The message service's.
-    pub message: SecretString,
-}
-
-impl Databases {
-    /// SQLite files in a folder, which is made when it is not there.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be made.
-    pub fn in_folder(folder: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let file = |name: &str| {
-            let path = folder.join(name).display().to_string();
-            // The path is part of a URL.
-            let path = path
-                .replace('%', "%25")
-                .replace('?', "%3F")
-                .replace('#', "%23");
-            SecretString::from(format!("sqlite:{path}"))
-        };
-        Ok(Self {
-            user: file("user.db"),
-            follower: file("follower.db"),
-            message: file("message.db"),
-        })
-    }
-}
-
-/// The suite, bound and migrated, about to serve.
+/// A suite with open ports and migrated databases, whose gateway does not serve yet.
 pub struct Suite {
-    /// Where the pages listen.
+    /// Address of the pages.
     pub pages: SocketAddr,
-    /// Where the simulator's API listens.
+    /// Address of the simulator's API.
     pub api: SocketAddr,
-    /// Where the services listen.
+    /// Addresses of the services.
     pub services: ServiceListen,
     gateway: GatewayConfig,
     backend: Backend,
@@ -106,12 +65,12 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Binds every port before it starts any service, so that a taken port is told at once, and
-    /// brings the databases' schemas up to date.
+    /// Opens all ports, migrates the databases and starts the services. The ports come first, so a port
+    /// that is in use is reported before any service starts.
     ///
     /// # Errors
     ///
-    /// A port is taken, or a database cannot be opened.
+    /// A port is in use, or a database cannot be opened or migrated.
     ///
     /// The future is boxed, so that its code is compiled in this crate and not again in the program.
     pub fn start(config: Config) -> LocalBoxFuture<'static, anyhow::Result<Self>> {
@@ -124,70 +83,50 @@ impl Suite {
             api: bind(config.listen_api).await?,
         };
         let (pages, api) = (listeners.pages.local_addr()?, listeners.api.local_addr()?);
-        let user = bind(config.listen_services.user).await?;
-        let follower = bind(config.listen_services.follower).await?;
-        let message = bind(config.listen_services.message).await?;
-        let services = ServiceListen {
-            user: user.local_addr()?,
-            follower: follower.local_addr()?,
-            message: message.local_addr()?,
+        let service_listeners = PerService {
+            user: bind(config.listen_services.user).await?,
+            follower: bind(config.listen_services.follower).await?,
+            message: bind(config.listen_services.message).await?,
         };
+        let services = service_listeners
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()?;
 
-        let stop = CancellationToken::new();
-        let service = |url: &SecretString| ServiceConfig {
-            database_url: url.clone(),
-            statement_timeout: STATEMENT_TIMEOUT,
-            reflection: config.reflection,
-            drain: Drain::AT_ONCE,
-            readiness: Readiness::default(),
-        };
-        let Databases {
-            user: users,
-            follower: follows,
-            message: messages,
-        } = &config.databases;
+        let databases = &config.databases;
         tokio::try_join!(
-            migrate("user", users, minitwit_user::migrations()),
-            migrate("follower", follows, minitwit_follower::migrations()),
-            migrate("message", messages, minitwit_message::migrations()),
+            migrate("user", &databases.user, minitwit_user::migrations()),
+            migrate(
+                "follower",
+                &databases.follower,
+                minitwit_follower::migrations()
+            ),
+            migrate(
+                "message",
+                &databases.message,
+                minitwit_message::migrations()
+            ),
         )?;
-        let mut running = JoinSet::new();
-        running.spawn(minitwit_user::serve(service(users), user, stop.clone()));
-        running.spawn(minitwit_follower::serve(
-            service(follows),
-            follower,
-            stop.clone(),
-        ));
-        running.spawn(minitwit_message::serve(
-            service(messages),
-            message,
-            stop.clone(),
-        ));
-
-        let addresses = ServiceAddressArgs {
-            user_service: vec![services.user.to_string()],
-            follower_service: vec![services.follower.to_string()],
-            message_service: vec![services.message.to_string()],
-        };
-        let backend = Backend::new(addresses.pools(), config.rendered_bytes_max);
-        let gateway = config.gateway;
+        let stop_services = CancellationToken::new();
+        let running = serve_services(&config, service_listeners, &stop_services);
+        let addresses = services.map(|address| [address.to_string()]);
         Ok(Self {
             pages,
             api,
             services,
-            gateway,
-            backend,
+            gateway: config.gateway,
+            backend: Backend::new(Pools::connect(addresses), config.rendered_bytes_max),
             listeners,
             running,
-            stop_services: stop,
+            stop_services,
         })
     }
 
-    /// Serves until `shutdown`; the gateway drains before the services stop.
+    /// Serves until `shutdown`. The gateway drains before the services stop.
     ///
     /// # Errors
     ///
-    /// A service or the gateway ended by itself.
+    /// A service or the gateway failed.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(self.serve(shutdown))
     }
@@ -198,7 +137,7 @@ impl Suite {
             drained = gateway => drained?,
             Some(ended) = self.running.join_next() => {
                 ended.context("a service panicked")??;
-                anyhow::bail!("a service ended by itself");
+                anyhow::bail!("a service ended without a signal to stop");
             }
         }
         self.stop_services.cancel();
@@ -209,6 +148,38 @@ impl Suite {
     }
 }
 
+fn serve_services(
+    config: &Config,
+    listeners: PerService<TcpListener>,
+    stop: &CancellationToken,
+) -> JoinSet<anyhow::Result<()>> {
+    let configs = config.databases.as_ref().map(|url| ServiceConfig {
+        database_url: url.clone(),
+        statement_timeout: STATEMENT_TIMEOUT,
+        reflection: config.reflection,
+        drain: Drain::AT_ONCE,
+        readiness: Readiness::default(),
+    });
+    let PerService {
+        user: (user, user_listener),
+        follower: (follower, follower_listener),
+        message: (message, message_listener),
+    } = configs.zip(listeners);
+    let mut running = JoinSet::new();
+    running.spawn(minitwit_user::serve(user, user_listener, stop.clone()));
+    running.spawn(minitwit_follower::serve(
+        follower,
+        follower_listener,
+        stop.clone(),
+    ));
+    running.spawn(minitwit_message::serve(
+        message,
+        message_listener,
+        stop.clone(),
+    ));
+    running
+}
+
 async fn migrate(name: &str, url: &SecretString, migrations: Migrations) -> anyhow::Result<()> {
     let db = Db::open(url, STATEMENT_TIMEOUT)
         .with_context(|| format!("the {name} service's database"))?;
@@ -217,11 +188,11 @@ async fn migrate(name: &str, url: &SecretString, migrations: Migrations) -> anyh
     migrated.with_context(|| format!("the {name} service's database"))
 }
 
-/// A listener on a free port of this machine, for tests.
+/// Opens a listener on a free port of this machine, for tests.
 ///
 /// # Errors
 ///
-/// There is none.
+/// No port is free.
 pub async fn free_port() -> anyhow::Result<TcpListener> {
     bind(SocketAddr::from(([127, 0, 0, 1], 0))).await
 }

@@ -33,13 +33,7 @@ fn main() -> ExitCode {
         }),
         Some(Command::Deploy(args)) => run_tool(minitwit_deploy::run(*args)),
         Some(Command::Import(args)) => run_tool(async {
-            let pools = args.suite.suite.pools();
-            let services = minitwit_importer::Services {
-                user: pools.user,
-                follower: pools.follower,
-                message: pools.message,
-            };
-            minitwit_importer::run(&args.import, services)
+            minitwit_importer::run(&args.import, args.suite.suite.pools())
                 .await
                 .map(minitwit_importer::Outcome::code)
         }),

@@ -1,4 +1,4 @@
-//! `minitwit user`: looking after people's accounts.
+//! `minitwit user`, the administration of accounts.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -6,97 +6,98 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use chassis::{deadline::Deadline, per_item, pool::Pool};
+use chassis::{deadline::Deadline, pool::Pool};
 use clap::{Args, Subcommand};
-use minitwit_gateway::backend::deletions::Deletion;
-use minitwit_proto::user::v1::{
-    LookupUsersRequest, ModeratorUpdate, PasswordReset, ResetPasswordsRequest,
-    SetModeratorsRequest, UserRef, lookup_user_result,
-    operator_service_client::OperatorServiceClient, reset_password_result, set_moderator_result,
-    user_ref::Ref, user_service_client::UserServiceClient,
+use minitwit_client::{
+    accounts::{AccountRef, Accounts},
+    address::{SuiteAddress, SuiteArgs},
+    deletion::Deletion,
+    outcome::single,
 };
-use tonic::{Response, Status};
-use uuid::Uuid;
-
-use crate::address::SuiteArgs;
+use minitwit_proto::user::v1::{
+    ModeratorUpdate, PasswordReset, ResetPasswordsRequest, SetModeratorsRequest,
+    operator_service_client::OperatorServiceClient,
+};
+use tonic::{Code, Status};
 
 mod export;
 
-/// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of one call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long deleting what an account wrote is waited for.
-const DELETION_PATIENCE: Duration = Duration::from_mins(5);
+/// Timeout of the deletion of an account's messages and follows.
+const DELETION_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Letters and digits that nobody takes for one another.
-const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+/// Characters of one-time passwords: letters and digits that cannot be mistaken for each other.
+const PASSWORD_ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
-/// How long a one-time password is: 99 bits.
+/// Length of a one-time password, in characters. The password has 99 bits of entropy.
 const PASSWORD_CHARS: usize = 20;
 
-/// Whom, and where.
+/// Command for an account, and the suite.
 #[derive(Args, Clone, Debug)]
 pub struct UserArgs {
-    /// What to do.
+    /// Command to execute.
     #[command(subcommand)]
     pub command: UserCommand,
-    /// Which suite.
+    /// Address of the suite.
     #[command(flatten)]
     pub suite: SuiteArgs,
 }
 
-/// What can be done for people.
+/// Commands of `minitwit user`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum UserCommand {
-    /// Give an account a new password, good for one sign-in, and print it
+    /// Replace the password of an account by a password for a single sign-in, and print it
     ResetPassword {
-        /// The account's name
+        /// Name of the account
         name: String,
     },
-    /// Print everything that is kept of an account, as JSON
+    /// Print all stored data of an account as JSON
     Export {
-        /// The account's name
+        /// Name of the account
         name: String,
     },
-    /// Delete an account and everything it wrote; the name stays taken
+    /// Delete an account, its messages and its follows; the name stays reserved
     Delete {
-        /// The account's name
+        /// Name of the account
         name: String,
-        /// Do not ask
+        /// Delete without asking for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Let an account flag messages on the pages
+    /// Allow an account to flag messages on the pages
     Moderator {
-        /// The account's name
+        /// Name of the account
         name: String,
-        /// Let it no longer
+        /// Withdraw the permission
         #[arg(long)]
         remove: bool,
     },
 }
 
-/// Does what the command line says.
+/// Executes the command.
 ///
 /// # Errors
 ///
-/// A service cannot be reached, or there is no account of the name.
-pub async fn run(args: &UserArgs, tell: impl Fn(&str)) -> anyhow::Result<()> {
+/// A service is unavailable, or there is no account with the name.
+pub async fn run(args: &UserArgs, print: impl Fn(&str)) -> anyhow::Result<()> {
+    let address = &args.suite.suite;
     match &args.command {
         UserCommand::ResetPassword { name } => {
-            tell(&reset_password(args, name).await?);
+            print(&reset_password(address, name).await?);
             Ok(())
         }
         UserCommand::Export { name } => {
-            let export = export::of(&args.suite.suite, name).await?;
-            tell(&serde_json::to_string_pretty(&export)?);
+            let export = export::export(address, name).await?;
+            print(&serde_json::to_string_pretty(&export)?);
             Ok(())
         }
-        UserCommand::Delete { name, yes } => delete(args, name, *yes, tell).await,
+        UserCommand::Delete { name, yes } => delete(address, name, *yes, print).await,
         UserCommand::Moderator { name, remove } => {
-            set_moderator(args, name, !remove).await?;
+            set_moderator(address, name, !remove).await?;
             let now = if *remove { "no longer" } else { "now" };
-            tell(&format!("{name} is {now} a moderator"));
+            print(&format!("{name} is {now} a moderator"));
             Ok(())
         }
     }
@@ -106,9 +107,7 @@ fn operators(pool: Pool) -> OperatorServiceClient<Pool> {
     OperatorServiceClient::new(pool).max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX)
 }
 
-async fn reset_password(args: &UserArgs, name: &str) -> anyhow::Result<String> {
-    use reset_password_result::Outcome;
-    let address = &args.suite.suite;
+async fn reset_password(address: &SuiteAddress, name: &str) -> anyhow::Result<String> {
     let password = one_time_password();
     let reset = PasswordReset {
         username: name.to_owned(),
@@ -118,23 +117,21 @@ async fn reset_password(args: &UserArgs, name: &str) -> anyhow::Result<String> {
         resets: vec![reset],
     };
     let mut client = operators(address.pools().user);
-    let response = client.reset_passwords(Deadline::after(PATIENCE).request(request));
-    let response = answered(response.await, &address.user)?;
-    match per_item::only(response.results, |result| result.outcome) {
-        Some(Outcome::User(_)) => Ok(password),
-        Some(Outcome::Error(error)) => Err(refused(name, error)),
-        None => bail!("the user service did not answer for {name:?}"),
-    }
+    let response = client
+        .reset_passwords(Deadline::after(CALL_TIMEOUT).request(request))
+        .await
+        .map_err(|status| call_failed(&status, address))?;
+    single(response.into_inner().results).map_err(|status| refused(name, &status))?;
+    Ok(password)
 }
 
 fn one_time_password() -> String {
-    let character = |_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
+    let character =
+        |_| char::from(PASSWORD_ALPHABET[rand::random_range(0..PASSWORD_ALPHABET.len())]);
     (0..PASSWORD_CHARS).map(character).collect()
 }
 
-async fn set_moderator(args: &UserArgs, name: &str, moderator: bool) -> anyhow::Result<()> {
-    use set_moderator_result::Outcome;
-    let address = &args.suite.suite;
+async fn set_moderator(address: &SuiteAddress, name: &str, moderator: bool) -> anyhow::Result<()> {
     let update = ModeratorUpdate {
         username: name.to_owned(),
         moderator,
@@ -143,33 +140,49 @@ async fn set_moderator(args: &UserArgs, name: &str, moderator: bool) -> anyhow::
         updates: vec![update],
     };
     let mut client = operators(address.pools().user);
-    let response = client.set_moderators(Deadline::after(PATIENCE).request(request));
-    let response = answered(response.await, &address.user)?;
-    match per_item::only(response.results, |result| result.outcome) {
-        Some(Outcome::User(_)) => Ok(()),
-        Some(Outcome::Error(error)) => Err(refused(name, error)),
-        None => bail!("the user service did not answer for {name:?}"),
-    }
+    let response = client
+        .set_moderators(Deadline::after(CALL_TIMEOUT).request(request))
+        .await
+        .map_err(|status| call_failed(&status, address))?;
+    single(response.into_inner().results).map_err(|status| refused(name, &status))?;
+    Ok(())
 }
 
-async fn delete(args: &UserArgs, name: &str, yes: bool, tell: impl Fn(&str)) -> anyhow::Result<()> {
-    let address = &args.suite.suite;
+async fn delete(
+    address: &SuiteAddress,
+    name: &str,
+    yes: bool,
+    print: impl Fn(&str),
+) -> anyhow::Result<()> {
     let pools = address.pools();
-    let id = id_of(pools.user.clone(), name, &address.user).await?;
+    let account = Accounts::new(pools.user.clone())
+        .fetch(
+            AccountRef::Name(name.to_owned()),
+            Deadline::after(CALL_TIMEOUT),
+        )
+        .await
+        .map_err(|status| call_failed(&status, address))?;
+    let account = account.with_context(|| format!("{name:?}: no such user"))?;
     if !yes {
         confirm(name)?;
     }
     let deletion = Deletion::new(&pools);
-    let deleted = deletion.delete(id, None, Deadline::after(PATIENCE)).await;
-    let lease = answered(deleted.map(Response::new), &address.user)?;
-    tell(&format!("{name} is deleted"));
+    let lease = deletion
+        .delete(account.id, None, Deadline::after(CALL_TIMEOUT))
+        .await
+        .map_err(|status| match status.code() {
+            Code::NotFound => refused(name, &status),
+            _ => call_failed(&status, address),
+        })?;
+    print(&format!("{name} is deleted"));
     match deletion
-        .carry_out(&lease, Deadline::after(DELETION_PATIENCE))
+        .execute(&lease, Deadline::after(DELETION_TIMEOUT))
         .await
     {
-        Ok(()) => tell("what it wrote is gone"),
-        Err(status) => tell(&format!(
-            "what it wrote goes as soon as the services are back: {}",
+        Ok(()) => print("what it wrote is gone"),
+        Err(status) => print(&format!(
+            "its messages and follows are not deleted yet, a gateway deletes them when all services \
+             are available: {}",
             status.message()
         )),
     }
@@ -179,41 +192,28 @@ async fn delete(args: &UserArgs, name: &str, yes: bool, tell: impl Fn(&str)) -> 
 #[expect(clippy::print_stderr, reason = "a question at a terminal")]
 fn confirm(name: &str) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
-        bail!("deleting {name:?} cannot be undone: say --yes if that is what you want");
+        bail!("deleting {name:?} cannot be undone: confirm with --yes");
     }
-    eprint!("This deletes {name} and everything it wrote, for good. Type the name to go on: ");
+    eprint!(
+        "This deletes {name}, its messages and its follows. It cannot be undone. Type the name to \
+         continue: "
+    );
     std::io::stderr().flush()?;
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed)?;
     if typed.trim_end_matches(['\r', '\n']) != name {
-        bail!("that is not the name: nothing was deleted");
+        bail!("the typed name is not {name:?}: nothing was deleted");
     }
     Ok(())
 }
 
-/// The id of an account.
-async fn id_of(pool: Pool, name: &str, address: &str) -> anyhow::Result<Uuid> {
-    use lookup_user_result::Outcome;
-    let user = UserRef {
-        r#ref: Some(Ref::Username(name.to_owned())),
-    };
-    let request = LookupUsersRequest { users: vec![user] };
-    let mut client = UserServiceClient::new(pool);
-    let response = client.lookup_users(Deadline::after(PATIENCE).request(request));
-    let response = answered(response.await, address)?;
-    match per_item::only(response.results, |result| result.outcome) {
-        Some(Outcome::User(user)) => Ok(per_item::id("id", &user.id)?),
-        Some(Outcome::Error(error)) => Err(refused(name, error)),
-        None => bail!("the user service did not answer for {name:?}"),
-    }
+/// Error of a call that failed as a whole.
+fn call_failed(status: &Status, address: &SuiteAddress) -> anyhow::Error {
+    anyhow::anyhow!("{}", status.message())
+        .context(format!("asking the user service at {}", address.user))
 }
 
-fn answered<T>(response: Result<Response<T>, Status>, address: &str) -> anyhow::Result<T> {
-    let response = response.map_err(|status| anyhow::anyhow!("{}", status.message()));
-    let response = response.with_context(|| format!("asking the user service at {address}"))?;
-    Ok(response.into_inner())
-}
-
-fn refused(name: &str, error: minitwit_proto::common::v1::ItemError) -> anyhow::Error {
-    anyhow::anyhow!("{name:?}: {}", per_item::status(error).message())
+/// Error of a call that the user service refused for an account.
+fn refused(name: &str, status: &Status) -> anyhow::Error {
+    anyhow::anyhow!("{name:?}: {}", status.message())
 }

@@ -227,7 +227,7 @@ impl BatchHandler for Lookup {
             .into_iter()
             .map(|account| match account {
                 AccountRef::Name(name) => user_ref::Ref::Username(name),
-                AccountRef::Id(id) => user_ref::Ref::Id(per_item::wire(id)),
+                AccountRef::Id(id) => user_ref::Ref::Id(per_item::encode_id(id)),
             })
             .map(|r#ref| UserRef { r#ref: Some(r#ref) })
             .collect();

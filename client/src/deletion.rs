@@ -73,7 +73,7 @@ impl Deletion {
         deadline: Deadline,
     ) -> Result<DeletionLease, Status> {
         let deletion = UserDeletion {
-            account_id: per_item::wire(account),
+            account_id: per_item::encode_id(account),
             check,
             lease_millis: LEASE_MILLIS,
         };
@@ -83,7 +83,7 @@ impl Deletion {
         let response = self.user.clone().delete_users(request).await?;
         single(response.into_inner().results)?;
         Ok(DeletionLease {
-            account_id: per_item::wire(account),
+            account_id: per_item::encode_id(account),
             // The user service stored the deletion a moment ago. With zero, it leases the deletion once
             // more, in case that a write of the account was still in flight.
             leased_millis: 0,

@@ -95,7 +95,7 @@ impl Flags {
         deadline: Deadline,
     ) -> Result<FlaggedPage, Status> {
         let request = deadline.request(ListFlaggedRequest {
-            before_stamp: before.map(per_item::wire).unwrap_or_default(),
+            before_stamp: before.map(per_item::encode_id).unwrap_or_default(),
         });
         let response = self.operators.clone().list_flagged(request).await?;
         let flagged = response.into_inner().messages;

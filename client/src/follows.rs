@@ -66,10 +66,10 @@ impl BatchHandler for SetFollows {
         deadline: Deadline,
     ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         let updates = writes.into_iter().map(|(edge, stamp)| FollowUpdate {
-            follower_id: per_item::wire(edge.follower),
-            followee_id: per_item::wire(edge.followee),
+            follower_id: per_item::encode_id(edge.follower),
+            followee_id: per_item::encode_id(edge.followee),
             following: edge.following,
-            stamp: per_item::wire(stamp),
+            stamp: per_item::encode_id(stamp),
         });
         let request = deadline.request(SetFollowsRequest {
             updates: updates.collect(),

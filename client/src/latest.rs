@@ -82,7 +82,7 @@ impl BatchHandler for SetLatest {
         let updates = last.iter().map(|(value, stamp)| LatestUpdate {
             client: value.client.clone(),
             latest: value.latest,
-            stamp: per_item::wire(*stamp),
+            stamp: per_item::encode_id(*stamp),
         });
         let request = deadline.request(SetLatestRequest {
             updates: updates.collect(),

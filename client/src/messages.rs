@@ -49,8 +49,8 @@ impl Messages {
         deadline: Deadline,
     ) -> Result<(), Status> {
         let message = NewMessage {
-            id: per_item::wire(key),
-            author_id: per_item::wire(author),
+            id: per_item::encode_id(key),
+            author_id: per_item::encode_id(author),
             text,
         };
         self.posts.call(message, deadline).await

@@ -167,7 +167,7 @@ mod tests {
         use message::set_flag_result::Outcome;
         let stored = Uuid::from_u128(7);
         let superseded = Superseded {
-            stored_stamp: per_item::wire(stored),
+            stored_stamp: per_item::encode_id(stored),
         };
         let error = ItemError {
             code: Code::NotFound as i32,

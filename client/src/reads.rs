@@ -118,8 +118,8 @@ impl BatchHandler for CheckFollows {
     ) -> Result<Vec<Result<bool, Status>>, Status> {
         let (edges, positions) = dedup(edges);
         let checks = edges.into_iter().map(|(account, other)| FollowCheck {
-            follower_id: per_item::wire(account),
-            followee_id: per_item::wire(other),
+            follower_id: per_item::encode_id(account),
+            followee_id: per_item::encode_id(other),
         });
         let request = deadline.request(CheckFollowsRequest {
             checks: checks.collect(),
@@ -147,7 +147,7 @@ impl BatchHandler for CountFollows {
         deadline: Deadline,
     ) -> Result<Vec<Result<FollowCounts, Status>>, Status> {
         let (accounts, positions) = dedup(accounts);
-        let account_ids = accounts.into_iter().map(per_item::wire).collect();
+        let account_ids = accounts.into_iter().map(per_item::encode_id).collect();
         let request = deadline.request(CountFollowsRequest { account_ids });
         let counts = self
             .0
@@ -176,7 +176,7 @@ impl BatchHandler for CountMessages {
         deadline: Deadline,
     ) -> Result<Vec<Result<i64, Status>>, Status> {
         let (accounts, positions) = dedup(accounts);
-        let author_ids = accounts.into_iter().map(per_item::wire).collect();
+        let author_ids = accounts.into_iter().map(per_item::encode_id).collect();
         let request = deadline.request(CountMessagesRequest { author_ids });
         let values = self
             .0
@@ -201,7 +201,7 @@ impl BatchHandler for GetMessages {
         deadline: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
         let (messages, positions) = dedup(messages);
-        let ids: Vec<Bytes> = messages.into_iter().map(per_item::wire).collect();
+        let ids: Vec<Bytes> = messages.into_iter().map(per_item::encode_id).collect();
         let request = deadline.request(GetMessagesRequest { ids });
         let response = self.0.clone().get_messages(request).await?.into_inner();
         let results = response

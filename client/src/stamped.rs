@@ -56,7 +56,7 @@ mod tests {
     async fn a_superseded_write_is_repeated_with_a_greater_stamp() {
         let clock = Clock::default();
         let key = clock.stamp();
-        let stored = stamp::named(stamp::unix_millis() + 60_000, 0);
+        let stored = stamp::from_name(stamp::unix_millis() + 60_000, 0);
         let stamps = RefCell::new(Vec::new());
         let write = async |stamp: Uuid| {
             stamps.borrow_mut().push(stamp);
@@ -71,7 +71,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_old_write_is_not_repeated() {
-        let key = stamp::named(stamp::unix_millis() - 10_000, 0);
+        let key = stamp::from_name(stamp::unix_millis() - 10_000, 0);
         let write = async |stamp| Ok(WriteOutcome::Superseded(stamp));
         let error = retry_superseded(&Clock::default(), key, write).await;
         assert_eq!(error.unwrap_err().code(), Code::Unavailable);

@@ -2,21 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use chassis::{
-    args::secret,
-    pool::{Pool, PoolConfig},
-};
+use chassis::args::secret;
 use clap::Args;
 use http::Uri;
 use ipnet::IpNet;
-use minitwit_proto::{
-    follower::v1::follower_service_server, message::v1::message_service_server,
-    user::v1::user_service_server,
-};
+use minitwit_client::{PerService, Pools};
 use secrecy::SecretString;
 
 use crate::{
-    backend::Pools,
     credentials::Credentials,
     pages::{PageOptions, avatar::Avatars},
     session::CookieKeys,
@@ -74,17 +67,11 @@ pub struct ServiceAddressArgs {
 impl ServiceAddressArgs {
     /// Opens a channel to each service; connections are made in the background.
     pub fn pools(&self) -> Pools {
-        let pool = |service, targets: &[String]| {
-            Pool::connect(PoolConfig::new(service, targets.iter().map(String::as_str)))
-        };
-        Pools {
-            user: pool(user_service_server::SERVICE_NAME, &self.user_service),
-            follower: pool(
-                follower_service_server::SERVICE_NAME,
-                &self.follower_service,
-            ),
-            message: pool(message_service_server::SERVICE_NAME, &self.message_service),
-        }
+        Pools::connect(PerService {
+            user: &self.user_service,
+            follower: &self.follower_service,
+            message: &self.message_service,
+        })
     }
 }
 

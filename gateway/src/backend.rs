@@ -1,82 +1,71 @@
-//! The services as the handlers see them: one call each, whatever it takes behind.
+//! Calls of the services, as the handlers use them.
 //!
-//! Each kind of call has its batcher: concurrent requests share one rpc, and those who want the
-//! same thing share one item of it.
+//! Calls without rendering come from [`minitwit_client`]. The lists that clients read, `timelines` and
+//! `follows`, are rendered and cached here.
 
 use std::sync::Arc;
 
-use chassis::{
-    batch::{BatchHandler, Batcher, Limits},
-    pool::Pool,
-    stamp::Clock,
+use chassis::stamp::Clock;
+use minitwit_client::{
+    Pools, accounts::Accounts, deletion::DeletionWatch, follows::FollowWrites, messages::Messages,
+    reads::Reads,
 };
 use minitwit_proto::{
     follower::v1::follower_service_client::FollowerServiceClient,
     message::v1::message_service_client::MessageServiceClient,
-    user::v1::{
-        api_client_service_client::ApiClientServiceClient, user_service_client::UserServiceClient,
-    },
 };
 
 use crate::meter::Counters;
 
-pub mod accounts;
-pub mod deletions;
 pub mod follows;
 pub(crate) mod keep;
 pub mod latest;
 pub(crate) mod moderation;
-pub(crate) mod reads;
-mod sessions;
 pub mod timelines;
-pub mod writes;
 
-/// The channels to the services.
-#[derive(Clone, Debug)]
-pub struct Pools {
-    /// To the user service.
-    pub user: Pool,
-    /// To the follower service.
-    pub follower: Pool,
-    /// To the message service.
-    pub message: Pool,
-}
-
-/// Everything behind the gateway.
+/// Calls of the services and the caches of one gateway.
 pub struct Backend {
     pub(crate) clock: Arc<Clock>,
     pub(crate) counters: Counters,
-    pub(crate) accounts: accounts::Accounts,
-    pub(crate) deletions: Arc<deletions::Deletions>,
+    pub(crate) accounts: Accounts,
+    pub(crate) deletions: Arc<DeletionWatch>,
     pub(crate) latest: latest::Latest,
     pub(crate) timelines: timelines::Timelines,
     pub(crate) follows: follows::Follows,
-    pub(crate) messages: writes::Messages,
-    pub(crate) reads: reads::Reads,
+    pub(crate) follow_writes: FollowWrites,
+    pub(crate) messages: Messages,
+    pub(crate) reads: Reads,
     pub(crate) moderation: moderation::Moderation,
     pub(crate) pools: Pools,
 }
 
 impl Backend {
-    /// A backend over the channels; it keeps at most `rendered_bytes_max` of rendered answers.
+    /// Creates a backend that calls the services behind `pools`. Its cache of rendered lists holds at
+    /// most `rendered_bytes_max` bytes.
     pub fn new(pools: Pools, rendered_bytes_max: u64) -> Self {
-        let users = UserServiceClient::new(pools.user.clone());
-        let api_clients = ApiClientServiceClient::new(pools.user.clone());
         let follower = FollowerServiceClient::new(pools.follower.clone())
             .max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
         let message = MessageServiceClient::new(pools.message.clone())
             .max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
 
         let clock = Arc::new(Clock::default());
-        let accounts = accounts::Accounts::new(users);
+        let accounts = Accounts::new(pools.user.clone());
         let kept = keep::Keep::new(rendered_bytes_max);
+        let deletions = Arc::new(DeletionWatch::new(&pools, accounts.clone()));
+        let weak = Arc::downgrade(&deletions);
+        tokio::spawn(async move {
+            if let Some(deletions) = weak.upgrade() {
+                deletions.run().await;
+            }
+        });
         Self {
-            latest: latest::Latest::new(api_clients, Arc::clone(&clock)),
-            reads: reads::Reads::new(follower.clone(), message.clone(), accounts.clone()),
+            latest: latest::Latest::new(pools.user.clone(), Arc::clone(&clock)),
+            reads: Reads::new(follower.clone(), message.clone(), accounts.clone()),
             timelines: timelines::Timelines::new(message.clone(), accounts.clone(), kept.clone()),
-            follows: follows::Follows::new(follower, accounts.clone(), Arc::clone(&clock), kept),
-            messages: writes::Messages::new(message),
-            deletions: deletions::Deletions::new(&pools, accounts.clone()),
+            follows: follows::Follows::new(follower.clone(), accounts.clone(), kept),
+            follow_writes: FollowWrites::new(follower, Arc::clone(&clock)),
+            messages: Messages::new(message),
+            deletions,
             moderation: moderation::Moderation::new(&pools, accounts.clone(), Arc::clone(&clock)),
             counters: Counters::default(),
             accounts,
@@ -84,16 +73,4 @@ impl Backend {
             pools,
         }
     }
-}
-
-/// Two rpcs of a kind at a time: one that waits for a stuck replica does not hold up the others,
-/// and the more there are, the less is shared.
-const LIMITS: Limits = Limits {
-    workers: 2,
-    batch_weight_max: 128,
-    queue_max: 2048,
-};
-
-fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<W> {
-    Batcher::new(name, LIMITS, work)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chassis::per_item;
+use minitwit_client::Pools;
 use minitwit_proto::user::v1::{
     ImportUserResult, ImportUsersRequest, ImportedUser, import_user_result::Outcome,
     operator_service_client::OperatorServiceClient,
@@ -10,7 +11,7 @@ use minitwit_proto::user::v1::{
 use uuid::Uuid;
 
 use crate::{
-    courier::{Courier, Parcel, Services, request},
+    courier::{Courier, Parcel, request},
     key,
     old::{OldDatabase, OldUser},
     progress::Stage,
@@ -184,7 +185,7 @@ pub(crate) async fn bring(
 
 async fn deliver(
     import: &Import<'_>,
-    services: &Services,
+    services: &Pools,
     stage: &Stage,
     parcels: Vec<Parcel<ImportedUser>>,
     done: impl FnMut(Parcel<ImportedUser>, ImportUserResult),

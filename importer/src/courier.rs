@@ -7,22 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use chassis::{deadline::Deadline, pool::Pool};
+use chassis::deadline::Deadline;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tonic::{Code, Request, Status};
 
 use crate::{args::ImportArgs, progress::Stage};
-
-/// The channels to the services.
-#[derive(Clone, Debug)]
-pub struct Services {
-    /// To the user service.
-    pub user: Pool,
-    /// To the follower service.
-    pub follower: Pool,
-    /// To the message service.
-    pub message: Pool,
-}
 
 /// How long one call may take.
 const CALL_BUDGET: Duration = Duration::from_secs(5);

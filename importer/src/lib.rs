@@ -18,7 +18,6 @@ mod run;
 mod text;
 
 pub use args::ImportArgs;
-pub use courier::Services;
 pub use run::run;
 
 /// How an import ended; its exit code is for scripts.

@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::Context as _;
 use futures_util::future::LocalBoxFuture;
+use minitwit_client::Pools;
 
 use crate::{
-    Outcome, accounts, args::ImportArgs, courier::Services, follows, messages, old::OldDatabase,
-    report::Report,
+    Outcome, accounts, args::ImportArgs, follows, messages, old::OldDatabase, report::Report,
 };
 
 /// How many lines of a list are shown at the terminal.
@@ -22,7 +22,7 @@ const LINES_SHOWN: usize = 20;
 pub(crate) struct Import<'a> {
     pub(crate) args: &'a ImportArgs,
     /// Where everything goes; `None` for a dry run.
-    pub(crate) services: Option<&'a Services>,
+    pub(crate) services: Option<&'a Pools>,
 }
 
 /// Brings a file over and prints what came of it.
@@ -33,11 +33,11 @@ pub(crate) struct Import<'a> {
 /// [`Outcome`]: what has been brought over is told all the same.
 ///
 /// The future is boxed, so that its code is compiled in this crate and not again in the program.
-pub fn run(args: &ImportArgs, services: Services) -> LocalBoxFuture<'_, anyhow::Result<Outcome>> {
+pub fn run(args: &ImportArgs, services: Pools) -> LocalBoxFuture<'_, anyhow::Result<Outcome>> {
     Box::pin(import(args, services))
 }
 
-async fn import(args: &ImportArgs, services: Services) -> anyhow::Result<Outcome> {
+async fn import(args: &ImportArgs, services: Pools) -> anyhow::Result<Outcome> {
     let old = OldDatabase::open(&args.file).await?;
     // Before the work: a report that cannot be written must not be found out after an hour.
     let file = args.report.as_deref().map(create).transpose()?;

@@ -1,9 +1,10 @@
-//! Everything that the services keep of one account.
+//! Export of all data that the services store about one account.
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chassis::{deadline::Deadline, per_item, pool::Pool};
+use minitwit_client::{accounts::Accounts, address::SuiteAddress, outcome::single};
 use minitwit_proto::{
     follower::v1::{
         Direction, ExportFollowsRequest, FollowUpdate,
@@ -13,22 +14,23 @@ use minitwit_proto::{
         ExportMessagesRequest, FlaggableMessage,
         operator_service_client::OperatorServiceClient as MessageOperators,
     },
-    user::v1::{ExportUsersRequest, UserExport, export_user_result::Outcome},
+    user::v1::{ExportUsersRequest, UserExport},
 };
 use serde_json::{Value, json};
+use tonic::Status;
 use uuid::Uuid;
 
-use super::{PATIENCE, answered, operators, refused};
-use crate::{
-    address::SuiteAddress,
-    names::{names, of_millis, rfc3339},
-};
+use super::{CALL_TIMEOUT, call_failed, operators, refused};
+use crate::names::{names, of_millis, rfc3339};
 
-/// Everything that is kept of the account of a name.
-pub(super) async fn of(address: &SuiteAddress, name: &str) -> anyhow::Result<Value> {
+/// Exports the account with the given name.
+pub(super) async fn export(address: &SuiteAddress, name: &str) -> anyhow::Result<Value> {
     let pools = address.pools();
-    let kept = account(pools.user.clone(), name, address).await?;
-    let user = kept.user.clone().context("an account without a name")?;
+    let account = account(pools.user.clone(), name, address).await?;
+    let user = account
+        .user
+        .clone()
+        .context("the user service sent an account without a name")?;
     let id = Uuid::from_slice(&user.id)?;
 
     let messages = messages(pools.message.clone(), id)
@@ -42,20 +44,19 @@ pub(super) async fn of(address: &SuiteAddress, name: &str) -> anyhow::Result<Val
     let followees = follows(Direction::Followees).await?;
     let followers = follows(Direction::Followers).await?;
 
-    let others = followees.iter().map(|edge| &edge.followee_id);
-    let others = others.chain(followers.iter().map(|edge| &edge.follower_id));
-    let others: BTreeSet<Uuid> = others.filter_map(|id| Uuid::from_slice(id).ok()).collect();
-    let names = names(pools.user, others)
+    let related = followees.iter().map(|edge| &edge.followee_id);
+    let related = related.chain(followers.iter().map(|edge| &edge.follower_id));
+    let related: BTreeSet<Uuid> = related.filter_map(|id| Uuid::from_slice(id).ok()).collect();
+    let names = names(&Accounts::new(pools.user), related)
         .await
         .with_context(|| format!("asking the user service at {}", address.user))?;
-    let follow = |other: &[u8], edge: &FollowUpdate| follow(&names, other, edge);
     let followees = followees
         .iter()
-        .filter_map(|edge| follow(&edge.followee_id, edge));
+        .filter_map(|edge| follow(&names, &edge.followee_id, edge));
     let followers = followers
         .iter()
-        .filter_map(|edge| follow(&edge.follower_id, edge));
-    let failures = kept.sign_in_failures.iter().map(|failures| {
+        .filter_map(|edge| follow(&names, &edge.follower_id, edge));
+    let failures = account.sign_in_failures.iter().map(|failures| {
         json!({
             "address": failures.client_address,
             "failures": failures.failures,
@@ -65,11 +66,11 @@ pub(super) async fn of(address: &SuiteAddress, name: &str) -> anyhow::Result<Val
     Ok(json!({
         "id": id.to_string(),
         "name": user.username,
-        "email": kept.email,
+        "email": account.email,
         "registered": rfc3339(id),
         "moderator": user.moderator,
         "avatar_hash": user.avatar_hash,
-        "password_format": kept.password_format,
+        "password_format": account.password_format,
         "session_epoch": user.session_epoch,
         "sign_in_failures": failures.collect::<Vec<_>>(),
         "messages": messages.iter().filter_map(message).collect::<Vec<_>>(),
@@ -82,64 +83,63 @@ async fn account(pool: Pool, name: &str, address: &SuiteAddress) -> anyhow::Resu
     let request = ExportUsersRequest {
         usernames: vec![name.to_owned()],
     };
-    let mut client = operators(pool);
-    let response = client.export_users(Deadline::after(PATIENCE).request(request));
-    let response = answered(response.await, &address.user)?;
-    match per_item::only(response.results, |result| result.outcome) {
-        Some(Outcome::User(kept)) => Ok(kept),
-        Some(Outcome::Error(error)) => Err(refused(name, error)),
-        None => bail!("the user service did not answer for {name:?}"),
-    }
+    let response = operators(pool)
+        .export_users(Deadline::after(CALL_TIMEOUT).request(request))
+        .await
+        .map_err(|status| call_failed(&status, address))?;
+    single(response.into_inner().results).map_err(|status| refused(name, &status))
 }
 
-async fn messages(pool: Pool, author: Uuid) -> anyhow::Result<Vec<FlaggableMessage>> {
-    let mut client =
-        MessageOperators::new(pool).max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
-    let mut all: Vec<FlaggableMessage> = Vec::new();
+/// Reads pages until an empty page follows. `read` receives the last item of the previous page.
+async fn all_pages<T>(
+    mut read: impl AsyncFnMut(Option<&T>) -> Result<Vec<T>, Status>,
+) -> Result<Vec<T>, Status> {
+    let mut all: Vec<T> = Vec::new();
     loop {
-        let last = all.last().and_then(|last| last.message.as_ref());
-        let request = ExportMessagesRequest {
-            author_id: per_item::encode_id(author),
-            after_id: last.map(|last| last.id.clone()).unwrap_or_default(),
-        };
-        let response = client
-            .export_messages(Deadline::after(PATIENCE).request(request))
-            .await?;
-        let page = response.into_inner().messages;
+        let page = read(all.last()).await?;
         if page.is_empty() {
             return Ok(all);
         }
         all.extend(page);
     }
+}
+
+async fn messages(pool: Pool, author: Uuid) -> Result<Vec<FlaggableMessage>, Status> {
+    let mut client =
+        MessageOperators::new(pool).max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
+    all_pages(async |last: Option<&FlaggableMessage>| {
+        let last = last.and_then(|last| last.message.as_ref());
+        let request = ExportMessagesRequest {
+            author_id: per_item::encode_id(author),
+            after_id: last.map(|last| last.id.clone()).unwrap_or_default(),
+        };
+        let request = Deadline::after(CALL_TIMEOUT).request(request);
+        Ok(client.export_messages(request).await?.into_inner().messages)
+    })
+    .await
 }
 
 async fn follows(
     pool: Pool,
     account: Uuid,
     direction: Direction,
-) -> anyhow::Result<Vec<FollowUpdate>> {
+) -> Result<Vec<FollowUpdate>, Status> {
     let mut client =
         FollowerOperators::new(pool).max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
-    let mut all: Vec<FollowUpdate> = Vec::new();
-    loop {
-        let other = |edge: &FollowUpdate| match direction {
+    all_pages(async |last: Option<&FollowUpdate>| {
+        let related = |edge: &FollowUpdate| match direction {
             Direction::Followers => edge.follower_id.clone(),
             _ => edge.followee_id.clone(),
         };
         let request = ExportFollowsRequest {
             account_id: per_item::encode_id(account),
             direction: direction.into(),
-            after_id: all.last().map(other).unwrap_or_default(),
+            after_id: last.map(related).unwrap_or_default(),
         };
-        let response = client
-            .export_follows(Deadline::after(PATIENCE).request(request))
-            .await?;
-        let page = response.into_inner().edges;
-        if page.is_empty() {
-            return Ok(all);
-        }
-        all.extend(page);
-    }
+        let request = Deadline::after(CALL_TIMEOUT).request(request);
+        Ok(client.export_follows(request).await?.into_inner().edges)
+    })
+    .await
 }
 
 fn message(flaggable: &FlaggableMessage) -> Option<Value> {
@@ -155,12 +155,12 @@ fn message(flaggable: &FlaggableMessage) -> Option<Value> {
     }))
 }
 
-/// An edge; `None` when whoever is at the other end is gone.
-fn follow(names: &HashMap<Uuid, String>, other: &[u8], edge: &FollowUpdate) -> Option<Value> {
-    let other = Uuid::from_slice(other).ok()?;
+/// Converts a follow relation; `None` if the related account is deleted.
+fn follow(names: &HashMap<Uuid, String>, related: &[u8], edge: &FollowUpdate) -> Option<Value> {
+    let related = Uuid::from_slice(related).ok()?;
     let stamp = Uuid::from_slice(&edge.stamp).ok();
     Some(json!({
-        "name": names.get(&other)?,
+        "name": names.get(&related)?,
         "following": edge.following,
         "since": stamp.and_then(rfc3339),
     }))

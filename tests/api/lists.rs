@@ -1,6 +1,6 @@
 //! What is posted and followed, and how it is listed.
 
-use minitwit::Databases;
+use minitwit::{Databases, databases};
 use serde_json::{Value, json};
 use test_database::{Engine, empty_database};
 
@@ -83,7 +83,7 @@ async fn a_list_that_grows_reads_as_one_that_is_read_anew() {
     let messages = messages.await;
     let databases = Databases {
         message: messages.url.clone().into(),
-        ..Databases::in_folder(folder.path()).unwrap()
+        ..databases::in_folder(folder.path()).unwrap()
     };
     let suite = Running::over(databases, Some(folder)).await;
     let api = suite.simulator();

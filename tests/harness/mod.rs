@@ -14,10 +14,11 @@ use chassis::{admin::Readiness, shutdown::Drain};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use minitwit::{Config, Databases, ServiceListen, Suite};
+use minitwit::{Config, Databases, ServiceListen, Suite, databases};
+use minitwit_client::Pools;
 use minitwit_gateway::{
-    Config as GatewayConfig, Listeners, REQUESTS_MAX, args::ServiceAddressArgs, backend::Backend,
-    credentials::Credentials, pages::PageOptions, session::CookieKeys,
+    Config as GatewayConfig, Listeners, REQUESTS_MAX, backend::Backend, credentials::Credentials,
+    pages::PageOptions, session::CookieKeys,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -48,13 +49,13 @@ impl Running {
     /// A new suite over empty SQLite files.
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let databases = Databases::in_folder(folder.path()).unwrap();
+        let databases = databases::in_folder(folder.path()).unwrap();
         Self::over(databases, Some(folder)).await
     }
 
     /// A suite over the SQLite files of a folder, which may hold something already.
     pub async fn in_folder(folder: &Path) -> Self {
-        Self::over(Databases::in_folder(folder).unwrap(), None).await
+        Self::over(databases::in_folder(folder).unwrap(), None).await
     }
 
     /// A suite over any databases.
@@ -130,12 +131,8 @@ impl Running {
             api: minitwit::free_port().await.unwrap(),
         };
         let pages = listeners.pages.local_addr().unwrap();
-        let addresses = ServiceAddressArgs {
-            user_service: vec![services.user.to_string()],
-            follower_service: vec![services.follower.to_string()],
-            message_service: vec![services.message.to_string()],
-        };
-        let backend = Backend::new(addresses.pools(), 1 << 20);
+        let pools = Pools::connect(services.map(|address| [address.to_string()]));
+        let backend = Backend::new(pools, 1 << 20);
         let stop = self.stop.child_token();
         tokio::spawn(minitwit_gateway::serve(config, backend, listeners, stop));
         pages

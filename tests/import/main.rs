@@ -13,7 +13,8 @@ use std::path::Path;
 
 use harness::Running;
 use minitwit::address::SuiteAddress;
-use minitwit_importer::{ImportArgs, Outcome, Services};
+use minitwit_client::Pools;
+use minitwit_importer::{ImportArgs, Outcome};
 
 /// An import as the command line has it by default.
 fn args(file: &Path) -> ImportArgs {
@@ -27,13 +28,8 @@ fn args(file: &Path) -> ImportArgs {
     }
 }
 
-fn services(suite: &Running) -> Services {
-    let pools = SuiteAddress::from(suite.services).pools();
-    Services {
-        user: pools.user,
-        follower: pools.follower,
-        message: pools.message,
-    }
+fn services(suite: &Running) -> Pools {
+    SuiteAddress::from(suite.services).pools()
 }
 
 async fn import(suite: &Running, args: &ImportArgs) -> Outcome {

@@ -66,7 +66,7 @@ impl Accounts {
         deadline: Deadline,
     ) -> Result<Arc<Account>, Status> {
         let end = SessionEnd {
-            account_id: per_item::wire(account),
+            account_id: per_item::encode_id(account),
             session_epoch,
         };
         let request = deadline.request(EndSessionsRequest { ends: vec![end] });

@@ -7,6 +7,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::StatusCode;
+use minitwit_client::follows::Edge;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     App,
-    backend::follows::{Edge, FollowsKey, Form},
+    backend::follows::{FollowsKey, Form},
     error::ApiError,
     json,
 };
@@ -40,7 +41,11 @@ pub(crate) async fn list(
     caller
         .answer(async {
             let backend = &app.0.backend;
-            let Some(account) = backend.accounts.find(&username, caller.deadline).await? else {
+            let Some(account) = backend
+                .accounts
+                .find_cached(&username, caller.deadline)
+                .await?
+            else {
                 return Err(no_such_user(&username));
             };
             let key = FollowsKey::followees(account.id, caller.no, Form::Json);
@@ -88,8 +93,8 @@ pub(crate) async fn set(
 
             let (accounts, deadline) = (&backend.accounts, caller.deadline);
             let (follower, followee) = tokio::try_join!(
-                accounts.find(&username, deadline),
-                accounts.find(&target, deadline)
+                accounts.find_cached(&username, deadline),
+                accounts.find_cached(&target, deadline)
             )?;
             let follower = follower.ok_or_else(|| no_such_user(&username))?.id;
             let followee = followee.ok_or_else(|| no_such_user(&target))?.id;
@@ -98,7 +103,10 @@ pub(crate) async fn set(
                 followee,
                 following,
             };
-            backend.follows.set(edge, caller.key, deadline).await?;
+            backend
+                .follow_writes
+                .set(edge, caller.key, deadline)
+                .await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         })
         .await

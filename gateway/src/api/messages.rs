@@ -91,7 +91,11 @@ pub(crate) async fn list_of_user(
         .answer(async {
             let backend = &app.0.backend;
             backend.counters.get.increment(1);
-            let Some(author) = backend.accounts.find(&username, caller.deadline).await? else {
+            let Some(author) = backend
+                .accounts
+                .find_cached(&username, caller.deadline)
+                .await?
+            else {
                 return Err(no_such_user(&username));
             };
             let (scope, limit, format) = (Scope::Author(author.id), caller.no, Format::Json);
@@ -139,7 +143,11 @@ pub(crate) async fn post(
             if let Some(objection) = objection(&post.content) {
                 return Err(objection);
             }
-            let Some(author) = backend.accounts.find(&username, caller.deadline).await? else {
+            let Some(author) = backend
+                .accounts
+                .find_cached(&username, caller.deadline)
+                .await?
+            else {
                 return Err(no_such_user(&username));
             };
             let (key, deadline) = (caller.key, caller.deadline);
@@ -159,7 +167,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::backend::accounts::Account;
+    use minitwit_client::accounts::Account;
 
     fn entries(texts: &[&str]) -> Vec<Entry> {
         let author = Arc::new(Account {

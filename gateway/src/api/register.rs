@@ -7,12 +7,13 @@ use axum::{
 };
 use chassis::deadline::Deadline;
 use http::StatusCode;
+use minitwit_client::accounts::USERNAME_BYTES_MAX;
 use minitwit_proto::user::v1::NewUser;
 use serde::Deserialize;
 use tonic::Code;
 
 use super::caller::Anyone;
-use crate::{App, SIGN_IN_BUDGET, backend::accounts::USERNAME_BYTES_MAX, error::ApiError, json};
+use crate::{App, SIGN_IN_BUDGET, error::ApiError, json};
 
 const EMAIL_BYTES_MAX: usize = 320;
 const PASSWORD_BYTES_MAX: usize = 1024;

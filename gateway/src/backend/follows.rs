@@ -1,29 +1,28 @@
-//! Who follows whom: lists, rendered and asked for by version, and the writes that change them.
+//! Who follows whom: lists, rendered and asked for by version.
 
 use std::sync::Arc;
 
 use chassis::{
     batch::{BatchHandler, Batcher, dedup},
     deadline::Deadline,
-    per_item::{self, WriteOutcome},
+    per_item,
     pool::Pool,
-    stamp::Clock,
+};
+use minitwit_client::{
+    accounts::{Account, Accounts},
+    batching::batcher,
+    outcome::{Conditional, each, fan_out_complete, incomplete},
 };
 use minitwit_proto::follower::v1::{
-    Direction, FollowList, FollowUpdate, FollowsQuery, ListFollowsRequest, SetFollowsRequest,
-    follower_service_client::FollowerServiceClient, list_follows_result, set_follow_result,
+    Direction, FollowList, FollowsQuery, ListFollowsRequest,
+    follower_service_client::FollowerServiceClient,
 };
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::pages::avatar::Avatars;
 
-use super::{
-    accounts::{Account, Accounts, answer_all, incomplete},
-    batcher,
-    keep::{Body, Keep, Rendered},
-    writes::{outlast, superseded_by},
-};
+use super::keep::{Body, Keep, Rendered};
 
 /// Which list of accounts, and how it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,37 +70,20 @@ impl FollowsKey {
     }
 }
 
-/// A wanted state of an edge.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edge {
-    pub(crate) follower: Uuid,
-    pub(crate) followee: Uuid,
-    pub(crate) following: bool,
-}
-
-/// The edges of the follower service.
+/// The lists of the follower service.
 pub(crate) struct Follows {
     lists: Batcher<List>,
-    writes: Batcher<Set>,
-    clock: Arc<Clock>,
 }
 
 impl Follows {
-    pub(super) fn new(
-        client: FollowerServiceClient<Pool>,
-        accounts: Accounts,
-        clock: Arc<Clock>,
-        kept: Keep,
-    ) -> Self {
+    pub(super) fn new(client: FollowerServiceClient<Pool>, accounts: Accounts, kept: Keep) -> Self {
         let list = List {
-            client: client.clone(),
+            client,
             accounts,
             kept,
         };
         Self {
             lists: batcher("gateway.list_follows", list),
-            writes: batcher("gateway.set_follows", Set { client }),
-            clock,
         }
     }
 
@@ -112,19 +94,6 @@ impl Follows {
         deadline: Deadline,
     ) -> Result<Arc<Rendered>, Status> {
         self.lists.call(key, deadline).await
-    }
-
-    /// Follows or unfollows under the key of the request.
-    pub(crate) async fn set(
-        &self,
-        edge: Edge,
-        key: Uuid,
-        deadline: Deadline,
-    ) -> Result<(), Status> {
-        outlast(&self.clock, key, |stamp| {
-            self.writes.call((edge, stamp), deadline)
-        })
-        .await
     }
 }
 
@@ -164,16 +133,16 @@ impl BatchHandler for List {
             .into_inner();
 
         let mut answers = Vec::with_capacity(keys.len());
-        for ((key, kept), result) in keys.into_iter().zip(kept).zip(response.results) {
-            use list_follows_result::Outcome;
-            answers.push(match (result.outcome, kept) {
-                (Some(Outcome::List(list)), _) => self.render(key, &list, deadline).await,
-                (Some(Outcome::Unchanged(_)), Some(kept)) => Ok(kept),
-                (Some(Outcome::Error(error)), _) => Err(per_item::status(error)),
-                (Some(Outcome::Unchanged(_)) | None, _) => Err(incomplete()),
+        let results = each(response.results);
+        for ((key, kept), result) in keys.into_iter().zip(kept).zip(results) {
+            answers.push(match (result, kept) {
+                (Ok(Conditional::Content(list)), _) => self.render(key, &list, deadline).await,
+                (Ok(Conditional::Unchanged), Some(kept)) => Ok(kept),
+                (Ok(Conditional::Unchanged), None) => Err(incomplete()),
+                (Err(status), _) => Err(status),
             });
         }
-        answer_all(&answers, &positions)
+        fan_out_complete(&answers, &positions)
     }
 }
 
@@ -193,13 +162,13 @@ impl List {
                 per_item::encode_ids(&ids.iter().copied().chain(own).collect::<Vec<_>>())
             }
             Form::Json => {
-                let accounts = self.accounts.of_ids(&ids, deadline).await?;
+                let accounts = self.accounts.lookup(&ids, deadline).await?;
                 let known = accounts.iter().flatten();
                 let names: Vec<&str> = known.map(|account| account.username.as_str()).collect();
                 crate::api::follows::render(&names)
             }
             Form::Html(avatars) => {
-                let accounts = self.accounts.of_ids(&ids, deadline).await?;
+                let accounts = self.accounts.lookup(&ids, deadline).await?;
                 let known: Vec<Arc<Account>> = accounts.into_iter().flatten().collect();
                 crate::pages::people::render(&known, avatars)
             }
@@ -213,42 +182,5 @@ impl List {
             ..Rendered::default()
         };
         Ok(self.kept.insert(key, rendered))
-    }
-}
-
-struct Set {
-    client: FollowerServiceClient<Pool>,
-}
-
-impl BatchHandler for Set {
-    type Item = (Edge, Uuid);
-    type Output = WriteOutcome;
-
-    async fn run(
-        &self,
-        writes: Vec<(Edge, Uuid)>,
-        deadline: Deadline,
-    ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
-        use set_follow_result::Outcome;
-        let updates = writes.into_iter().map(|(edge, stamp)| FollowUpdate {
-            follower_id: per_item::encode_id(edge.follower),
-            followee_id: per_item::encode_id(edge.followee),
-            following: edge.following,
-            stamp: per_item::encode_id(stamp),
-        });
-        let request = deadline.request(SetFollowsRequest {
-            updates: updates.collect(),
-        });
-        let response = self.client.clone().set_follows(request).await?.into_inner();
-        let results = response
-            .results
-            .into_iter()
-            .map(|result| match result.outcome {
-                Some(Outcome::Applied(_)) => Ok(WriteOutcome::Applied),
-                Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-                Some(Outcome::Error(error)) => Err(per_item::status(error)),
-                None => Err(incomplete()),
-            });
-        Ok(results.collect())
     }
 }

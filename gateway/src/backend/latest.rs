@@ -10,27 +10,15 @@ use std::{
     time::Duration,
 };
 
-use chassis::{
-    batch::{BatchHandler, Batcher, dedup},
-    deadline::Deadline,
-    per_item::{self, WriteOutcome},
-    pool::Pool,
-    stamp::Clock,
-};
+use chassis::{deadline::Deadline, pool::Pool, stamp::Clock};
 use metrics::{Counter, Gauge, counter, gauge};
-use minitwit_proto::user::v1::{
-    GetLatestRequest, LatestUpdate, SetLatestRequest,
-    api_client_service_client::ApiClientServiceClient, set_latest_result,
+use minitwit_client::{
+    latest::{LatestValue, StoredLatest},
+    stamped::retry_superseded,
 };
 use tokio::sync::Notify;
 use tonic::Status;
 use uuid::Uuid;
-
-use super::{
-    accounts::{answer_all, incomplete},
-    batcher,
-    writes::{outlast, superseded_by},
-};
 
 /// The share of a request's time for which its answer waits for `latest` when the user service does
 /// not answer: short of the whole, so that the action's own answer still comes in time.
@@ -44,8 +32,7 @@ const LATER: Duration = Duration::from_millis(500);
 pub(crate) struct Latest(Arc<Inner>);
 
 struct Inner {
-    reads: Batcher<Get>,
-    writes: Batcher<Set>,
+    stored: StoredLatest,
     clock: Arc<Clock>,
     held: Mutex<HashMap<String, (Uuid, i64)>>,
     something_held: Notify,
@@ -54,15 +41,9 @@ struct Inner {
 }
 
 impl Latest {
-    pub(super) fn new(client: ApiClientServiceClient<Pool>, clock: Arc<Clock>) -> Self {
+    pub(super) fn new(pool: Pool, clock: Arc<Clock>) -> Self {
         let inner = Arc::new(Inner {
-            reads: batcher(
-                "gateway.get_latest",
-                Get {
-                    client: client.clone(),
-                },
-            ),
-            writes: batcher("gateway.set_latest", Set { client }),
+            stored: StoredLatest::new(pool),
             clock,
             held: Mutex::default(),
             something_held: Notify::new(),
@@ -87,7 +68,7 @@ impl Latest {
         )]
         self.0.value.set(latest as f64);
         let deadline = deadline.at_most(deadline.remaining().mul_f64(PATIENCE));
-        let write = Value {
+        let write = LatestValue {
             client: client.to_owned(),
             latest,
         };
@@ -105,21 +86,26 @@ impl Latest {
 
     /// A client's `latest`; with an empty name, that of the client that wrote last.
     pub(crate) async fn get(&self, client: &str, deadline: Deadline) -> Result<i64, Status> {
-        self.0.reads.call(client.to_owned(), deadline).await
+        self.0.stored.get(client.to_owned(), deadline).await
     }
 }
 
 impl Inner {
-    async fn write(&self, value: &Value, key: Uuid, deadline: Deadline) -> Result<(), Status> {
-        let write = |stamp| self.writes.call((value.clone(), stamp), deadline);
-        outlast(&self.clock, key, write).await
+    async fn write(
+        &self,
+        value: &LatestValue,
+        key: Uuid,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
+        let write = |stamp| self.stored.set(value.clone(), stamp, deadline);
+        retry_superseded(&self.clock, key, write).await
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, (Uuid, i64)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hold(&self, value: Value, key: Uuid) {
+    fn hold(&self, value: LatestValue, key: Uuid) {
         let mut held = self.held();
         let newest = held.entry(value.client).or_insert((key, value.latest));
         if key > newest.0 {
@@ -139,13 +125,13 @@ impl Inner {
             .map(|(client, newest)| (client.clone(), *newest))
             .collect();
         for (client, (stamp, latest)) in held {
-            let value = Value {
+            let value = LatestValue {
                 client: client.clone(),
                 latest,
             };
             if self
-                .writes
-                .call((value, stamp), Deadline::after(LATER))
+                .stored
+                .set(value, stamp, Deadline::after(LATER))
                 .await
                 .is_err()
             {
@@ -162,81 +148,5 @@ impl Inner {
             }
             tracing::info!(client, latest, "the latest held back is stored");
         }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Value {
-    client: String,
-    latest: i64,
-}
-
-struct Set {
-    client: ApiClientServiceClient<Pool>,
-}
-
-impl BatchHandler for Set {
-    type Item = (Value, Uuid);
-    type Output = WriteOutcome;
-
-    /// Of all values for one client only the last to arrive is sent: the others are overtaken.
-    async fn run(
-        &self,
-        values: Vec<(Value, Uuid)>,
-        deadline: Deadline,
-    ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
-        use set_latest_result::Outcome;
-        let last = per_item::last_writes(&values, |(value, _)| &value.client, |(_, stamp)| *stamp);
-        let updates = last.iter().map(|(value, stamp)| LatestUpdate {
-            client: value.client.clone(),
-            latest: value.latest,
-            stamp: per_item::encode_id(*stamp),
-        });
-        let request = deadline.request(SetLatestRequest {
-            updates: updates.collect(),
-        });
-        let response = self.client.clone().set_latest(request).await?.into_inner();
-        let results = response
-            .results
-            .into_iter()
-            .map(|result| match result.outcome {
-                Some(Outcome::Applied(_)) => Ok(WriteOutcome::Applied),
-                Some(Outcome::Superseded(superseded)) => superseded_by(&superseded),
-                Some(Outcome::Error(error)) => Err(per_item::status(error)),
-                None => Err(incomplete()),
-            });
-        let results: HashMap<&str, Result<WriteOutcome, Status>> = last
-            .iter()
-            .map(|(value, _)| value.client.as_str())
-            .zip(results)
-            .collect();
-        let own = |(value, _): &(Value, Uuid)| {
-            results
-                .get(value.client.as_str())
-                .cloned()
-                .unwrap_or_else(|| Err(incomplete()))
-        };
-        Ok(values.iter().map(own).collect())
-    }
-}
-
-struct Get {
-    client: ApiClientServiceClient<Pool>,
-}
-
-impl BatchHandler for Get {
-    type Item = String;
-    type Output = i64;
-
-    async fn run(
-        &self,
-        clients: Vec<String>,
-        deadline: Deadline,
-    ) -> Result<Vec<Result<i64, Status>>, Status> {
-        let (clients, positions) = dedup(clients);
-        let request = deadline.request(GetLatestRequest { clients });
-        let response = self.client.clone().get_latest(request).await?.into_inner();
-        let values = answer_all(&response.latest, &positions)?;
-        Ok(values.into_iter().map(Ok).collect())
     }
 }

@@ -9,21 +9,22 @@ use chassis::{
     per_item,
     pool::Pool,
 };
+pub(crate) use minitwit_client::messages::Entry;
+use minitwit_client::{
+    accounts::{Account, Accounts},
+    batching::{LIMITS, batcher},
+    outcome::{TimelineUpdate, each, fan_out_complete, incomplete},
+};
 use minitwit_proto::message::v1::{
     Authors, Everybody, ListTimelinesRequest, Message, Timeline, TimelineQuery,
-    list_timeline_result, message_service_client::MessageServiceClient, timeline_query,
+    message_service_client::MessageServiceClient, timeline_query,
 };
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::pages::avatar::Avatars;
 
-use super::{
-    LIMITS,
-    accounts::{Account, Accounts, answer_all, incomplete},
-    batcher,
-    keep::{Body, Keep, Rendered},
-};
+use super::keep::{Body, Keep, Rendered};
 
 /// Whose messages.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,14 +77,6 @@ pub(crate) enum Format {
     Atom,
     /// The bare ids, for those who only want to know what is new.
     Ids,
-}
-
-/// One message of a timeline, with its author.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) id: Uuid,
-    pub(crate) author: Arc<Account>,
-    pub(crate) text: String,
 }
 
 impl Format {
@@ -171,7 +164,6 @@ impl BatchHandler for List {
         asked: Vec<TimelineKey>,
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
-        use list_timeline_result::Outcome;
         let (keys, positions) = dedup(asked);
         // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
         let kept = self.kept.get_each(&keys);
@@ -189,27 +181,25 @@ impl BatchHandler for List {
             .await?
             .into_inner();
 
-        let timelines = response
-            .results
+        let results = each(response.results);
+        let timelines = results
             .iter()
-            .filter_map(|result| match &result.outcome {
-                Some(Outcome::Timeline(timeline) | Outcome::Added(timeline)) => Some(timeline),
-                _ => None,
-            });
+            .flatten()
+            .filter_map(TimelineUpdate::timeline);
         let authors = self.authors(timelines, deadline).await;
         let mut answers = Vec::with_capacity(keys.len());
-        for ((key, kept), result) in keys.into_iter().zip(kept).zip(response.results) {
-            answers.push(match (result.outcome, kept) {
-                (Some(Outcome::Timeline(timeline)), _) => self.render(key, timeline, &authors),
-                (Some(Outcome::Added(timeline)), Some(kept)) if key.format.grows() => {
+        for ((key, kept), result) in keys.into_iter().zip(kept).zip(results) {
+            answers.push(match (result, kept) {
+                (Ok(TimelineUpdate::Whole(timeline)), _) => self.render(key, timeline, &authors),
+                (Ok(TimelineUpdate::Added(timeline)), Some(kept)) if key.format.grows() => {
                     self.extend(key, &kept, timeline, &authors)
                 }
-                (Some(Outcome::Unchanged(_)), Some(kept)) => Ok(kept),
-                (Some(Outcome::Error(error)), _) => Err(per_item::status(error)),
-                (Some(Outcome::Unchanged(_) | Outcome::Added(_)) | None, _) => Err(incomplete()),
+                (Ok(TimelineUpdate::Unchanged), Some(kept)) => Ok(kept),
+                (Err(status), _) => Err(status),
+                (Ok(TimelineUpdate::Unchanged | TimelineUpdate::Added(_)), _) => Err(incomplete()),
             });
         }
-        answer_all(&answers, &positions)
+        fan_out_complete(&answers, &positions)
     }
 
     /// As many as authors are merged.
@@ -234,7 +224,7 @@ impl List {
         ids.dedup();
         // A look-up that takes all the time there is must not take those along who do not need it.
         let deadline = deadline.at_most(deadline.remaining() / 4 * 3);
-        let (accounts, looked_up) = self.accounts.as_far_as_known(&ids, deadline).await;
+        let (accounts, looked_up) = self.accounts.lookup_partial(&ids, deadline).await;
         let known = ids.into_iter().zip(accounts);
         Authorship {
             known: known

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
+use minitwit_client::follows::Edge;
 use minitwit_proto::follower::v1::Direction;
 use uuid::Uuid;
 
 use super::{PageAnswer, escape, layout::Layout, person::Named, visitor::Visitor};
 use crate::{
     App,
-    backend::follows::{Edge, FollowsKey, Form},
+    backend::follows::{FollowsKey, Form},
 };
 
 /// How many people a page lists.
@@ -45,7 +46,7 @@ async fn set(
         following,
     };
     backend
-        .follows
+        .follow_writes
         .set(edge, visitor.origin.key, visitor.deadline)
         .await?;
     let name = &account.username;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use askama::Template;
 use bytes::Bytes;
+use minitwit_client::accounts::Account;
 
 use super::{avatar::Avatars, escape};
-use crate::backend::accounts::Account;
 
 #[derive(Template)]
 #[template(path = "people.html")]

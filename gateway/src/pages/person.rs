@@ -8,12 +8,13 @@ use axum::{
 };
 use chassis::deadline::Deadline;
 use http::StatusCode;
+use minitwit_client::accounts::Account;
 
 use super::{
     error::PageError,
     escape::{ELSEWHERE, MARK},
 };
-use crate::{App, backend::accounts::Account};
+use crate::App;
 
 /// The name in a path.
 pub(crate) struct Named(pub(crate) String);
@@ -44,7 +45,12 @@ impl Named {
         app: &App,
         deadline: Deadline,
     ) -> Result<Arc<Account>, PageError> {
-        let found = app.0.backend.accounts.find(&self.0, deadline).await?;
+        let found = app
+            .0
+            .backend
+            .accounts
+            .find_cached(&self.0, deadline)
+            .await?;
         found.ok_or_else(|| {
             PageError::because(StatusCode::NOT_FOUND, "There is nobody of that name.")
         })

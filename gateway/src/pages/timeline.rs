@@ -8,6 +8,7 @@ use axum::{
     response::{Html, IntoResponse as _},
 };
 use chassis::deadline::Deadline;
+use minitwit_client::{accounts::Account, reads::FollowCounts};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -20,10 +21,8 @@ use super::{
 use crate::{
     App, SIDE_BUDGET,
     backend::{
-        accounts::Account,
         follows::{FollowsKey, Form},
         keep::Rendered,
-        reads::FollowCounts,
         timelines::{Format, Scope, TimelineKey},
     },
 };

@@ -11,12 +11,12 @@ use axum::{
 use bytes::Bytes;
 use chassis::deadline::Deadline;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use minitwit_client::accounts::{Account, AccountRef};
 use uuid::Uuid;
 
 use super::{error::PageError, escape::now_seconds, layout::Layout};
 use crate::{
     App, PAGE_BUDGET, SIDE_BUDGET,
-    backend::accounts::{Account, Who},
     error::Never,
     origin::Origin,
     session::{CookieKeys, SESSION_SECONDS_MAX, Session},
@@ -102,7 +102,7 @@ impl Visitor {
             moderator: false,
             confirmed: true,
         };
-        match accounts.fresh(Who::Id(account), deadline).await {
+        match accounts.fetch(AccountRef::Id(account), deadline).await {
             Ok(Some(account)) if account.session_epoch == epoch => {
                 if session.is_old(now) {
                     self.session = Some(Change::Set(Session {
