@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{
     App,
     error::ApiError,
-    observe::{self, Face},
+    observe::{self, Observer, Surface},
 };
 
 pub(crate) mod caller;
@@ -35,7 +35,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/docs", get(docs::page))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Face::Api, observe::observe))
+        .layer(middleware::from_fn_with_state(
+            Observer::new(app.clone(), Surface::Api),
+            observe::observe,
+        ))
         .with_state(app)
 }
 

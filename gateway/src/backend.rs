@@ -17,6 +17,7 @@ use minitwit_proto::{
 
 use crate::meter::Counters;
 
+pub(crate) mod background;
 pub mod follows;
 pub(crate) mod keep;
 pub mod latest;
@@ -24,11 +25,13 @@ pub(crate) mod moderation;
 pub mod timelines;
 
 /// Calls of the services and the caches of one gateway.
+///
+/// The background tasks run while the gateway serves.
 pub struct Backend {
     pub(crate) clock: Arc<Clock>,
     pub(crate) counters: Counters,
     pub(crate) accounts: Accounts,
-    pub(crate) deletions: Arc<DeletionWatch>,
+    pub(crate) deletions: DeletionWatch,
     pub(crate) latest: latest::Latest,
     pub(crate) timelines: timelines::Timelines,
     pub(crate) follows: follows::Follows,
@@ -51,13 +54,6 @@ impl Backend {
         let clock = Arc::new(Clock::default());
         let accounts = Accounts::new(pools.user.clone());
         let kept = keep::Keep::new(rendered_bytes_max);
-        let deletions = Arc::new(DeletionWatch::new(&pools, accounts.clone()));
-        let weak = Arc::downgrade(&deletions);
-        tokio::spawn(async move {
-            if let Some(deletions) = weak.upgrade() {
-                deletions.run().await;
-            }
-        });
         Self {
             latest: latest::Latest::new(pools.user.clone(), Arc::clone(&clock)),
             reads: Reads::new(follower.clone(), message.clone(), accounts.clone()),
@@ -65,7 +61,7 @@ impl Backend {
             follows: follows::Follows::new(follower.clone(), accounts.clone(), kept),
             follow_writes: FollowWrites::new(follower, Arc::clone(&clock)),
             messages: Messages::new(message),
-            deletions,
+            deletions: DeletionWatch::new(&pools, accounts.clone()),
             moderation: moderation::Moderation::new(&pools, accounts.clone(), Arc::clone(&clock)),
             counters: Counters::default(),
             accounts,

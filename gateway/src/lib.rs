@@ -1,13 +1,13 @@
-//! The gateway: HTTP in, gRPC out. It turns the simulator's API and the pages into calls of the
-//! services, and composes what they answer.
+//! Gateway of MiniTwit: the pages and the simulator's API over HTTP, in front of the three services.
 //!
-//! It owns nothing durable, so any replica of it can die at any moment, and it knows no rule of the
-//! domain that a service knows. What it keeps in memory (names, rendered answers) is either true
-//! for as long as an account lives or validated by a service on every request.
+//! The gateway translates each HTTP request into calls of the services and composes their results. It
+//! owns no durable data, so a replica may stop at any moment. It does not repeat the rules of the
+//! services. Its caches hold user names, which are valid as long as the account exists, and rendered
+//! lists, whose version a service confirms for each request.
 
 use std::{sync::Arc, time::Duration};
 
-use chassis::{admin::Readiness, shutdown::Drain};
+use chassis::{admin::Readiness, log_limiter::LogLimiter, shutdown::Drain};
 use futures_util::future::BoxFuture;
 use http::Uri;
 use ipnet::IpNet;
@@ -15,9 +15,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, background::BackgroundTasks},
     credentials::Credentials,
+    observe::Surface,
     pages::{PageOptions, Pages, live::Live},
+    slo::AnswerCounters,
 };
 
 pub mod api;
@@ -30,48 +32,51 @@ mod meter;
 mod observe;
 mod origin;
 pub mod pages;
-mod promise;
 mod server;
 pub mod session;
+mod slo;
 
-/// What the gateway is told when it starts, by its own process or by the suite.
+/// Configuration of the gateway, from its own process or from the suite.
 #[derive(Debug)]
 pub struct Config {
-    /// Who may use the simulator's API.
+    /// Credentials for the simulator's API.
     pub credentials: Credentials,
-    /// From whose mouth the name of a request and the address of a client are believed.
+    /// Networks of the proxies whose headers are trusted to name a request and its client.
     pub trusted_proxies: Vec<IpNet>,
-    /// How the pages behave.
+    /// Options of the pages.
     pub pages: PageOptions,
-    /// Where Prometheus is, for the status page; without it the page counts by itself.
+    /// URL of Prometheus, for the status page. Without it, the page shows the counts of this gateway.
     pub prometheus: Option<Uri>,
-    /// How long a request of the simulator's API may take.
+    /// Timeout of a request to the simulator's API.
     pub api_budget: Duration,
-    /// How many requests of the API may be under way at once; the pages get a quarter of that.
+    /// Maximum number of concurrent requests to the API. The maximum for the pages is a quarter of it.
     pub requests_max: usize,
-    /// How it stops.
+    /// Durations of the drain.
     pub drain: Drain,
-    /// Where it says that it is ready.
+    /// Readiness that the gateway reports.
     pub readiness: Readiness,
 }
 
-/// How many requests of the API may be under way unless told otherwise.
+/// Default of the maximum number of concurrent requests to the API.
 pub const REQUESTS_MAX: usize = 4096;
 
-/// How long a request of the simulator's API may take unless told otherwise: the simulator gives up
-/// after 300 ms.
+/// Default timeout of a request to the simulator's API. The simulator gives up after 300 ms.
 pub const API_BUDGET: Duration = Duration::from_millis(250);
 
-/// How long a sign-up or a sign-in may take: old password hashes cost up to a second.
+/// Timeout of a sign-up or a sign-in. The check of an old password hash takes up to a second.
 pub const SIGN_IN_BUDGET: Duration = Duration::from_secs(5);
 
-/// How long a page may take.
+/// Timeout of a page.
 pub const PAGE_BUDGET: Duration = Duration::from_secs(2);
 
-/// How long a page waits for what it can do without.
+/// Timeout of the optional parts of a page.
 pub const SIDE_BUDGET: Duration = Duration::from_millis(700);
 
-/// What every handler has at hand.
+/// Maximum number of log lines per second about failed and slow requests. During an outage, an unlimited
+/// number of lines would overload the log.
+const REQUEST_LINES_PER_SECOND_MAX: u64 = 100;
+
+/// State of one gateway, shared by all handlers.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
@@ -83,18 +88,21 @@ struct Inner {
     pages: Pages,
     live: Live,
     prometheus: Option<Uri>,
+    answers: AnswerCounters,
+    request_log: LogLimiter,
 }
 
-/// The ports of the gateway.
+/// Listeners of the gateway.
 #[derive(Debug)]
 pub struct Listeners {
-    /// The pages.
+    /// Listener of the pages.
     pub pages: TcpListener,
-    /// The simulator's API.
+    /// Listener of the simulator's API.
     pub api: TcpListener,
 }
 
-/// Serves pages and API until `shutdown`, then drains.
+/// Serves the pages and the API until `shutdown`, then drains. Before it returns, it stores the deferred
+/// `latest` values, at most until the hard stop.
 ///
 /// # Errors
 ///
@@ -116,48 +124,39 @@ async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Config {
-        credentials,
-        trusted_proxies,
-        pages,
-        prometheus,
-        api_budget,
-        requests_max,
-        drain,
-        readiness,
-    } = config;
-    let (pages, live) = (pages.into(), Live::new(shutdown.clone()));
+    let background = BackgroundTasks::start(&backend);
+    let requests_max = config.requests_max;
+    let stop = server::Stop::new(shutdown.clone(), config.drain, config.readiness);
     let app = App(Arc::new(Inner {
         backend,
-        api_budget,
-        credentials,
-        trusted_proxies,
-        pages,
-        live,
-        prometheus,
+        api_budget: config.api_budget,
+        credentials: config.credentials,
+        trusted_proxies: config.trusted_proxies,
+        pages: config.pages.into(),
+        live: Live::new(shutdown),
+        prometheus: config.prometheus,
+        answers: AnswerCounters::default(),
+        request_log: LogLimiter::per_second(REQUEST_LINES_PER_SECOND_MAX),
     }));
-    readiness.set_ready();
+    stop.readiness.set_ready();
 
     let api = server::Server {
-        face: observe::Face::Api,
+        surface: Surface::Api,
         router: api::router(app.clone()),
         requests_max,
         busy: api::busy,
     };
     let pages = server::Server {
-        face: observe::Face::Pages,
+        surface: Surface::Pages,
         router: pages::router(app),
         requests_max: requests_max.div_ceil(4),
         busy: pages::busy,
     };
-    let stop = server::Stop {
-        shutdown,
-        drain,
-        readiness,
-    };
-    tokio::try_join!(
+    let served = tokio::try_join!(
         api.serve(listeners.api, &stop),
         pages.serve(listeners.pages, &stop)
-    )?;
+    );
+    background.stop(stop.hard_stop()).await;
+    served?;
     Ok(())
 }

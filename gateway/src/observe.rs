@@ -13,28 +13,25 @@ use axum::{
     response::Response,
 };
 use chassis::{
-    log_limiter::{LogDecision, LogLimiter},
+    log_limiter::LogDecision,
     trace::{self, Outcome, Parent, Span},
 };
 use http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 use tracing::Level;
 
-use crate::{origin::Peer, promise};
+use crate::{App, origin::Peer};
 
-/// Limits the log lines of failed and slow requests, so that an outage does not fill the log.
-static LINES: LogLimiter = LogLimiter::per_second(100);
-
-/// Part of the gateway that a port serves.
+/// Set of routes that is served on one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Face {
-    /// The API of the simulator.
+pub(crate) enum Surface {
+    /// API of the simulator.
     Api,
-    /// The pages for browsers.
+    /// Pages for browsers.
     Pages,
 }
 
-impl Face {
+impl Surface {
     fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -56,18 +53,35 @@ impl Face {
     }
 }
 
-/// Face, method, route and status.
-type DurationLabels = (Face, Method, Box<str>, u16);
+/// Surface, method, route and status.
+type DurationLabels = (Surface, Method, Box<str>, u16);
 
 thread_local! {
-    /// Histograms by their labels. A look-up in the registry of metrics costs more than routing a
-    /// request.
+    /// Cached handles of histograms in the metrics registry of the process. A lookup in the registry
+    /// costs more than the routing of a request.
     static DURATIONS: RefCell<HashMap<DurationLabels, Histogram>> = RefCell::default();
+}
+
+/// Observer of the requests to one surface of one gateway.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    app: App,
+    surface: Surface,
+}
+
+impl Observer {
+    pub(crate) fn new(app: App, surface: Surface) -> Self {
+        Self { app, surface }
+    }
 }
 
 /// Measures and logs each request under the template of its route, never under the path that the
 /// client sent.
-pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(Observer { app, surface: face }): State<Observer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let running = RunningRequest::new(face, &request);
     let parent = Parent::of_client(request.headers());
     let span = running.span(&parent);
@@ -81,7 +95,7 @@ pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Ne
             "a request came in",
         );
         let response = next.run(request).await;
-        running.finish(response.status());
+        running.finish(&app, response.status());
         response
     });
     let response = response.await;
@@ -92,14 +106,14 @@ pub(crate) async fn observe(State(face): State<Face>, request: Request, next: Ne
 /// A request in progress, with its labels in metrics, span and log lines.
 struct RunningRequest {
     began: Instant,
-    face: Face,
+    face: Surface,
     method: Method,
     route: Option<MatchedPath>,
     peer: Option<SocketAddr>,
 }
 
 impl RunningRequest {
-    fn new(face: Face, request: &Request) -> Self {
+    fn new(face: Surface, request: &Request) -> Self {
         let extensions = request.extensions();
         Self {
             began: Instant::now(),
@@ -130,11 +144,11 @@ impl RunningRequest {
     }
 
     /// Records the duration of the request and logs the request.
-    fn finish(&self, status: StatusCode) {
+    fn finish(&self, app: &App, status: StatusCode) {
         let took = self.began.elapsed();
         self.record(status.as_u16(), took);
-        if self.face == Face::Api {
-            promise::count(status.is_server_error(), took);
+        if self.face == Surface::Api {
+            app.0.answers.count(status.is_server_error(), took);
         }
         macro_rules! log {
             ($level:expr, $suppressed:expr) => {
@@ -152,7 +166,7 @@ impl RunningRequest {
             };
         }
         let failed = status.is_server_error();
-        match LINES.decide(failed, took >= self.face.slow()) {
+        match app.0.request_log.decide(failed, took >= self.face.slow()) {
             LogDecision::Warn(suppressed) => log!(Level::WARN, suppressed),
             LogDecision::Info(suppressed) => log!(Level::INFO, suppressed),
             LogDecision::Debug => log!(Level::DEBUG, tracing::field::Empty),

@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::{
     App,
-    observe::{self, Face},
+    observe::{self, Observer, Surface},
     session::CookieKeys,
 };
 
@@ -113,7 +113,7 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || PageError::new(StatusCode::METHOD_NOT_ALLOWED))
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
         .layer(middleware::from_fn_with_state(
-            Face::Pages,
+            Observer::new(app.clone(), Surface::Pages),
             observe::observe,
         ))
         .with_state(app)

@@ -1,9 +1,9 @@
-//! The HTTP server of both ports: bounded, quick to refuse, and without loss when it stops.
+//! HTTP server of the pages and of the API, with a limit of concurrent requests and a drain.
 
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,70 +16,95 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use metrics::Counter;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{observe::Face, origin::Peer};
+use crate::{observe::Surface, origin::Peer};
 
-/// How long a client may take to send the head of a request; also how long an idle connection is
-/// kept.
+/// Timeout of the head of a request, and of an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Server of one surface.
 pub(crate) struct Server {
-    pub(crate) face: Face,
+    pub(crate) surface: Surface,
     pub(crate) router: Router,
-    /// How many requests may be under way; the next one is refused at once.
+    /// Maximum number of concurrent requests.
     pub(crate) requests_max: usize,
-    /// What one that is refused is answered.
+    /// Creates the response to a request that exceeds the maximum.
     pub(crate) busy: fn() -> Response,
 }
 
-/// When and how a server stops.
+/// Signal to stop, and the course of the drain. Both servers share it.
 pub(crate) struct Stop {
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) drain: Drain,
+    shutdown: CancellationToken,
+    drain: Drain,
     pub(crate) readiness: Readiness,
+    began: OnceLock<Instant>,
+}
+
+impl Stop {
+    /// A drain that begins when `shutdown` is cancelled.
+    pub(crate) fn new(shutdown: CancellationToken, drain: Drain, readiness: Readiness) -> Self {
+        Self {
+            shutdown,
+            drain,
+            readiness,
+            began: OnceLock::new(),
+        }
+    }
+
+    /// Instant at which the gateway stops although requests are in flight. The first call is the begin
+    /// of the drain.
+    pub(crate) fn hard_stop(&self) -> Instant {
+        *self.began.get_or_init(Instant::now) + self.drain.hard_stop
+    }
+
+    /// Waits for the signal to stop, and then for the end of the time in which the server still accepts
+    /// connections, so that proxies can notice that the gateway is not ready.
+    async fn end_of_lame_duck(&self) {
+        self.shutdown.cancelled().await;
+        self.hard_stop();
+        self.readiness.set_draining();
+        sleep(self.drain.lame_duck).await;
+    }
 }
 
 impl Server {
-    /// Serves until told to stop: then goes on for a while so that proxies can hear of it, lets
-    /// what is under way finish, and ends at the latest when the time to drain is over.
+    /// Serves until the signal to stop. Then accepts connections for the lame duck time, and waits for
+    /// the requests in flight, at most until the hard stop.
     pub(crate) async fn serve(self, listener: TcpListener, stop: &Stop) -> anyhow::Result<()> {
         let connections = GracefulShutdown::new();
-        let router = Arc::new(Gate {
+        let shedder = Arc::new(LoadShedder {
             router: self.router,
             requests: AtomicUsize::new(0),
             requests_max: self.requests_max,
             busy: self.busy,
-            shed: self.face.shed(),
+            shed: self.surface.shed(),
         });
-        let mut hard_stop = None;
-        let lame_duck = async {
-            stop.shutdown.cancelled().await;
-            stop.readiness.set_draining();
-            hard_stop = Some(tokio::time::sleep(stop.drain.hard_stop));
-            tokio::time::sleep(stop.drain.lame_duck).await;
-        };
         tokio::select! {
-            () = accept(&listener, &router, &connections) => {}
-            () = lame_duck => {}
+            () = accept(&listener, &shedder, &connections) => {}
+            () = stop.end_of_lame_duck() => {}
         }
         drop(listener);
-        let Some(hard_stop) = hard_stop else {
-            return Ok(());
-        };
         tokio::select! {
             () = connections.shutdown() => {}
-            () = hard_stop => {
-                tracing::warn!("stopped with requests under way: the time to drain is over");
+            () = sleep_until(stop.hard_stop()) => {
+                tracing::warn!("stopped with requests in flight: the drain has reached its hard stop");
             }
         }
         Ok(())
     }
 }
 
-async fn accept(listener: &TcpListener, gate: &Arc<Gate>, connections: &GracefulShutdown) {
+async fn accept(
+    listener: &TcpListener,
+    shedder: &Arc<LoadShedder>,
+    connections: &GracefulShutdown,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -92,12 +117,12 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, connections: &Graceful
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = connect(&builder, stream, Peer(peer), Arc::clone(gate));
+                let connection = connect(&builder, stream, Peer(peer), Arc::clone(shedder));
                 let connection = connections.watch(connection);
-                // An error here is the client's: it hung up, or does not speak HTTP.
+                // An error is the client's: it closed the connection, or does not speak HTTP.
                 tokio::spawn(async move { drop(connection.await) });
             }
-            Err(error) => rest_after(&error).await,
+            Err(error) => pause_after(&error).await,
         }
     }
 }
@@ -106,39 +131,41 @@ fn connect(
     builder: &auto::Builder<TokioExecutor>,
     stream: TcpStream,
     peer: Peer,
-    gate: Arc<Gate>,
+    shedder: Arc<LoadShedder>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<
     Error = Box<dyn std::error::Error + Send + Sync>,
 > + Send
 + 'static {
-    // Without this a small answer may wait 40 ms for the client's acknowledgement.
+    // Without this option, a small response may wait 40 ms for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection was gone before it began");
+        tracing::debug!(%error, "a client closed its connection before the first request");
     }
     let service = hyper::service::service_fn(move |mut request: http::Request<_>| {
         request.extensions_mut().insert(peer);
-        let gate = Arc::clone(&gate);
-        async move { Ok::<_, std::convert::Infallible>(gate.answer(request).await) }
+        let shedder = Arc::clone(&shedder);
+        async move { Ok::<_, std::convert::Infallible>(shedder.answer(request).await) }
     });
     builder
         .serve_connection(TokioIo::new(stream), service)
         .into_owned()
 }
 
-/// Out of file descriptors: the next attempt would fail as well, and at full speed.
-async fn rest_after(error: &io::Error) {
+/// Pauses after an error of the listener. Without file descriptors, the next attempts would fail too, and
+/// would occupy the processor.
+async fn pause_after(error: &io::Error) {
     if !matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     ) {
         tracing::error!(%error, "cannot accept connections");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Lets only so many requests in at once, and of those that read only three quarters: under overload
-/// a write still finds a place, because nobody asks for what was never written.
-struct Gate {
+/// Limits the number of concurrent requests. Reads may use three quarters of the limit, so writes are
+/// still accepted when reads overload the gateway. A lost read can be repeated, but a write that was
+/// refused is missing.
+struct LoadShedder {
     router: Router,
     requests: AtomicUsize,
     requests_max: usize,
@@ -146,19 +173,19 @@ struct Gate {
     shed: Counter,
 }
 
-impl Gate {
+impl LoadShedder {
     async fn answer(
         &self,
         request: http::Request<hyper::body::Incoming>,
     ) -> http::Response<axum::body::Body> {
-        let reads = request.method().is_safe();
-        let most = if reads {
+        let is_read = request.method().is_safe();
+        let requests_max = if is_read {
             self.requests_max.div_ceil(4) * 3
         } else {
             self.requests_max
         };
-        let _place = Place(&self.requests);
-        if self.requests.fetch_add(1, Ordering::Relaxed) >= most.min(self.requests_max) {
+        let _permit = Permit(&self.requests);
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= requests_max.min(self.requests_max) {
             self.shed.increment(1);
             return (self.busy)();
         }
@@ -174,10 +201,10 @@ impl Gate {
     }
 }
 
-/// One request's place, given back whatever becomes of the request.
-struct Place<'a>(&'a AtomicUsize);
+/// Permit of one request. A drop returns the permit, also if the request was cancelled.
+struct Permit<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

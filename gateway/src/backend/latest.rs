@@ -1,11 +1,13 @@
-//! `latest`: how far each client of the API has come.
+//! `latest`, the id of the last action of each API client.
 //!
-//! It is stored before the answer, beside the action. Only when the user service is away does the
-//! action alone decide the answer; the newest value is then held here and stored as soon as the
-//! service is back: the one thing ever acknowledged before it is durable.
+//! A value is stored concurrently with the action, and the response waits for both. If the user service
+//! is unavailable, the action alone decides the response. The newest value of the client is then
+//! deferred, and stored as soon as the user service is available. A deferred `latest` is the only value
+//! that is acknowledged before it is durable.
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,136 +19,171 @@ use minitwit_client::{
     stamped::retry_superseded,
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
 
-/// The share of a request's time for which its answer waits for `latest` when the user service does
-/// not answer: short of the whole, so that the action's own answer still comes in time.
-const PATIENCE: f64 = 0.72;
+/// Share of a request's remaining time that its response waits for `latest`. The rest suffices to send
+/// the result of the action in time.
+const WAIT_SHARE: f64 = 0.72;
 
-/// How long one attempt at storing what is held may take, and the pause after it.
-const LATER: Duration = Duration::from_millis(500);
+/// Timeout of one attempt to store a deferred value.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The `latest` of the API's clients.
+/// Pause after a failed attempt to store a deferred value.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Values of `latest` of all API clients. Clones share the deferred values.
 #[derive(Clone)]
 pub(crate) struct Latest(Arc<Inner>);
 
 struct Inner {
     stored: StoredLatest,
     clock: Arc<Clock>,
-    held: Mutex<HashMap<String, (Uuid, i64)>>,
-    something_held: Notify,
-    deferred: Counter,
-    value: Gauge,
+    deferred: Mutex<Deferred>,
+    /// Wakes the task that stores deferred values.
+    deferral: Notify,
+    deferred_total: Counter,
+    lost_total: Counter,
+    newest: Gauge,
+}
+
+/// Deferred values, at most one per API client.
+#[derive(Default)]
+struct Deferred {
+    by_client: HashMap<String, DeferredValue>,
+    /// Whether the gateway has stopped storing deferred values.
+    closed: bool,
+}
+
+#[derive(Clone, Copy)]
+struct DeferredValue {
+    stamp: Uuid,
+    latest: i64,
 }
 
 impl Latest {
     pub(super) fn new(pool: Pool, clock: Arc<Clock>) -> Self {
-        let inner = Arc::new(Inner {
+        Self(Arc::new(Inner {
             stored: StoredLatest::new(pool),
             clock,
-            held: Mutex::default(),
-            something_held: Notify::new(),
-            deferred: counter!("minitwit_latest_deferred_total"),
-            value: gauge!("minitwit_latest"),
-        });
-        // Ends with the last handle of it.
-        let weak = Arc::downgrade(&inner);
-        tokio::spawn(async move {
-            while let Some(inner) = weak.upgrade() {
-                inner.store_what_is_held().await;
-            }
-        });
-        Self(inner)
+            deferred: Mutex::default(),
+            deferral: Notify::new(),
+            deferred_total: counter!("minitwit_latest_deferred_total"),
+            lost_total: counter!("minitwit_latest_lost_total"),
+            newest: gauge!("minitwit_latest"),
+        }))
     }
 
-    /// Stores a client's `latest`, or holds it to be stored later; never fails.
+    /// Stores the `latest` of an API client, or defers it. Never fails.
     pub(crate) async fn set(&self, client: &str, latest: i64, key: Uuid, deadline: Deadline) {
         #[expect(
             clippy::cast_precision_loss,
             reason = "ids of actions are far below 2^52"
         )]
-        self.0.value.set(latest as f64);
-        let deadline = deadline.at_most(deadline.remaining().mul_f64(PATIENCE));
-        let write = LatestValue {
+        self.0.newest.set(latest as f64);
+        let deadline = deadline.at_most(deadline.remaining().mul_f64(WAIT_SHARE));
+        let value = LatestValue {
             client: client.to_owned(),
             latest,
         };
-        if let Err(status) = self.0.write(&write, key, deadline).await {
-            self.0.deferred.increment(1);
-            tracing::warn!(
-                client,
-                latest,
-                reason = status.message(),
-                "latest is stored later"
-            );
-            self.0.hold(write, key);
+        let write = |stamp| self.0.stored.set(value.clone(), stamp, deadline);
+        if let Err(status) = retry_superseded(&self.0.clock, key, write).await {
+            self.0.defer(value, key, &status);
         }
     }
 
-    /// A client's `latest`; with an empty name, that of the client that wrote last.
+    /// Reads the `latest` of an API client. An empty name stands for the client that wrote last.
     pub(crate) async fn get(&self, client: &str, deadline: Deadline) -> Result<i64, Status> {
         self.0.stored.get(client.to_owned(), deadline).await
+    }
+
+    /// Stores deferred values until `stop` is cancelled and no deferred value is left.
+    pub(super) async fn store_deferred(&self, stop: &CancellationToken) {
+        loop {
+            let deferred = self.0.deferred().by_client.clone();
+            if deferred.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = self.0.deferral.notified() => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+            for (client, value) in deferred {
+                self.0.store(client, value).await;
+            }
+        }
+    }
+
+    /// Gives up the deferred values, because the process is about to exit. A value that is deferred
+    /// later is lost at once.
+    pub(super) fn close(&self) {
+        let lost = {
+            let mut deferred = self.0.deferred();
+            deferred.closed = true;
+            mem::take(&mut deferred.by_client)
+        };
+        for (client, value) in lost {
+            self.0.report_lost(&client, value.latest);
+        }
     }
 }
 
 impl Inner {
-    async fn write(
-        &self,
-        value: &LatestValue,
-        key: Uuid,
-        deadline: Deadline,
-    ) -> Result<(), Status> {
-        let write = |stamp| self.stored.set(value.clone(), stamp, deadline);
-        retry_superseded(&self.clock, key, write).await
+    fn deferred(&self) -> MutexGuard<'_, Deferred> {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<String, (Uuid, i64)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn hold(&self, value: LatestValue, key: Uuid) {
-        let mut held = self.held();
-        let newest = held.entry(value.client).or_insert((key, value.latest));
-        if key > newest.0 {
-            *newest = (key, value.latest);
+    fn defer(&self, value: LatestValue, stamp: Uuid, reason: &Status) {
+        self.deferred_total.increment(1);
+        let LatestValue { client, latest } = value;
+        tracing::warn!(client, latest, reason = reason.message(), "latest deferred");
+        let mut deferred = self.deferred();
+        if deferred.closed {
+            drop(deferred);
+            self.report_lost(&client, latest);
+            return;
         }
-        self.something_held.notify_one();
+        let value = DeferredValue { stamp, latest };
+        let newest = deferred.by_client.entry(client).or_insert(value);
+        if stamp > newest.stamp {
+            *newest = value;
+        }
+        self.deferral.notify_one();
     }
 
-    /// One round: waits for something to be held, and tries to store it under its own stamp, so
-    /// that whatever was stored since then stays.
-    async fn store_what_is_held(&self) {
-        // Bounded, so that the task notices when nobody is left.
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.something_held.notified()).await;
-        let held: Vec<(String, (Uuid, i64))> = self
-            .held()
-            .iter()
-            .map(|(client, newest)| (client.clone(), *newest))
-            .collect();
-        for (client, (stamp, latest)) in held {
-            let value = LatestValue {
-                client: client.clone(),
-                latest,
-            };
-            if self
-                .stored
-                .set(value, stamp, Deadline::after(LATER))
-                .await
-                .is_err()
-            {
-                tokio::time::sleep(LATER / 5).await;
-                self.something_held.notify_one();
-                continue;
-            }
-            let mut held = self.held();
-            if held
-                .get(&client)
-                .is_some_and(|(newest, _)| *newest == stamp)
-            {
-                held.remove(&client);
-            }
-            tracing::info!(client, latest, "the latest held back is stored");
+    /// Attempts to store a deferred value under its own stamp. If the user service has a value with a
+    /// greater stamp, that value stays.
+    async fn store(&self, client: String, value: DeferredValue) {
+        let DeferredValue { stamp, latest } = value;
+        let stored = LatestValue {
+            client: client.clone(),
+            latest,
+        };
+        let deadline = Deadline::after(ATTEMPT_TIMEOUT);
+        if self.stored.set(stored, stamp, deadline).await.is_err() {
+            tokio::time::sleep(RETRY_INTERVAL).await;
+            return;
         }
+        let mut deferred = self.deferred();
+        // A newer value may have been deferred during the attempt.
+        if deferred
+            .by_client
+            .get(&client)
+            .is_some_and(|newest| newest.stamp == stamp)
+        {
+            deferred.by_client.remove(&client);
+        }
+        drop(deferred);
+        tracing::info!(client, latest, "deferred latest stored");
+    }
+
+    fn report_lost(&self, client: &str, latest: i64) {
+        self.lost_total.increment(1);
+        tracing::error!(
+            client,
+            latest,
+            "latest lost: the user service was unavailable until the gateway had to stop"
+        );
     }
 }

@@ -14,7 +14,7 @@ use chassis::{
 use super::{PageAnswer, layout::Layout};
 use crate::{
     App, SIDE_BUDGET,
-    promise::{self, Kept},
+    slo::{self, AnswerCounts},
 };
 
 #[derive(Template)]
@@ -74,7 +74,7 @@ pub(super) async fn show(State(app): State<App>) -> PageAnswer {
     let deadline = Deadline::after(SIDE_BUDGET);
     let (latest, remaining) = tokio::join!(
         backend.latest.get("", deadline),
-        promise::remaining(app.0.prometheus.as_ref()),
+        slo::recorded_budget(app.0.prometheus.as_ref()),
     );
     let latest = latest.ok();
     let identity = identity();
@@ -92,7 +92,7 @@ pub(super) async fn show(State(app): State<App>) -> PageAnswer {
         latest,
         version: identity.map_or("unknown", |identity| &identity.version),
         replica: identity.map_or("", |identity| &identity.replica),
-        budget: Budget::new(promise::since_start(), remaining),
+        budget: Budget::new(app.0.answers.counts(), remaining),
     };
     Ok(Html(page.render().expect("a string takes everything")).into_response())
 }
@@ -149,7 +149,7 @@ fn how_long(seconds: u64) -> String {
 }
 
 impl Budget {
-    fn new(kept: Kept, remaining: Option<f64>) -> Self {
+    fn new(counts: AnswerCounts, remaining: Option<f64>) -> Self {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         Self {
             span: if remaining.is_some() {
@@ -157,9 +157,9 @@ impl Budget {
             } else {
                 "since this gateway started"
             },
-            left: remaining.or_else(|| kept.remaining()).map(percent),
-            answers: kept.answers,
-            bad: kept.bad,
+            left: remaining.or_else(|| counts.remaining_budget()).map(percent),
+            answers: counts.answers,
+            bad: counts.bad,
         }
     }
 }
