@@ -75,9 +75,6 @@ impl Limits {
     };
 }
 
-/// Maximum number of items in one bulk request.
-pub const BULK_ITEMS_MAX: usize = 5_000;
-
 /// Combines concurrent calls into batches for one [`BatchHandler`]. Clones share the queue.
 pub struct Batcher<H: BatchHandler> {
     shared: Arc<Shared<H>>,

@@ -43,7 +43,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
 use tower_service::Service;
 
-pub use config::{PoolConfig, is_read};
+pub use config::PoolConfig;
 pub use net::{BoxFuture, Connect, Io, Resolve, SystemResolver, TcpConnector};
 pub use replica::ReplicaState;
 use set::Shared;

@@ -8,8 +8,11 @@ use chassis::{
     per_item,
     pool::Pool,
 };
-use minitwit_proto::user::v1::{
-    LookupUsersRequest, User, UserRef, user_ref, user_service_client::UserServiceClient,
+use minitwit_proto::{
+    limits::USERNAME_BYTES_MAX,
+    user::v1::{
+        LookupUsersRequest, User, UserRef, user_ref, user_service_client::UserServiceClient,
+    },
 };
 use quick_cache::sync::Cache;
 use tonic::{Code, Status};
@@ -26,9 +29,6 @@ pub use sign_in::SignIn;
 
 /// Maximum number of accounts in the cache.
 const CACHED_ACCOUNTS_MAX: usize = 100_000;
-
-/// Maximum length of a user name, in bytes. A longer name belongs to no account, so it is not looked up.
-pub const USERNAME_BYTES_MAX: usize = 255;
 
 /// Public data of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,7 @@ impl Accounts {
         if let Some(account) = self.cache.by_name.get(name) {
             return Ok(Some(account));
         }
+        // A longer name belongs to no account.
         if name.is_empty() || name.len() > USERNAME_BYTES_MAX || name.contains('\0') {
             return Ok(None);
         }

@@ -19,9 +19,6 @@ use crate::{
     outcome::each,
 };
 
-/// Number of flagged messages in a full page. A shorter page is the last page.
-const FLAGGED_PAGE_LEN: usize = 100;
-
 /// Flagged message.
 pub struct FlaggedMessage {
     /// Id of the message.
@@ -94,14 +91,19 @@ impl Flags {
         before: Option<Uuid>,
         deadline: Deadline,
     ) -> Result<FlaggedPage, Status> {
+        let page_token = before.map(per_item::encode_id).unwrap_or_default();
         let request = deadline.request(ListFlaggedRequest {
-            before_stamp: before.map(per_item::encode_id).unwrap_or_default(),
+            // A service without page tokens reads this field.
+            before_stamp: page_token.clone(),
+            page_token,
         });
         let response = self.operators.clone().list_flagged(request).await?;
-        let flagged = response.into_inner().messages;
-        let last = flagged.last().filter(|_| flagged.len() >= FLAGGED_PAGE_LEN);
-        let next = last.map(|last| per_item::id("flag_stamp", &last.flag_stamp));
-        let next = next.transpose()?;
+        let response = response.into_inner();
+        let flagged = response.messages;
+        let next = match response.next_page_token.as_ref() {
+            [] => None,
+            token => Some(per_item::id("next_page_token", token)?),
+        };
 
         let accounts = self.accounts_of(&flagged, deadline).await?;
         let messages = flagged

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use chassis::pool::{Pool, PoolConfig};
 use minitwit_proto::{
-    follower::v1::follower_service_server, message::v1::message_service_server,
+    follower::v1::follower_service_server, message::v1::message_service_server, methods,
     user::v1::user_service_server,
 };
 
@@ -90,9 +90,9 @@ impl Pools {
             follower: follower_service_server::SERVICE_NAME,
             message: message_service_server::SERVICE_NAME,
         };
-        grpc_names
-            .zip(addresses)
-            .map(|(name, addresses)| Pool::connect(PoolConfig::new(name, addresses)))
+        grpc_names.zip(addresses).map(|(name, addresses)| {
+            Pool::connect(PoolConfig::new(name, addresses, methods::is_read))
+        })
     }
 }
 

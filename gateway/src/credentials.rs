@@ -3,6 +3,7 @@
 use anyhow::{bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderValue;
+use minitwit_proto::limits::API_CLIENT_BYTES_MAX;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
@@ -47,8 +48,8 @@ impl Credentials {
                 );
             };
             ensure!(
-                (1..=255).contains(&name.len()),
-                "SIMULATOR_CREDENTIALS: the name of entry {} has {} bytes, 1 to 255 are taken",
+                (1..=API_CLIENT_BYTES_MAX).contains(&name.len()),
+                "SIMULATOR_CREDENTIALS: the name of entry {} has {} bytes, 1 to {API_CLIENT_BYTES_MAX} are taken",
                 clients.len() + 1,
                 name.len()
             );

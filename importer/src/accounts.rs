@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use chassis::per_item;
 use minitwit_client::Pools;
-use minitwit_proto::user::v1::{
-    ImportUserResult, ImportUsersRequest, ImportedUser, import_user_result::Outcome,
-    operator_service_client::OperatorServiceClient,
+use minitwit_proto::{
+    limits::{EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX, USERNAME_BYTES_MAX},
+    user::v1::{
+        ImportUserResult, ImportUsersRequest, ImportedUser, import_user_result::Outcome,
+        operator_service_client::OperatorServiceClient,
+    },
 };
 use uuid::Uuid;
 
@@ -19,11 +22,6 @@ use crate::{
     run::Import,
     text::Text,
 };
-
-/// The limits of the suite, in bytes.
-const USERNAME_BYTES_MAX: usize = 255;
-const EMAIL_BYTES_MAX: usize = 320;
-const HASH_BYTES_MAX: usize = 1024;
 
 /// Who of the old system is which account.
 #[derive(Debug, Default)]
@@ -112,7 +110,10 @@ impl Accounts {
             username,
             email,
             // What is damaged matches no password, neither there nor here.
-            password_hash: user.pw_hash.take("", HASH_BYTES_MAX).unwrap_or_default(),
+            password_hash: user
+                .pw_hash
+                .take("", PASSWORD_HASH_BYTES_MAX)
+                .unwrap_or_default(),
         }))
     }
 

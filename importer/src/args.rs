@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use minitwit_proto::limits::IMPORT_ITEMS_MAX;
 
 /// What is to be brought over, and how.
 #[derive(Args, Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// How many rows go in one call
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=5_000), value_name = "N")]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(IMPORT_ITEMS_MAX)), value_name = "N")]
     pub batch: u32,
     /// How many calls are under way at once; more than a few help only where a service has replicas
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64), value_name = "N")]

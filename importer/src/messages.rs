@@ -1,9 +1,12 @@
 //! The old system's messages on their way.
 
 use chassis::per_item;
-use minitwit_proto::message::v1::{
-    ImportMessageResult, ImportMessagesRequest, ImportedMessage, import_message_result::Outcome,
-    operator_service_client::OperatorServiceClient,
+use minitwit_proto::{
+    limits::TEXT_BYTES_MAX,
+    message::v1::{
+        ImportMessageResult, ImportMessagesRequest, ImportedMessage,
+        import_message_result::Outcome, operator_service_client::OperatorServiceClient,
+    },
 };
 
 use crate::{
@@ -15,9 +18,6 @@ use crate::{
     report::Report,
     run::Import,
 };
-
-/// The longest text, in bytes.
-const TEXT_BYTES_MAX: usize = 10_000;
 
 /// Who has flagged what comes flagged.
 const MODERATOR: &str = "the old system";

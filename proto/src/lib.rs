@@ -1,5 +1,7 @@
-//! The contracts between the gateway and the services, generated from the `.proto` files beside
-//! this crate; the documentation of each rpc and field is theirs.
+//! Contracts between the gateway and the services: code that is generated from the `.proto` files
+//! beside this crate, and the limits that these files state.
+//!
+//! The `.proto` files document each rpc and each field.
 
 #![expect(
     missing_docs,
@@ -7,7 +9,11 @@
 )]
 #![expect(clippy::pedantic, reason = "generated code is not ours to style")]
 
-/// What the contracts share.
+mod item_result;
+pub mod limits;
+pub mod methods;
+
+/// Messages that all contracts share.
 pub mod common {
     pub mod v1 {
         tonic::include_proto!("minitwit.common.v1");
@@ -21,7 +27,7 @@ pub mod user {
     }
 }
 
-/// Who follows whom.
+/// Follow relations between accounts.
 pub mod follower {
     pub mod v1 {
         tonic::include_proto!("minitwit.follower.v1");
@@ -35,5 +41,5 @@ pub mod message {
     }
 }
 
-/// The compiled descriptors of all contracts, for gRPC reflection.
+/// Compiled descriptors of all contracts, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

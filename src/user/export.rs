@@ -112,6 +112,7 @@ async fn messages(pool: Pool, author: Uuid) -> Result<Vec<FlaggableMessage>, Sta
         let request = ExportMessagesRequest {
             author_id: per_item::encode_id(author),
             after_id: last.map(|last| last.id.clone()).unwrap_or_default(),
+            ..ExportMessagesRequest::default()
         };
         let request = Deadline::after(CALL_TIMEOUT).request(request);
         Ok(client.export_messages(request).await?.into_inner().messages)
@@ -135,6 +136,7 @@ async fn follows(
             account_id: per_item::encode_id(account),
             direction: direction.into(),
             after_id: last.map(related).unwrap_or_default(),
+            ..ExportFollowsRequest::default()
         };
         let request = Deadline::after(CALL_TIMEOUT).request(request);
         Ok(client.export_follows(request).await?.into_inner().edges)

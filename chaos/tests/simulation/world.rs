@@ -153,7 +153,11 @@ async fn call(
         }),
         connector: Arc::new(Network),
         seed: Some(seed),
-        ..PoolConfig::new(SERVICE_NAME, [format!("tasks.follower:{}", service::PORT)])
+        ..PoolConfig::new(
+            SERVICE_NAME,
+            [format!("tasks.follower:{}", service::PORT)],
+            minitwit_proto::methods::is_read,
+        )
     };
     let client = FollowerServiceClient::new(Pool::connect(config));
     // The first connections: what holds later holds when there is one.

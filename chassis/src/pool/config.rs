@@ -43,8 +43,9 @@ pub struct PoolConfig {
     /// Minimum time before a hedge is sent, far longer than a healthy call on one machine takes.
     /// Default: 2 ms.
     pub hedge_delay_min: Duration,
-    /// Returns whether a method, such as `ListTimelines`, may be hedged. Default: [`is_read`].
-    pub hedgeable: fn(&str) -> bool,
+    /// Returns whether a method, given by its full name `package.Service/Method`, only reads. Such a
+    /// method may be hedged.
+    pub is_read: fn(&str) -> bool,
 
     /// Number of consecutive timeouts that eject a replica. Default: 2.
     pub timeouts_to_eject: u32,
@@ -84,10 +85,12 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// The default settings for one service. Each target has the form `host:port`.
+    /// The default settings for one service. Each target has the form `host:port`. `is_read` comes from
+    /// the service's contract.
     pub fn new<T: Into<String>>(
         service: &'static str,
         targets: impl IntoIterator<Item = T>,
+        is_read: fn(&str) -> bool,
     ) -> Self {
         Self {
             service,
@@ -104,7 +107,7 @@ impl PoolConfig {
             hedges_per_call: 0.05,
             hedges_burst: 10.0,
             hedge_delay_min: Duration::from_millis(2),
-            hedgeable: is_read,
+            is_read,
             timeouts_to_eject: 2,
             timeout_counted_min: Duration::from_millis(50),
             replica_wait_max: Duration::from_secs(1),
@@ -126,11 +129,4 @@ impl PoolConfig {
     pub(super) fn short_name(&self) -> &'static str {
         self.service.rsplit('.').next().unwrap_or(self.service)
     }
-}
-
-/// Whether the name of a method begins with the verb of a read.
-pub fn is_read(method: &str) -> bool {
-    ["Get", "List", "Lookup", "Check", "Count"]
-        .iter()
-        .any(|verb| method.starts_with(verb))
 }

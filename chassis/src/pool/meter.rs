@@ -23,7 +23,7 @@ const CODES: usize = 17;
 #[derive(Debug)]
 pub(super) struct Meter {
     service: &'static str,
-    hedgeable: fn(&str) -> bool,
+    is_read: fn(&str) -> bool,
     methods: RwLock<Vec<Arc<Method>>>,
     replicas: [Gauge; ReplicaState::ALL.len()],
     pub(super) hedges: Counter,
@@ -75,7 +75,7 @@ impl Meter {
         };
         Self {
             service,
-            hedgeable: config.hedgeable,
+            is_read: config.is_read,
             methods: RwLock::default(),
             replicas: ReplicaState::ALL.map(|state| {
                 metrics::gauge!(
@@ -130,7 +130,7 @@ impl Meter {
             "other"
         };
         find(&methods, name).unwrap_or_else(|| {
-            let method = Arc::new(Method::new(name, self.hedgeable));
+            let method = Arc::new(Method::new(name, self.is_read));
             methods.push(Arc::clone(&method));
             method
         })
@@ -155,10 +155,10 @@ pub(super) struct Method {
 }
 
 impl Method {
-    fn new(name: &str, hedgeable: fn(&str) -> bool) -> Self {
+    fn new(name: &str, is_read: fn(&str) -> bool) -> Self {
         Self {
             name: name.to_owned(),
-            hedged: hedgeable(name.rsplit('/').next().unwrap_or(name)),
+            hedged: is_read(name),
             latency: Latency::new(),
             seconds: array::from_fn(|_| OnceLock::new()),
         }

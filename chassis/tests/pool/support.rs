@@ -268,7 +268,7 @@ pub(crate) fn config<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> P
         backoff_max: Duration::from_millis(100),
         probe_interval: Duration::from_millis(200),
         probe_timeout: LONG_TIMEOUT,
-        ..PoolConfig::new(SERVICE, targets)
+        ..PoolConfig::new(SERVICE, targets, minitwit_proto::methods::is_read)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{App, api::Answer, error::ApiError, origin::Origin};
 const NO_DEFAULT: u32 = 100;
 
 /// The longest list that is handed out.
-const NO_MAX: u32 = 10_000;
+const NO_MAX: u32 = minitwit_proto::limits::TIMELINE_MESSAGES_MAX;
 
 /// Anyone who calls, known by credentials or not.
 pub(crate) struct Anyone {

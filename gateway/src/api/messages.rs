@@ -7,6 +7,7 @@ use axum::{
 };
 use http::StatusCode;
 use memchr::memmem;
+use minitwit_proto::limits::TEXT_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,9 +20,6 @@ use crate::{
     error::ApiError,
     json,
 };
-
-/// The longest message, in bytes.
-const CONTENT_BYTES_MAX: usize = 10_000;
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -118,9 +116,9 @@ struct Post {
 
 /// Why a text cannot be a message; `None` when it can.
 pub(crate) fn objection(content: &str) -> Option<ApiError> {
-    if content.len() > CONTENT_BYTES_MAX {
+    if content.len() > TEXT_BYTES_MAX {
         return Some(ApiError::bad_request(format!(
-            "the content has {} bytes, at most {CONTENT_BYTES_MAX} are taken",
+            "the content has {} bytes, at most {TEXT_BYTES_MAX} are taken",
             content.len()
         )));
     }

@@ -7,16 +7,15 @@ use axum::{
 };
 use chassis::deadline::Deadline;
 use http::StatusCode;
-use minitwit_client::accounts::USERNAME_BYTES_MAX;
-use minitwit_proto::user::v1::NewUser;
+use minitwit_proto::{
+    limits::{EMAIL_BYTES_MAX, PASSWORD_BYTES_MAX, USERNAME_BYTES_MAX},
+    user::v1::NewUser,
+};
 use serde::Deserialize;
 use tonic::Code;
 
 use super::caller::Anyone;
 use crate::{App, SIGN_IN_BUDGET, error::ApiError, json};
-
-const EMAIL_BYTES_MAX: usize = 320;
-const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// What the old system says when a name is taken; there and here it is a 400.
 pub(crate) const TAKEN: &str = "The username is already taken";

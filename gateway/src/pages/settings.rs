@@ -3,14 +3,14 @@
 use askama::Template;
 use axum::{body::Body, extract::State, response::Response};
 use chassis::deadline::Deadline;
-use minitwit_proto::user::v1::{PasswordChange, PasswordCheck};
+use minitwit_proto::{
+    limits::PASSWORD_BYTES_MAX,
+    user::v1::{PasswordChange, PasswordCheck},
+};
 use tonic::Code;
 
 use super::{PageAnswer, error::PageError, form::Form, layout::Layout, visitor::Visitor};
 use crate::{App, SIGN_IN_BUDGET};
-
-/// The longest password, in bytes.
-const PASSWORD_BYTES_MAX: usize = 1024;
 
 #[derive(Template)]
 #[template(path = "settings.html")]

@@ -31,7 +31,7 @@ use crate::{
 pub(crate) const PER_PAGE: u32 = 30;
 
 /// The most people whose messages make a timeline.
-const FOLLOWEES_MAX: u32 = 20_000;
+const FOLLOWEES_MAX: u32 = minitwit_proto::limits::FOLLOW_LIST_IDS_MAX;
 
 #[derive(Template)]
 #[template(path = "timeline.html")]

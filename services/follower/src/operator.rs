@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{BULK_ITEMS_MAX, Batcher, Flattened, Limits},
+    batch::{Batcher, Flattened, Limits},
     deadline::Deadline,
     per_item::{self, answer_each},
 };
 use minitwit_proto::{
     common::v1::Applied,
     follower::v1::{self as proto, import_follow_result, operator_service_server::OperatorService},
+    limits::{EXPORT_ITEMS_MAX, IMPORT_ITEMS_MAX},
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     operator::{batches::Import, store::OperatorStore},
     service,
+    store::Direction,
 };
 
 mod batches;
@@ -49,7 +51,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         use import_follow_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates;
-        per_item::check_length("edges are imported", &updates, BULK_ITEMS_MAX)?;
+        per_item::check_length("edges are imported", &updates, IMPORT_ITEMS_MAX as usize)?;
         let updates = updates.iter().map(service::follow_update);
         let imported = answer_each(updates, async |valid| {
             self.import.call(valid, deadline).await
@@ -78,7 +80,13 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         let direction = service::direction(request.direction())?;
         let account = per_item::id("account_id", &request.account_id)?;
         let after = per_item::id_or("after_id", &request.after_id, Uuid::nil())?;
+        let after = per_item::id_or("page_token", &request.page_token, after)?;
         let edges = self.store.export(account, direction, after).await?;
+        let last = edges.last().map(|last| match direction {
+            Direction::Followees => last.edge.followee_id,
+            Direction::Followers => last.edge.follower_id,
+        });
+        let next = last.filter(|_| edges.len() >= EXPORT_ITEMS_MAX);
         let edges = edges.into_iter().map(|update| proto::FollowUpdate {
             follower_id: per_item::encode_id(update.edge.follower_id),
             followee_id: per_item::encode_id(update.edge.followee_id),
@@ -87,6 +95,7 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         });
         Ok(Response::new(proto::ExportFollowsResponse {
             edges: edges.collect(),
+            next_page_token: next.map(per_item::encode_id).unwrap_or_default(),
         }))
     }
 

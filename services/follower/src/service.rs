@@ -14,6 +14,7 @@ use minitwit_proto::{
         self as proto, follower_service_server::FollowerService, list_follows_result,
         set_follow_result,
     },
+    limits::FOLLOW_LIST_IDS_MAX,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -24,9 +25,6 @@ use crate::{
         Asked, Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery,
     },
 };
-
-/// The longest page of a list.
-pub const LIMIT_MAX: u32 = 20_000;
 
 /// Two statements at a time leave the other connections to the other kinds of calls.
 const LIMITS: Limits = Limits {
@@ -176,7 +174,7 @@ fn asked(query: &proto::FollowsQuery) -> Result<Asked, Status> {
         query: FollowsQuery {
             account_id: per_item::id("account_id", &query.account_id)?,
             direction,
-            limit: query.limit.min(LIMIT_MAX),
+            limit: query.limit.min(FOLLOW_LIST_IDS_MAX),
             after,
         },
         known: query.known_version,

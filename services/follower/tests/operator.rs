@@ -5,9 +5,10 @@
 use chassis::stamp;
 use minitwit_follower::{
     migrations,
-    operator::store::{CHUNK, OperatorStore, SqlOperatorStore},
+    operator::store::{OperatorStore, SqlOperatorStore},
     store::{Direction, Edge, FollowUpdate, FollowerStore, SqlFollowerStore},
 };
+use minitwit_proto::limits::DELETE_ITEMS_MAX;
 use test_database::{Engine, TestDatabase, empty_database};
 use uuid::Uuid;
 
@@ -106,7 +107,7 @@ async fn an_export_has_both_ends_and_what_was_taken_back(stores: Stores) {
 
 async fn the_edges_of_an_account_are_deleted_at_both_ends(stores: Stores) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
-    let others: Vec<Uuid> = (0..CHUNK + 10).map(|_| Uuid::now_v7()).collect();
+    let others: Vec<Uuid> = (0..DELETE_ITEMS_MAX + 10).map(|_| Uuid::now_v7()).collect();
     for from_alice in [true, false] {
         let edges = others.iter().map(|&other| {
             old(if from_alice {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use chassis::{
-    batch::{BULK_ITEMS_MAX, Batcher, Flattened, Limits},
+    batch::{Batcher, Flattened, Limits},
     deadline::Deadline,
     per_item::{self, answer_each},
 };
 use minitwit_proto::{
     common::v1::Applied,
+    limits::{EXPORT_ITEMS_MAX, FLAGGED_MESSAGES_MAX, IMPORT_ITEMS_MAX},
     message::v1::{self as proto, import_message_result, operator_service_server::OperatorService},
 };
 use tonic::{Request, Response, Status};
@@ -55,7 +56,11 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
             messages,
             moderator,
         } = request.into_inner();
-        per_item::check_length("messages are imported", &messages, BULK_ITEMS_MAX)?;
+        per_item::check_length(
+            "messages are imported",
+            &messages,
+            IMPORT_ITEMS_MAX as usize,
+        )?;
         let messages = messages
             .into_iter()
             .map(|message| imported(message, &moderator));
@@ -85,8 +90,12 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         let request = request.into_inner();
         let author = per_item::id("author_id", &request.author_id)?;
         let after = per_item::id_or("after_id", &request.after_id, Uuid::nil())?;
+        let after = per_item::id_or("page_token", &request.page_token, after)?;
         let messages = self.store.export(author, after).await?;
+        let last = messages.last().map(|last| last.message.id);
+        let next = last.filter(|_| messages.len() >= EXPORT_ITEMS_MAX);
         Ok(Response::new(proto::ExportMessagesResponse {
+            next_page_token: next.map(per_item::encode_id).unwrap_or_default(),
             messages: messages.into_iter().map(to_wire).collect(),
         }))
     }
@@ -95,9 +104,14 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         &self,
         request: Request<proto::ListFlaggedRequest>,
     ) -> Result<Response<proto::ListFlaggedResponse>, Status> {
-        let before = per_item::id_or("before_stamp", &request.get_ref().before_stamp, Uuid::max())?;
+        let request = request.into_inner();
+        let before = per_item::id_or("before_stamp", &request.before_stamp, Uuid::max())?;
+        let before = per_item::id_or("page_token", &request.page_token, before)?;
         let messages = self.store.flagged(before).await?;
+        let last = messages.last().and_then(|last| last.flag_stamp);
+        let next = last.filter(|_| messages.len() >= FLAGGED_MESSAGES_MAX);
         Ok(Response::new(proto::ListFlaggedResponse {
+            next_page_token: next.map(per_item::encode_id).unwrap_or_default(),
             messages: messages.into_iter().map(to_wire).collect(),
         }))
     }

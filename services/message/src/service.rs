@@ -10,6 +10,7 @@ use chassis::{
 };
 use minitwit_proto::{
     common::v1::{Applied, Unchanged},
+    limits::{TEXT_BYTES_MAX, TIMELINE_AUTHORS_MAX, TIMELINE_MESSAGES_MAX},
     message::v1::{
         self as proto, create_message_result, get_message_result, list_timeline_result,
         message_service_server::MessageService, set_flag_result, timeline_query,
@@ -24,15 +25,6 @@ use crate::{
         Asked, FlagUpdate, Kept, Listed, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
     },
 };
-
-/// The longest text, in bytes.
-pub const TEXT_BYTES_MAX: usize = 10_000;
-
-/// The longest page of a timeline.
-pub const LIMIT_MAX: u32 = 10_000;
-
-/// The most authors whose messages are merged: an account and whom it follows.
-const AUTHORS_MAX: usize = 20_001;
 
 /// Two statements at a time leave the other connections to the other kinds of calls.
 const LIMITS: Limits = Limits {
@@ -266,17 +258,17 @@ fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
         None => return Err(Status::invalid_argument("a timeline needs a scope")),
     };
     if let Scope::Authors(authors) = &scope
-        && authors.len() > AUTHORS_MAX
+        && authors.len() > TIMELINE_AUTHORS_MAX
     {
         return Err(Status::invalid_argument(format!(
-            "{} authors are asked for, at most {AUTHORS_MAX} can be merged",
+            "{} authors are asked for, at most {TIMELINE_AUTHORS_MAX} can be merged",
             authors.len()
         )));
     }
     let before = per_item::id_or("before_id", &query.before_id, Uuid::max())?;
     let query = TimelineQuery {
         scope,
-        limit: query.limit.min(LIMIT_MAX),
+        limit: query.limit.min(TIMELINE_MESSAGES_MAX),
         before,
     };
     Ok(Asked { query, kept })

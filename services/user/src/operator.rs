@@ -12,7 +12,10 @@ use chassis::{
     per_item::{self, answer_each},
 };
 use futures_util::future::join_all;
-use minitwit_proto::user::v1::{self as proto, operator_service_server::OperatorService};
+use minitwit_proto::{
+    limits::{DELETED_USERS_MAX, DELETION_LEASE_MILLIS_MAX},
+    user::v1::{self as proto, operator_service_server::OperatorService},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -20,7 +23,7 @@ use uuid::Uuid;
 use crate::{
     batches::{Insert, now_millis},
     hasher::{Hasher, Priority},
-    operator::store::{DELETIONS_MAX, Lease, OperatorStore},
+    operator::store::{Lease, OperatorStore},
     password::PasswordHash,
     service,
     sign_in::{Check, Doorkeeper, Purpose},
@@ -32,9 +35,6 @@ use crate::{
 mod import;
 pub mod store;
 mod wire;
-
-/// The longest time for which a deletion is handed out, in milliseconds.
-const LEASE_MILLIS_MAX: i64 = 10 * 60_000;
 
 /// The service over its stores.
 pub struct Operators<S: UserStore, A: AttemptStore, O: OperatorStore> {
@@ -212,7 +212,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> OperatorService for Operat
         let deadline = Deadline::of(&request);
         let deletions = request.into_inner().deletions.into_iter().map(|deletion| {
             let check = deletion.check.map(service::check).transpose()?;
-            let lease_millis = i64::from(deletion.lease_millis).min(LEASE_MILLIS_MAX);
+            let lease_millis = i64::from(deletion.lease_millis.min(DELETION_LEASE_MILLIS_MAX));
             Ok((
                 per_item::id("account_id", &deletion.account_id)?,
                 check,
@@ -245,7 +245,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> OperatorService for Operat
             self.store.pending(now_millis)
         )?;
         Ok(Response::new(proto::ListDeletionsResponse {
-            truncated: deleted.len() >= DELETIONS_MAX,
+            truncated: deleted.len() >= DELETED_USERS_MAX,
             deleted: deleted.into_iter().map(wire::deleted_user).collect(),
             now_millis,
             pending: !pending.is_empty(),
@@ -261,7 +261,7 @@ impl<S: UserStore, A: AttemptStore, O: OperatorStore> OperatorService for Operat
             lease_millis,
         } = request.into_inner();
         let now = now_millis();
-        let until = now + i64::from(lease_millis).min(LEASE_MILLIS_MAX);
+        let until = now + i64::from(lease_millis.min(DELETION_LEASE_MILLIS_MAX));
         let mut ids = self.store.pending(now).await?;
         ids.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let leases = if ids.is_empty() {

@@ -12,9 +12,6 @@ use argon2::{
 
 mod legacy;
 
-/// The longest password, in bytes.
-pub const PASSWORD_BYTES_MAX: usize = 1024;
-
 /// The most that a stored hash may ask for: a damaged one must cost neither memory nor minutes.
 const MEMORY_KIB_MAX: u32 = 256 * 1024;
 const PASSES_MAX: u32 = 16;

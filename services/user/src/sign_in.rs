@@ -6,13 +6,14 @@ use std::sync::{
 };
 
 use chassis::{batch::Batcher, deadline::Deadline, retry_after};
+use minitwit_proto::limits::PASSWORD_BYTES_MAX;
 use secrecy::{ExposeSecret, SecretString};
 use tonic::{Code, Status};
 
 use crate::{
     batches::{CountAttempt, FindCredential, now_millis},
     hasher::{Hasher, Priority},
-    password::{PASSWORD_BYTES_MAX, Verdict},
+    password::Verdict,
     store::{Credential, User, UserStore},
     throttle::{Attempt, AttemptStore, Forgiveness, Standing},
 };

@@ -1,24 +1,14 @@
 //! The limits of what comes from outside, so that nothing reaches a database that it chokes on.
 
+use minitwit_proto::limits::{
+    API_CLIENT_BYTES_MAX, CLIENT_ADDRESS_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_BYTES_MAX,
+    PASSWORD_HASH_BYTES_MAX, USERNAME_BYTES_MAX,
+};
 use tonic::Status;
-
-use crate::password::PASSWORD_BYTES_MAX;
-
-/// The longest name of an account or an API client, in bytes.
-pub(crate) const NAME_BYTES_MAX: usize = 255;
-
-/// The longest email address, in bytes.
-const EMAIL_BYTES_MAX: usize = 320;
-
-/// Longer than any hash in a known format.
-const PASSWORD_HASH_BYTES_MAX: usize = 1024;
-
-/// Room for an IPv6 address with a zone, and then some.
-const CLIENT_ADDRESS_BYTES_MAX: usize = 255;
 
 pub(crate) fn username(name: &str) -> Result<(), Status> {
     not_empty("the username", name)?;
-    within("the username", name, NAME_BYTES_MAX)
+    within("the username", name, USERNAME_BYTES_MAX)
 }
 
 pub(crate) fn email(address: &str) -> Result<(), Status> {
@@ -48,7 +38,7 @@ pub(crate) fn client_address(address: &str) -> Result<(), Status> {
 
 /// An API client; the empty name stands for the one that wrote last.
 pub(crate) fn client(name: &str) -> Result<(), Status> {
-    within("the client", name, NAME_BYTES_MAX)
+    within("the client", name, API_CLIENT_BYTES_MAX)
 }
 
 pub(crate) fn not_empty(what: &str, text: &str) -> Result<(), Status> {

@@ -8,13 +8,10 @@ use database::{
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };
+use minitwit_proto::limits::{DELETE_ITEMS_MAX, EXPORT_ITEMS_MAX};
 use uuid::Uuid;
 
 use crate::store::{Direction, Edge, FollowUpdate};
-
-/// How many edges are exported, or deleted, by one statement: what can be done well within the time
-/// that a statement has.
-pub const CHUNK: usize = 1_000;
 
 /// What operators do with edges.
 pub trait OperatorStore: Send + Sync + 'static {
@@ -25,7 +22,7 @@ pub trait OperatorStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
     /// The edges at one end of an account, those taken back too, ascending by the other end from
-    /// behind `after`, at most [`CHUNK`].
+    /// behind `after`, at most [`EXPORT_ITEMS_MAX`].
     fn export(
         &self,
         account: Uuid,
@@ -33,7 +30,7 @@ pub trait OperatorStore: Send + Sync + 'static {
         after: Uuid,
     ) -> impl Future<Output = Result<Vec<FollowUpdate>, StoreError>> + Send;
 
-    /// Deletes at most [`CHUNK`] edges of accounts at each end, and tells whether there may be more: as
+    /// Deletes at most [`DELETE_ITEMS_MAX`] edges of accounts at each end, and tells whether there may be more: as
     /// long as any were found, though somebody else has deleted them first.
     fn delete(&self, accounts: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
@@ -92,7 +89,7 @@ fn export(own: &str, other: &str) -> Statement {
              FROM follow
              WHERE follow.{own} = (SELECT input.wanted FROM {{input}})
                AND follow.{other} > (SELECT input.after_id FROM {{input}})
-             ORDER BY follow.{other} LIMIT {CHUNK}"
+             ORDER BY follow.{other} LIMIT {EXPORT_ITEMS_MAX}"
         ),
         &[("wanted", Kind::Id), ("after_id", Kind::Id)],
     )
@@ -106,7 +103,7 @@ fn delete(own: &str) -> Statement {
     let doomed = |columns: &str| {
         format!(
             "SELECT {columns} FROM {{input}} JOIN follow ON follow.{own} = input.wanted
-             LIMIT {CHUNK}"
+             LIMIT {DELETE_ITEMS_MAX}"
         )
     };
     Statement::per_engine(

@@ -7,19 +7,13 @@ use database::{
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };
+use minitwit_proto::limits::{DELETE_ITEMS_MAX, EXPORT_ITEMS_MAX, FLAGGED_MESSAGES_MAX};
 use uuid::Uuid;
 
 use crate::{
     store::{Message, NewMessage},
     timeline::fold,
 };
-
-/// How many messages are exported, or deleted, by one statement: what can be done well within the
-/// time that a statement has.
-pub const CHUNK: usize = 1_000;
-
-/// How many flagged messages make a page.
-pub const FLAGGED_PAGE: usize = 100;
 
 /// A message of another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,20 +48,20 @@ pub trait OperatorStore: Send + Sync + 'static {
         messages: Vec<ImportedMessage>,
     ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
-    /// An author's messages newer than `after`, oldest first, at most [`CHUNK`].
+    /// An author's messages newer than `after`, oldest first, at most [`EXPORT_ITEMS_MAX`].
     fn export(
         &self,
         author: Uuid,
         after: Uuid,
     ) -> impl Future<Output = Result<Vec<FlaggableMessage>, StoreError>> + Send;
 
-    /// Messages that were flagged before `before`, the latest first, at most [`FLAGGED_PAGE`].
+    /// Messages that were flagged before `before`, the latest first, at most [`FLAGGED_MESSAGES_MAX`].
     fn flagged(
         &self,
         before: Uuid,
     ) -> impl Future<Output = Result<Vec<FlaggableMessage>, StoreError>> + Send;
 
-    /// Deletes at most [`CHUNK`] messages of authors, and tells whether there may be more: as long as
+    /// Deletes at most [`DELETE_ITEMS_MAX`] messages of authors, and tells whether there may be more: as long as
     /// any were found, though somebody else has deleted them first.
     fn delete(&self, authors: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
@@ -126,7 +120,7 @@ impl SqlOperatorStore {
                     "SELECT {FLAGGABLE} FROM message
                      WHERE message.author_id = (SELECT input.wanted FROM {{input}})
                        AND message.id > (SELECT input.after_id FROM {{input}})
-                     ORDER BY message.id LIMIT {CHUNK}"
+                     ORDER BY message.id LIMIT {EXPORT_ITEMS_MAX}"
                 ),
                 &[("wanted", Id), ("after_id", Id)],
             ),
@@ -136,7 +130,7 @@ impl SqlOperatorStore {
                 &format!(
                     "SELECT {FLAGGABLE} FROM message
                      WHERE flagged AND flag_stamp < (SELECT input.before_stamp FROM {{input}})
-                     ORDER BY flag_stamp DESC LIMIT {FLAGGED_PAGE}"
+                     ORDER BY flag_stamp DESC LIMIT {FLAGGED_MESSAGES_MAX}"
                 ),
                 &[("before_stamp", Id)],
             ),
@@ -151,14 +145,14 @@ impl SqlOperatorStore {
                     "DELETE FROM message WHERE (author_id, id) IN (
                          SELECT message.author_id, message.id
                          FROM {{input}} JOIN message ON message.author_id = input.wanted
-                         LIMIT {CHUNK})
+                         LIMIT {DELETE_ITEMS_MAX})
                      RETURNING CAST(1 AS BIGINT)"
                 ),
                 &format!(
                     "WITH found AS MATERIALIZED (
                          SELECT message.ctid AS place
                          FROM {{input}} JOIN message ON message.author_id = input.wanted
-                         LIMIT {CHUNK}),
+                         LIMIT {DELETE_ITEMS_MAX}),
                      deleted AS (
                          DELETE FROM message WHERE ctid = ANY (ARRAY(SELECT place FROM found))
                          RETURNING author_id, id, flagged),

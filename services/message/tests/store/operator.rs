@@ -1,9 +1,10 @@
 //! What operators do with messages.
 
 use minitwit_message::{
-    operator::store::{CHUNK, FLAGGED_PAGE, ImportedMessage, OperatorStore},
+    operator::store::{ImportedMessage, OperatorStore},
     store::MessageStore,
 };
+use minitwit_proto::limits::{DELETE_ITEMS_MAX, FLAGGED_MESSAGES_MAX};
 use uuid::Uuid;
 
 use crate::{
@@ -56,7 +57,7 @@ pub(crate) async fn an_imported_flag_is_older_than_any_given_here(stores: Stores
 pub(crate) async fn flagged_messages_are_listed_by_their_flags_page_by_page(stores: Stores) {
     let alice = Uuid::now_v7();
     let mut ids = Vec::new();
-    for _ in 0..FLAGGED_PAGE + 5 {
+    for _ in 0..FLAGGED_MESSAGES_MAX + 5 {
         ids.push(post(&stores.messages, alice).await);
     }
     // The oldest message is flagged last.
@@ -97,7 +98,7 @@ pub(crate) async fn what_an_author_wrote_is_deleted_bit_by_bit(stores: Stores) {
     let kept = post(&stores.messages, bob).await;
     let many = |author| {
         let message = move |_| imported(Uuid::now_v7(), author, false);
-        (0..CHUNK + 10).map(message).collect::<Vec<_>>()
+        (0..DELETE_ITEMS_MAX + 10).map(message).collect::<Vec<_>>()
     };
     stores.operators.import(many(alice)).await.unwrap();
     let hidden = post(&stores.messages, alice).await;

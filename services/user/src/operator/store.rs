@@ -7,6 +7,7 @@ use database::{
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };
+use minitwit_proto::limits::{DELETED_USERS_MAX, DELETION_LEASES_MAX};
 use uuid::Uuid;
 
 use crate::{
@@ -24,9 +25,6 @@ pub const GRACE_MILLIS: i64 = 60_000;
 
 /// How far back deletions are told again, in milliseconds: clocks differ, and commits take time.
 const OVERLAP_MILLIS: i64 = 60_000;
-
-/// How many deletions are told at once.
-pub const DELETIONS_MAX: usize = 1_000;
 
 /// Everything that is kept of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +102,7 @@ pub trait OperatorStore: Send + Sync + 'static {
         lease_until: i64,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Accounts deleted since a time and a little before, at most [`DELETIONS_MAX`].
+    /// Accounts deleted since a time and a little before, at most [`DELETED_USERS_MAX`].
     fn deleted_since(
         &self,
         since: i64,
@@ -222,16 +220,18 @@ impl SqlOperatorStore {
                 &format!(
                     "SELECT id, username FROM account
                      WHERE deleted_millis > (SELECT since_millis FROM {{input}})
-                     ORDER BY deleted_millis LIMIT {DELETIONS_MAX}"
+                     ORDER BY deleted_millis LIMIT {DELETED_USERS_MAX}"
                 ),
                 &[("since_millis", Int)],
             ),
             pending: read(
                 "SELECT account deletion pending",
-                "SELECT id FROM account
-                 WHERE deleted_millis IS NOT NULL AND purged_millis IS NULL
-                   AND deletion_lease_millis <= (SELECT now_millis FROM {input})
-                 ORDER BY deletion_lease_millis LIMIT 100",
+                &format!(
+                    "SELECT id FROM account
+                     WHERE deleted_millis IS NOT NULL AND purged_millis IS NULL
+                       AND deletion_lease_millis <= (SELECT now_millis FROM {{input}})
+                     ORDER BY deletion_lease_millis LIMIT {DELETION_LEASES_MAX}"
+                ),
                 &[("now_millis", Int)],
             ),
             lease: write(
