@@ -1,4 +1,4 @@
-//! The options of a service that owns a database.
+//! Options of a service that owns a database.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -7,13 +7,13 @@ use chassis::args::{DrainArgs, ProcessArgs, secret};
 use clap::Args;
 use secrecy::SecretString;
 
-/// The options of a service's own process.
+/// Options of the process of a service.
 #[derive(Args, Clone, Debug)]
 pub struct ServiceArgs {
-    /// Where the gRPC interface listens
+    /// Address of the gRPC interface
     #[arg(long, env, value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Where metrics and health listen
+    /// Address of metrics and health checks
     #[arg(long, env, value_name = "ADDRESS")]
     pub listen_admin: SocketAddr,
     #[command(flatten)]
@@ -30,26 +30,26 @@ pub struct ServiceArgs {
     pub process: ProcessArgs,
 }
 
-/// Which database a service owns.
+/// Options of a service's database.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// The database: `postgres://…` or `sqlite:…`
+    /// URL of the database: `postgres://…` or `sqlite:…`
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
-    /// A file that holds the database's URL
+    /// File that contains the URL of the database
     #[arg(long, env, value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
-    /// How long one statement may take on PostgreSQL before it is cancelled, in milliseconds
+    /// Time after which PostgreSQL cancels a statement, in milliseconds
     #[arg(long, env, default_value_t = 220, value_name = "MS")]
     pub statement_timeout_ms: u64,
 }
 
 impl DatabaseArgs {
-    /// The database's URL.
+    /// The URL of the database.
     ///
     /// # Errors
     ///
-    /// None is given, or the file that holds it cannot be read.
+    /// No URL is given, or both the URL and a file are given, or the file cannot be read.
     pub fn url(&self) -> anyhow::Result<SecretString> {
         secret(
             "DATABASE_URL",

@@ -1,8 +1,8 @@
-//! The database handle for SQLite or PostgreSQL. The scheme of the URL selects the engine.
+//! The handle of a database on SQLite or PostgreSQL. The scheme of the URL selects the engine.
 
+mod meter;
 mod migrate;
 mod outage;
-mod watch;
 
 use std::{str::FromStr, time::Duration};
 
@@ -17,93 +17,98 @@ use sqlx::{
 
 use crate::store::StoreError;
 
+pub use meter::DbMetrics;
+pub(crate) use meter::update_metrics;
 pub use migrate::Migrations;
 pub use outage::OutageGuard;
-pub use watch::DbMeter;
-pub(crate) use watch::watch;
 
-/// How long one statement of a request may take on the database unless an option says otherwise: within the
-/// API's 250 ms.
+/// Default time after which PostgreSQL cancels a statement. It is below the API's time of 250 ms for an
+/// attempt.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(220);
 
-/// The share of a statement's time for which it waits for a connection: a third of the API's 220 ms is
-/// short of an attempt's time, so that "the database is away" is said before the caller gives up.
-const ACQUIRE_SHARE: u32 = 3;
+/// Divisor of the statement timeout that gives the maximum time to wait for a connection. A third of
+/// the API's 220 ms is shorter than an attempt, so the caller learns that the database is unavailable
+/// before it gives up.
+const ACQUIRE_TIMEOUT_DIVISOR: u32 = 3;
 
-/// How long a connection may take to be opened, whoever waits for it meanwhile: long enough for a machine
-/// that is busy, short enough to try again soon after an outage.
-const OPENING_PATIENCE: Duration = Duration::from_millis(500);
+/// Maximum time to open a connection. Opening goes on even if the statement that needs the connection has
+/// given up. The time is long enough for a busy machine, and short enough to try again soon after an
+/// outage.
+const CONNECTION_OPEN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a service that starts waits for its connections.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum time that a starting service waits for its connections.
+const STARTUP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How statements are planned on PostgreSQL.
-const PLANNER: [(&str, &str); 6] = [
-    // Executions differ only in how many rows of input they have, and a plan that is good for few is
-    // good for many: no need to plan each of them.
+/// Settings of PostgreSQL's planner.
+const PLANNER_SETTINGS: [(&str, &str); 6] = [
+    // Executions of a statement differ only in the number of input rows, and a plan that is good for few
+    // rows is good for many. So one generic plan serves all executions.
     ("plan_cache_mode", "force_generic_plan"),
-    // Every statement finds its rows by an index, for each row of input. On a table that is small the
-    // planner would rather read all of it, and keep to that plan while the table grows: an import into
-    // a new suite had it read a million messages for each page.
+    // Every statement finds its rows by an index, once for each row of input. For a small table the
+    // planner prefers to scan the whole table, and the generic plan stays in use while the table grows.
+    // An import into an empty database made it read a million messages for each page.
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
-    // What is switched off counts as very dear, which must not set a compiler to work.
+    // The planner assigns a very high cost to plans of disabled kinds. This would trigger JIT
+    // compilation.
     ("jit", "off"),
 ];
 
-/// How many connections a process holds to PostgreSQL.
+/// Number of connections of a process to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 8;
 
-/// How many connections read from an SQLite file beside the one that writes.
+/// Number of reading connections to an SQLite file. There is one writing connection beside them.
 const SQLITE_READERS: u32 = 4;
 
-/// An open database. Clones share its connections.
+/// A handle of a database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// One file: a single writing connection, so that lock errors become a queue, and a few readers.
+    /// An SQLite file. It has a single writing connection, so that writers queue instead of failing with
+    /// lock errors, and a few reading connections.
     Sqlite {
-        /// The connections that read.
+        /// Reading connections.
         read: SqlitePool,
-        /// The connection that writes.
+        /// The writing connection.
         write: SqlitePool,
-        /// What others see of it.
-        meter: DbMeter,
+        /// Connection and reachability metrics of this handle.
+        meter: DbMetrics,
     },
-    /// A server.
+    /// A PostgreSQL server.
     Postgres {
-        /// The connections.
+        /// Connections to the server.
         pool: PgPool,
-        /// How long a statement waits for one of them.
-        patience: Duration,
-        /// When the server last turned out to be away or read-only.
+        /// Maximum time that a statement waits for a connection.
+        acquire_timeout: Duration,
+        /// Detects that the server is unavailable or read-only.
         outage: OutageGuard,
-        /// What others see of it.
-        meter: DbMeter,
+        /// Connection and reachability metrics of this handle.
+        meter: DbMetrics,
     },
 }
 
 impl Db {
-    /// Opens the database lazily: nothing is reached before the first statement. On a server a
-    /// statement is cancelled after `statement_timeout`, and waits a third of it for a connection.
+    /// Creates a handle without connecting. The first statement opens the first connection. PostgreSQL
+    /// cancels a statement after `statement_timeout`, and a statement waits at most a third of that time
+    /// for a connection. SQLite ignores `statement_timeout`.
     ///
     /// # Errors
     ///
-    /// A URL that is neither `sqlite:` nor `postgres:`, or that cannot be read.
+    /// The URL is not valid, or its scheme is neither `sqlite` nor `postgres` nor `postgresql`.
     pub fn open(url: &SecretString, statement_timeout: Duration) -> anyhow::Result<Self> {
         let url = url.expose_secret();
         match url.split_once(':') {
             Some(("sqlite", _)) => Self::open_sqlite(url),
             Some(("postgres" | "postgresql", _)) => Self::open_postgres(url, statement_timeout),
-            // The URL itself may hold a password.
-            _ => bail!("a database URL begins with `sqlite:` or `postgres:`"),
+            // The error must not contain the URL, which may contain a password.
+            _ => bail!("the database URL must begin with `sqlite:` or `postgres:`"),
         }
     }
 
     fn open_sqlite(url: &str) -> anyhow::Result<Self> {
         let options = SqliteConnectOptions::from_str(url)
-            .context("cannot read the SQLite URL")?
+            .context("the SQLite URL is not valid")?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -113,7 +118,7 @@ impl Db {
             SqlitePoolOptions::new()
                 .max_connections(connections)
                 .test_before_acquire(false)
-                // Recycling a connection to a file gains nothing.
+                // There is no reason to replace a connection to a file.
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .connect_lazy_with(options.clone())
@@ -121,47 +126,47 @@ impl Db {
         Ok(Self::Sqlite {
             read: pool(SQLITE_READERS),
             write: pool(1),
-            meter: DbMeter::new(&name_of_file(&options)),
+            meter: DbMetrics::new(&file_stem(&options)),
         })
     }
 
     fn open_postgres(url: &str, statement_timeout: Duration) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(url)
-            .context("cannot read the PostgreSQL URL")?
+            .context("the PostgreSQL URL is not valid")?
             .options([(
                 "statement_timeout",
                 statement_timeout.as_millis().to_string().as_str(),
             )])
-            .options(PLANNER);
-        let meter = DbMeter::new(options.get_database().unwrap_or("default"));
+            .options(PLANNER_SETTINGS);
+        let meter = DbMetrics::new(options.get_database().unwrap_or("default"));
         let outage = OutageGuard::default();
-        let suspect = outage.clone();
+        let guard = outage.clone();
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
-            // Opened before the first request and kept for good: a request should not wait for a
-            // connection to be made.
+            // Connections are opened before the first request and are never closed, so that requests do
+            // not wait for a new connection.
             .idle_timeout(None)
             .max_lifetime(None)
-            .acquire_timeout(OPENING_PATIENCE)
-            // A ping before each statement would double the round trips; `OutageGuard` replaces
-            // the connections that an outage or a fail-over has spoilt.
+            .acquire_timeout(CONNECTION_OPEN_TIMEOUT)
+            // A ping before each statement would double the round trips. Instead, `OutageGuard`
+            // replaces the connections that an outage or a failover has made useless.
             .test_before_acquire(false)
             .before_acquire(move |_, metadata| {
-                let fresh = suspect.is_younger(metadata.age);
-                Box::pin(async move { Ok(fresh) })
+                let is_usable = guard.is_opened_after_outage(metadata.age);
+                Box::pin(async move { Ok(is_usable) })
             })
             .connect_lazy_with(options);
         Ok(Self::Postgres {
             pool,
-            patience: statement_timeout / ACQUIRE_SHARE,
+            acquire_timeout: statement_timeout / ACQUIRE_TIMEOUT_DIVISOR,
             outage,
             meter,
         })
     }
 
-    /// Waits until the database is there, its schema is at least as new as `migrations`, and the
+    /// Waits until the database can be reached, its schema is at least as new as `migrations`, and the
     /// connections to it are open.
-    pub async fn ready(&self, migrations: &Migrations) {
+    pub async fn wait_until_ready(&self, migrations: &Migrations) {
         let mut last_reason = None;
         while let Err(reason) = self.check_schema(migrations).await {
             let reason = format!("{reason:#}");
@@ -172,14 +177,17 @@ impl Db {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         let open = self.open_all();
-        if tokio::time::timeout(CONNECT_PATIENCE, open).await.is_err() {
+        if tokio::time::timeout(STARTUP_CONNECT_TIMEOUT, open)
+            .await
+            .is_err()
+        {
             let (open, _) = self.connections();
-            tracing::warn!(open, "the database is slow to open connections");
+            tracing::warn!(open, "not all database connections could be opened in time");
         }
     }
 
-    /// Opens every connection that a server may be asked for. One after the other: the server has others
-    /// to serve.
+    /// Opens all connections of the pool of a PostgreSQL server. Opens them one after the other, to
+    /// limit the load on a server that other processes use.
     async fn open_all(&self) {
         let Self::Postgres { pool, .. } = self else {
             return;
@@ -188,30 +196,39 @@ impl Db {
         while open.len() < POSTGRES_CONNECTIONS as usize {
             match pool.acquire().await {
                 Ok(connection) => open.push(connection),
-                Err(_) => tokio::time::sleep(OPENING_PATIENCE / 10).await,
+                Err(_) => tokio::time::sleep(CONNECTION_OPEN_TIMEOUT / 10).await,
             }
         }
     }
 
-    /// A connection for a statement. What has to be opened for it is opened to the end, even if it cannot
-    /// wait so long: given up and begun anew by each, on a busy machine none would ever be there.
+    /// Acquires a connection for a statement. If a connection must be opened, its opening goes on when
+    /// the statement gives up. Otherwise, on a busy machine, each statement would start to open a
+    /// connection and none would ever be finished.
+    ///
+    /// # Errors
+    ///
+    /// `PoolTimedOut` when there is no connection within the acquire timeout, and sqlx's error when a
+    /// connection cannot be opened.
     pub(crate) async fn acquire(&self, pool: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
-        let patience = match self {
-            Self::Sqlite { .. } => OPENING_PATIENCE,
-            Self::Postgres { patience, .. } => *patience,
+        let acquire_timeout = match self {
+            Self::Sqlite { .. } => CONNECTION_OPEN_TIMEOUT,
+            Self::Postgres {
+                acquire_timeout, ..
+            } => *acquire_timeout,
         };
         let must_open = pool.num_idle() == 0 && pool.size() < POSTGRES_CONNECTIONS;
-        // Large: not to be part of every future around it.
+        // Boxed, because the future is large and would be part of every future that contains it.
         let connection = Box::pin(pool.acquire());
         let acquired = if must_open {
-            let opened = tokio::time::timeout(patience, tokio::spawn(connection)).await;
+            let opened = tokio::time::timeout(acquire_timeout, tokio::spawn(connection)).await;
             opened.map(|opened| opened.unwrap_or(Err(sqlx::Error::PoolClosed)))
         } else {
-            tokio::time::timeout(patience, connection).await
+            tokio::time::timeout(acquire_timeout, connection).await
         };
         acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
+    /// Checks that the schema is at least as new as `migrations`.
     async fn check_schema(&self, migrations: &Migrations) -> anyhow::Result<()> {
         const APPLIED: &str = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
         let (migrator, applied) = match self {
@@ -221,17 +238,17 @@ impl Db {
                     .fetch_one(read)
                     .await,
             ),
-            // A connection of its own: the pool's patience is a request's, and a server that is
-            // slow to accept connections would never be found ready.
+            // A separate connection, because the timeouts of the pool are those of a request. With
+            // them, a server that is slow to accept connections would never count as ready.
             Self::Postgres { pool, .. } => {
-                let ask = async {
+                let query = async {
                     let options = pool.connect_options();
                     let mut connection = PgConnection::connect_with(&options).await?;
                     sqlx::query_scalar::<_, Option<i64>>(APPLIED)
                         .fetch_one(&mut connection)
                         .await
                 };
-                let answer = tokio::time::timeout(CONNECT_PATIENCE, ask).await;
+                let answer = tokio::time::timeout(STARTUP_CONNECT_TIMEOUT, query).await;
                 let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
                 (&migrations.postgres, answer)
             }
@@ -247,23 +264,28 @@ impl Db {
             Err(error) => return Err(error).context("the database cannot be reached"),
         };
         if found < wanted {
-            bail!("the schema is at version {found}, wanted is {wanted}: run `migrate`");
+            bail!("the schema has version {found} but version {wanted} is required: run `migrate`");
         }
         Ok(())
     }
 
-    /// Translates a failed statement, and takes note when it tells of an outage.
-    pub fn failed(&self, error: sqlx::Error) -> StoreError {
+    /// Translates the error of a statement. Reports an outage to the guard of the server if the error
+    /// shows one.
+    pub fn classify_error(&self, error: sqlx::Error) -> StoreError {
         let error = StoreError::from(error);
         if let (Self::Postgres { outage, .. }, StoreError::Unavailable(cause)) = (self, &error)
-            && spoils_connections(cause)
+            && concerns_server(cause)
         {
-            outage.raise();
+            outage.report();
         }
         error
     }
 
-    /// Lets a statement go on, unless the server is away: then it fails as the one that found out.
+    /// Checks that the server is available, as far as [`OutageGuard`] knows.
+    ///
+    /// # Errors
+    ///
+    /// The server is unavailable. The statement must not run then.
     pub(crate) async fn check_available(&self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite { .. } => Ok(()),
@@ -275,7 +297,7 @@ impl Db {
         }
     }
 
-    /// What the engine is called in metrics and traces.
+    /// The name of the engine in metrics and traces (`db.system.name` of OpenTelemetry).
     pub fn engine(&self) -> &'static str {
         match self {
             Self::Sqlite { .. } => "sqlite",
@@ -283,7 +305,7 @@ impl Db {
         }
     }
 
-    /// Connections open and connections idle, for metrics.
+    /// The number of open connections, and how many of them are idle.
     pub fn connections(&self) -> (u32, usize) {
         match self {
             Self::Sqlite { read, write, .. } => (
@@ -294,7 +316,7 @@ impl Db {
         }
     }
 
-    /// How many connections there may be.
+    /// Maximum number of connections.
     fn connections_max(&self) -> u32 {
         match self {
             Self::Sqlite { .. } => SQLITE_READERS + 1,
@@ -302,8 +324,8 @@ impl Db {
         }
     }
 
-    /// What others see of it.
-    pub(crate) fn meter(&self) -> &DbMeter {
+    /// Connection and reachability metrics of this handle.
+    pub(crate) fn meter(&self) -> &DbMetrics {
         match self {
             Self::Sqlite { meter, .. } | Self::Postgres { meter, .. } => meter,
         }
@@ -316,16 +338,16 @@ impl Db {
         }
     }
 
-    /// Asks the database for nothing, only whether it answers.
+    /// Checks that the database answers a statement.
     async fn ping(&self) -> sqlx::Result<()> {
-        const NOTHING: &str = "SELECT 1";
+        const QUERY: &str = "SELECT 1";
         match self {
-            Self::Sqlite { read, .. } => sqlx::query(NOTHING).execute(read).await.map(drop),
-            Self::Postgres { pool, .. } => sqlx::query(NOTHING).execute(pool).await.map(drop),
+            Self::Sqlite { read, .. } => sqlx::query(QUERY).execute(read).await.map(drop),
+            Self::Postgres { pool, .. } => sqlx::query(QUERY).execute(pool).await.map(drop),
         }
     }
 
-    /// Closes every connection; SQLite folds its journal into the file.
+    /// Closes all connections. SQLite then writes its write-ahead log into the file.
     pub async fn close(&self) {
         match self {
             Self::Sqlite { read, write, .. } => {
@@ -337,8 +359,8 @@ impl Db {
     }
 }
 
-/// An SQLite file's name without its extension: `user` of `data/user.db`.
-fn name_of_file(options: &SqliteConnectOptions) -> String {
+/// Name of an SQLite file without its extension, for example `user` for `data/user.db`.
+fn file_stem(options: &SqliteConnectOptions) -> String {
     let stem = options.get_filename().file_stem();
     stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
@@ -347,8 +369,9 @@ fn is_missing_table(cause: &dyn sqlx::error::DatabaseError) -> bool {
     cause.code().as_deref() == Some("42P01") || cause.message().starts_with("no such table")
 }
 
-/// Whether an error speaks of the connection's server rather than of the statement's own time.
-fn spoils_connections(error: &sqlx::Error) -> bool {
+/// Whether an error shows that the server cannot be used, and not only that a statement was too slow.
+/// Such errors are a read-only transaction (SQLSTATE 25006), a shutdown (57P) and connection failures.
+fn concerns_server(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(cause) => cause
             .code()

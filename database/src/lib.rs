@@ -1,5 +1,5 @@
-//! A service's database: one handle for SQLite and PostgreSQL, statements over many rows of input,
-//! migrations, and the service process around them.
+//! The database of a service. The crate has one handle for SQLite and PostgreSQL, statements over many
+//! rows of input, migrations, and the process of a service that owns a database.
 //!
 //! Only the services depend on this crate. The gateway owns no data and does not depend on sqlx.
 

@@ -1,4 +1,4 @@
-//! A service that owns a database, as a process.
+//! The process of a service that owns a database.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -20,24 +20,24 @@ use crate::{
     db::{self, Db, Migrations, STATEMENT_TIMEOUT},
 };
 
-/// What a service is told when it starts, by its own process or by the suite.
+/// Configuration of a service, set by its own process or by the single-process suite.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
-    /// The database that it owns.
+    /// URL of the service's database.
     pub database_url: SecretString,
-    /// How long one statement may take.
+    /// Time after which PostgreSQL cancels a statement.
     pub statement_timeout: Duration,
-    /// Whether it answers gRPC reflection.
+    /// Whether the service answers gRPC reflection.
     pub reflection: bool,
-    /// How it stops.
+    /// Times of the graceful shutdown.
     pub drain: Drain,
-    /// Where it says that it is ready.
+    /// The readiness that the service updates.
     pub readiness: Readiness,
 }
 
 impl ServiceConfig {
-    /// The service's database, once it is there with a schema new enough; `None` when the service
-    /// was told to stop before that.
+    /// Opens the service's database, and waits until it can be reached and its schema is new enough.
+    /// Returns `None` when `shutdown` is cancelled before that.
     ///
     /// # Errors
     ///
@@ -51,15 +51,16 @@ impl ServiceConfig {
         tokio::spawn(
             shutdown
                 .clone()
-                .run_until_cancelled_owned(db::watch(db.clone())),
+                .run_until_cancelled_owned(db::update_metrics(db.clone())),
         );
         tokio::select! {
-            () = db.ready(migrations) => Ok(Some(db)),
+            () = db.wait_until_ready(migrations) => Ok(Some(db)),
             () = shutdown.cancelled() => Ok(None),
         }
     }
 
-    /// Options of a server for the services called `names`, which `descriptors` describe.
+    /// Options of a gRPC server. `names` are the full names of its services, and `descriptors` is their
+    /// encoded file descriptor set.
     pub fn server_options(
         &self,
         names: Vec<&'static str>,
@@ -74,24 +75,25 @@ impl ServiceConfig {
     }
 }
 
-/// A service's `serve` function: serves on the listener until the token is cancelled, then drains.
+/// A service's `serve` function. The service serves on the listener until the token is cancelled, then
+/// drains.
 pub type Serve =
     fn(ServiceConfig, TcpListener, CancellationToken) -> BoxFuture<'static, anyhow::Result<()>>;
 
-/// What a service's process is called and where it listens unless told otherwise.
+/// Names and defaults of a service's process.
 #[derive(Debug)]
 pub struct ServiceProcess {
-    /// `user`, `follower` or `message`.
+    /// Name of the service: `user`, `follower` or `message`.
     pub name: &'static str,
-    /// The name of the program.
+    /// Name of the program.
     pub binary: &'static str,
-    /// One sentence for `--help`.
+    /// Description in the output of `--help`.
     pub about: &'static str,
-    /// The default of `LISTEN`.
+    /// Default address of the gRPC interface.
     pub listen: &'static str,
-    /// The default of `LISTEN_ADMIN`.
+    /// Default address of metrics and health checks.
     pub listen_admin: &'static str,
-    /// The schema of its database.
+    /// Migrations of the service's database.
     pub migrations: fn() -> Migrations,
 }
 
@@ -109,14 +111,14 @@ enum Command {
     /// Serve until SIGTERM (the default)
     #[default]
     Serve,
-    /// Bring the database's schema up to date, and end
+    /// Migrate the schema of the database, and exit
     Migrate,
-    /// Ask the process that runs here whether it is ready: exit code 0 when it is
+    /// Check whether the process on this machine is ready, and exit with code 0 if so
     Health,
 }
 
 impl ServiceProcess {
-    /// Runs the process: parses the options, sets up telemetry, and does what it is told.
+    /// Runs the process. Parses the command line, sets up telemetry, and executes the command.
     pub fn run(&self, serve: Serve) -> ExitCode {
         let cli = Cli::from_arg_matches(&self.command().get_matches())
             .unwrap_or_else(|error| error.exit());
@@ -128,16 +130,16 @@ impl ServiceProcess {
             Command::Migrate => run(self.name, &args.process, async |_, _| {
                 let db = Db::open(&args.database.url()?, STATEMENT_TIMEOUT)?;
                 db.migrate(&(self.migrations)()).await?;
-                tracing::info!("the database's schema is up to date");
+                tracing::info!("the schema of the database is up to date");
                 Ok(())
             }),
             Command::Health => probe(args.listen_admin),
         }
     }
 
-    /// The command line, with this service's own defaults.
+    /// The command line, with the defaults of this service.
     fn command(&self) -> clap::Command {
-        // An option without a default of its own type is required until it is told otherwise.
+        // clap requires an option that has no default in its declaration.
         let default = |arg: clap::Arg, address| arg.required(false).default_value(address);
         Cli::command()
             .name(self.binary)
@@ -183,11 +185,11 @@ mod tests {
         about: "A service that is never run",
         listen: "127.0.0.1:1",
         listen_admin: "127.0.0.1:2",
-        migrations: || unreachable!("it is never run"),
+        migrations: || unreachable!("the service is never run"),
     };
 
     #[test]
-    fn a_service_knows_where_it_listens() {
+    fn each_service_has_default_addresses() {
         let matches = SERVICE
             .command()
             .try_get_matches_from(["minitwit-test", "migrate"])

@@ -1,8 +1,8 @@
-//! Statements over many rows of input: SQL once, the engine at the edge.
+//! Statements over many rows of input, for both engines.
 //!
-//! A batched statement reads its input from a table of values called `input`. How such a table is
-//! handed over is the one thing in which the engines differ (arrays in PostgreSQL, one JSON text in
-//! SQLite), so it is written here, once; the statement itself is written once as well.
+//! A batched statement reads its input from a table of values called `input`. The engines take such a
+//! table in different forms. PostgreSQL takes one array per column, and SQLite takes one JSON text. This
+//! module hides the difference, so that most statements are written once for both engines.
 
 mod operation;
 
@@ -21,20 +21,20 @@ use crate::{db::Db, store::StoreError};
 
 pub use operation::Operation;
 
-/// The type of an input column.
+/// Type of an input column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A UUID: `uuid` in PostgreSQL, a blob of 16 bytes in SQLite.
+    /// A UUID, which is a `uuid` in PostgreSQL and a blob of 16 bytes in SQLite.
     Id,
     /// A text.
     Text,
     /// A signed integer of 64 bits.
     Int,
-    /// A truth value.
+    /// A Boolean value.
     Bool,
 }
 
-/// One column of input values.
+/// Values of one input column, one for each row.
 #[derive(Clone, Debug)]
 pub enum Column {
     /// UUIDs.
@@ -43,22 +43,22 @@ pub enum Column {
     Text(Vec<String>),
     /// Integers.
     Int(Vec<i64>),
-    /// Integers, some of them missing.
+    /// Integers or `NULL`.
     OptionalInt(Vec<Option<i64>>),
-    /// Truth values.
+    /// Boolean values.
     Bool(Vec<bool>),
 }
 
-/// Whether a statement writes; only SQLite cares, which has one writer.
+/// Whether a statement writes. Only SQLite needs this, because it has a single writing connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reads only.
+    /// The statement only reads.
     Read,
-    /// Changes something.
+    /// The statement changes data.
     Write,
 }
 
-/// A statement over a table of input values, in the words of both engines.
+/// A statement over a table of input values, in the SQL of both engines.
 #[derive(Debug)]
 pub struct Statement {
     access: Access,
@@ -68,15 +68,17 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// A statement whose text, the same for both engines, names its input `{input}`.
+    /// Creates a statement with the same SQL for both engines. The placeholder `{input}` in `sql` stands
+    /// for the input table.
     ///
-    /// `summary` is its low-cardinality name in metrics. The input table has the columns given and
-    /// `ord`, the position of the row from 1.
+    /// `summary` is the name of the statement in metrics and traces. The input table has the given
+    /// `columns`, and a column `ord` with the number of the row, starting at 1.
     pub fn new(access: Access, summary: &'static str, sql: &str, columns: &[(&str, Kind)]) -> Self {
         Self::per_engine(access, summary, sql, sql, columns)
     }
 
-    /// A statement whose text differs, where batching wants an engine's own tool.
+    /// Creates a statement with different SQL for each engine, for batching that needs features of one
+    /// engine. The placeholder `{input}` stands for the input table.
     pub fn per_engine(
         access: Access,
         summary: &'static str,
@@ -92,7 +94,11 @@ impl Statement {
         }
     }
 
-    /// Runs the statement and collects its rows.
+    /// Runs the statement and returns its rows.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
     pub async fn fetch<R>(&self, db: &Db, input: Vec<Column>) -> Result<Vec<R>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
@@ -111,7 +117,12 @@ impl Statement {
         }
     }
 
-    /// Runs the statement on PostgreSQL, for rows that only PostgreSQL has, such as arrays.
+    /// Runs the statement on PostgreSQL and returns its rows. This is for rows with types that SQLite
+    /// does not have, such as arrays.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
     pub async fn fetch_postgres<R>(
         &self,
         db: &Db,
@@ -125,7 +136,7 @@ impl Statement {
         decode(db, &rows)
     }
 
-    /// Rows of the statement on SQLite.
+    /// Reads the rows of the statement on SQLite.
     ///
     /// The future is boxed, so that sqlx is compiled once for all types of rows.
     fn sqlite_rows<'a>(
@@ -135,12 +146,12 @@ impl Statement {
         input: Vec<Column>,
     ) -> BoxFuture<'a, Result<Vec<SqliteRow>, StoreError>> {
         Box::pin(async move {
-            let ask = self.ask_sqlite(pool, &input);
-            self.operation.watch(db, &self.sqlite, ask).await
+            let query = self.query_sqlite(pool, &input);
+            self.operation.watch(db, &self.sqlite, query).await
         })
     }
 
-    /// Rows of the statement on PostgreSQL; boxed as [`Self::sqlite_rows`].
+    /// Reads the rows of the statement on PostgreSQL. The future is boxed as in [`Self::sqlite_rows`].
     fn postgres_rows<'a>(
         &'a self,
         db: &'a Db,
@@ -148,24 +159,24 @@ impl Statement {
         input: Vec<Column>,
     ) -> BoxFuture<'a, Result<Vec<PgRow>, StoreError>> {
         Box::pin(async move {
-            let ask = self.ask_postgres(db, pool, input);
-            self.operation.watch(db, &self.postgres, ask).await
+            let query = self.query_postgres(db, pool, input);
+            self.operation.watch(db, &self.postgres, query).await
         })
     }
 
-    async fn ask_sqlite(
+    async fn query_sqlite(
         &self,
         pool: &SqlitePool,
         input: &[Column],
     ) -> sqlx::Result<Vec<SqliteRow>> {
-        // The text is ours; what came from outside is bound.
+        // The SQL is safe because it is constant. All values of requests are bound parameters.
         sqlx::query(AssertSqlSafe(Arc::clone(&self.sqlite)))
             .bind(json(input))
             .fetch_all(pool)
             .await
     }
 
-    async fn ask_postgres(
+    async fn query_postgres(
         &self,
         db: &Db,
         pool: &PgPool,
@@ -186,118 +197,126 @@ impl Statement {
     }
 }
 
-/// Rows as values of `R`.
+/// Decodes rows into values of `R`.
 fn decode<'r, R, Row>(db: &Db, rows: &'r [Row]) -> Result<Vec<R>, StoreError>
 where
     R: FromRow<'r, Row>,
     Row: sqlx::Row,
 {
     let decoded: sqlx::Result<Vec<R>> = rows.iter().map(R::from_row).collect();
-    decoded.map_err(|error| db.failed(error))
+    decoded.map_err(|error| db.classify_error(error))
 }
 
-/// How many statements of different limits are kept; a client that counts a limit upwards must not
-/// fill the memory.
-const LIMITS_MAX: usize = 64;
+/// Maximum number of cached statements. The bound keeps a client that requests ever new limits from
+/// filling the memory.
+const CACHED_STATEMENTS_MAX: usize = 64;
 
-/// PostgreSQL statements of several kinds whose limit stands literally in them: with a limit as a
-/// parameter each execution is planned again.
+/// Cache of PostgreSQL statements that differ in a key and in a literal `LIMIT`. The limit is a literal
+/// because PostgreSQL would plan a statement with a limit parameter again for each execution.
 #[derive(Debug)]
-pub struct ByLimit<K> {
-    made: Mutex<HashMap<(K, u32), Arc<Statement>>>,
+pub struct StatementCache<K> {
+    statements: Mutex<HashMap<(K, u32), Arc<Statement>>>,
 }
 
-impl<K> Default for ByLimit<K> {
+impl<K> Default for StatementCache<K> {
     fn default() -> Self {
         Self {
-            made: Mutex::default(),
+            statements: Mutex::default(),
         }
     }
 }
 
-impl<K: Copy + Eq + Hash> ByLimit<K> {
-    /// The statement of a kind and limit, made if it is not there yet.
+impl<K: Copy + Eq + Hash> StatementCache<K> {
+    /// Returns the statement for `kind` and `limit`. Creates it with `make` if it is not cached. Clears
+    /// the cache when it is full.
     pub fn get(&self, kind: K, limit: u32, make: impl FnOnce() -> Statement) -> Arc<Statement> {
-        let mut known = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= LIMITS_MAX && !known.contains_key(&(kind, limit)) {
-            known.clear();
+        let mut statements = self
+            .statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if statements.len() >= CACHED_STATEMENTS_MAX && !statements.contains_key(&(kind, limit)) {
+            statements.clear();
         }
-        let statement = known
+        let statement = statements
             .entry((kind, limit))
             .or_insert_with(|| Arc::new(make()));
         Arc::clone(statement)
     }
 }
 
-/// The places of queries, those of the same key together: they go into one statement.
+/// The indexes of queries, grouped by a key. Queries with the same key can share one statement.
 pub fn grouped<Q, K: Ord>(queries: &[Q], key: impl Fn(&Q) -> K) -> BTreeMap<K, Vec<usize>> {
     let mut groups: BTreeMap<K, Vec<usize>> = BTreeMap::new();
-    for (place, query) in queries.iter().enumerate() {
-        groups.entry(key(query)).or_default().push(place);
+    for (index, query) in queries.iter().enumerate() {
+        groups.entry(key(query)).or_default().push(index);
     }
     groups
 }
 
-/// The answers to [`grouped`] queries, each brought with its query's place, in the order asked.
+/// The answers to [`grouped`] queries, in the order of the queries. Each answer comes with the index of
+/// its query. `queries` is the number of queries.
 ///
 /// # Errors
 ///
-/// There is not an answer to each of the `asked` queries.
-pub fn in_order<R>(mut answers: Vec<(usize, R)>, asked: usize) -> Result<Vec<R>, StoreError> {
-    if answers.len() != asked {
+/// The number of answers is not `queries`.
+pub fn in_order<R>(mut answers: Vec<(usize, R)>, queries: usize) -> Result<Vec<R>, StoreError> {
+    if answers.len() != queries {
         return Err(StoreError::Database(sqlx::Error::RowNotFound));
     }
-    answers.sort_unstable_by_key(|(place, _)| *place);
+    answers.sort_unstable_by_key(|(index, _)| *index);
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// `unnest` of one array a column.
+/// The input table in PostgreSQL, which is `unnest` of one array parameter for each column.
 fn postgres_input(columns: &[(&str, Kind)]) -> String {
     let mut arrays = String::new();
     let mut names = String::new();
-    for (place, (name, kind)) in columns.iter().enumerate() {
+    for (index, (name, kind)) in columns.iter().enumerate() {
         let array = match kind {
             Kind::Id => "uuid[]",
             Kind::Text => "text[]",
             Kind::Int => "bigint[]",
             Kind::Bool => "boolean[]",
         };
-        let comma = if place == 0 { "" } else { ", " };
-        let _ = write!(arrays, "{comma}${}::{array}", place + 1);
+        let comma = if index == 0 { "" } else { ", " };
+        let _ = write!(arrays, "{comma}${}::{array}", index + 1);
         let _ = write!(names, "{name}, ");
     }
     format!("unnest({arrays}) WITH ORDINALITY AS input({names}ord)")
 }
 
-/// `json_each` of one JSON array of rows.
+/// The input table in SQLite, which is `json_each` of a JSON array of rows.
 fn sqlite_input(columns: &[(&str, Kind)]) -> String {
     let mut values = String::new();
-    for (place, (name, kind)) in columns.iter().enumerate() {
+    for (index, (name, kind)) in columns.iter().enumerate() {
         let _ = match kind {
-            Kind::Id => write!(values, "unhex(value ->> {place}) AS {name}, "),
-            _ => write!(values, "value ->> {place} AS {name}, "),
+            Kind::Id => write!(values, "unhex(value ->> {index}) AS {name}, "),
+            _ => write!(values, "value ->> {index} AS {name}, "),
         };
     }
     format!("(SELECT {values}key + 1 AS ord FROM json_each($1)) AS input")
 }
 
-/// The input as a JSON array of rows, each an array of its values.
+/// The input as a JSON array of rows. Each row is an array of its values.
+///
+/// Ids are written without `serde_json`, whose search for characters to escape would take longer than
+/// writing the id itself.
 fn json(input: &[Column]) -> String {
     let rows = input.first().map_or(0, Column::len);
-    let mut text = String::with_capacity(64 * rows + 2);
-    text.push('[');
+    let mut text = Vec::with_capacity(64 * rows + 2);
+    text.push(b'[');
     for row in 0..rows {
-        text.push_str(if row == 0 { "[" } else { ",[" });
-        for (place, column) in input.iter().enumerate() {
-            if place > 0 {
-                text.push(',');
+        text.extend_from_slice(if row == 0 { b"[" } else { b",[" });
+        for (index, column) in input.iter().enumerate() {
+            if index > 0 {
+                text.push(b',');
             }
             column.write_json(row, &mut text);
         }
-        text.push(']');
+        text.push(b']');
     }
-    text.push(']');
-    text
+    text.push(b']');
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 impl Column {
@@ -311,36 +330,23 @@ impl Column {
         }
     }
 
-    fn write_json(&self, row: usize, text: &mut String) {
-        let _ = match self {
-            Self::Id(values) => write!(text, "\"{}\"", values[row].simple()),
-            Self::Text(values) => {
-                write_json_string(&values[row], text);
+    /// Appends the value of one row.
+    fn write_json(&self, row: usize, text: &mut Vec<u8>) {
+        match self {
+            Self::Id(values) => {
+                let mut buffer = Uuid::encode_buffer();
+                text.push(b'"');
+                text.extend_from_slice(values[row].simple().encode_lower(&mut buffer).as_bytes());
+                text.push(b'"');
                 Ok(())
             }
-            Self::Int(values) => write!(text, "{}", values[row]),
-            Self::OptionalInt(values) => match values[row] {
-                Some(value) => write!(text, "{value}"),
-                None => write!(text, "null"),
-            },
-            Self::Bool(values) => write!(text, "{}", i32::from(values[row])),
-        };
-    }
-}
-
-fn write_json_string(value: &str, text: &mut String) {
-    text.push('"');
-    for character in value.chars() {
-        match character {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            control if control < ' ' => {
-                let _ = write!(text, "\\u{:04x}", control as u32);
-            }
-            other => text.push(other),
+            Self::Text(values) => serde_json::to_writer(text, &values[row]),
+            Self::Int(values) => serde_json::to_writer(text, &values[row]),
+            Self::OptionalInt(values) => serde_json::to_writer(text, &values[row]),
+            Self::Bool(values) => serde_json::to_writer(text, &i32::from(values[row])),
         }
+        .expect("writing JSON to memory does not fail");
     }
-    text.push('"');
 }
 
 #[cfg(test)]
@@ -362,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_row_by_row_and_escaped() {
+    fn json_has_one_array_for_each_row_and_escapes_texts() {
         let input = [
             Column::Text(vec!["a\"b\\\n".into(), "ø😀".into()]),
             Column::Int(vec![-1, i64::MAX]),
@@ -371,7 +377,7 @@ mod tests {
         ];
         assert_eq!(
             json(&input),
-            "[[\"a\\\"b\\\\\\u000a\",-1,1,7],[\"ø😀\",9223372036854775807,0,null]]"
+            "[[\"a\\\"b\\\\\\n\",-1,1,7],[\"ø😀\",9223372036854775807,0,null]]"
         );
     }
 }

@@ -1,22 +1,24 @@
-//! What can go wrong in a store, and its one translation to gRPC.
+//! Errors of stores, and their translation to gRPC statuses.
 
 use tonic::Status;
 
 use chassis::log_limiter::LogLimiter;
 
-/// How many lines a second tell that the database is away: every statement finds out.
+/// Limits the log lines about an unavailable database to ten per second, because in an outage every
+/// statement fails.
 static LINES: LogLimiter = LogLimiter::per_second(10);
 
-/// A failed store operation. "Not found" is no failure but an `Option`.
+/// Error of a store operation. A missing row is not an error, and operations return an `Option` for it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A unique key is taken.
-    #[error("the key is taken")]
+    /// A row with the same unique key exists.
+    #[error("the key is already in use")]
     Conflict,
-    /// The database cannot be reached, refuses, or did not answer in time; later it may.
-    #[error("the database is away")]
+    /// The database cannot be reached, refuses the statement for now, or did not answer in time. A retry
+    /// may succeed.
+    #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// Anything else; a fault of ours.
+    /// Any other error, which shows a defect of this service.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
 }
@@ -32,15 +34,16 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl From<StoreError> for Status {
-    /// Logs a server's fault once, here, with its source; callers see an opaque message.
+    /// Translates the error. Logs the cause here, because the status has an opaque message. `Conflict`
+    /// becomes `ALREADY_EXISTS`, `Unavailable` becomes `UNAVAILABLE`, and `Database` becomes `INTERNAL`.
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Conflict => Self::already_exists("the key is taken"),
+            StoreError::Conflict => Self::already_exists("the key is already in use"),
             StoreError::Unavailable(source) => {
-                if let Some(unsaid) = LINES.allow() {
-                    tracing::warn!(error = %source, lines_left_out = unsaid, "the database is away");
+                if let Some(suppressed) = LINES.allow() {
+                    tracing::warn!(error = %source, lines_left_out = suppressed, "the database is unavailable");
                 }
-                Self::unavailable("the database is away")
+                Self::unavailable("the database is unavailable")
             }
             StoreError::Database(source) => {
                 tracing::error!(error = %source, "the database failed");
@@ -50,7 +53,7 @@ impl From<StoreError> for Status {
     }
 }
 
-/// Whether the database is away rather than the statement wrong.
+/// Whether the error is that of an unavailable database, and not of a wrong statement.
 fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -64,14 +67,17 @@ fn is_outage(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLSTATEs that pass (PostgreSQL, appendix A) and SQLite's primary result codes that do.
+/// Whether an error code stands for a temporary failure. The codes are SQLSTATEs (PostgreSQL manual,
+/// appendix A) and primary result codes of SQLite.
 fn is_outage_code(code: &str) -> bool {
     match code {
-        // Read-only after a fail-over; statement time-out; serialisation failure; deadlock;
-        // lock not available. Then SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR, SQLITE_FULL.
+        // PostgreSQL: read-only transaction (after a failover), query canceled (statement timeout),
+        // serialization failure, deadlock detected, lock not available.
+        // SQLite: SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR, SQLITE_FULL.
         "25006" | "57014" | "40001" | "40P01" | "55P03" | "5" | "6" | "10" | "13" => true,
-        // Connection exceptions, insufficient resources, operator intervention. The password of a
-        // role that is just being rotated (28) passes as well, and so does a missing database (3D).
+        // Classes of PostgreSQL: connection exception (08), insufficient resources (53), operator
+        // intervention (57), system error (58). Invalid authorization (28) is temporary while the
+        // password of a role is rotated. A missing database (3D) is temporary during a restore.
         _ => code.len() == 5 && ["08", "53", "57", "58", "28", "3D"].contains(&&code[..2]),
     }
 }
@@ -81,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_is_told_from_what_is_wrong() {
+    fn codes_of_outages_are_distinguished_from_codes_of_defects() {
         for code in ["08006", "25006", "57P01", "53300", "57014", "5"] {
             assert!(is_outage_code(code), "{code}");
         }
@@ -91,9 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_unavailable_and_says_nothing_of_the_database() {
+    fn an_outage_is_unavailable_with_an_opaque_message() {
         let status = Status::from(StoreError::from(sqlx::Error::PoolTimedOut));
         assert_eq!(status.code(), tonic::Code::Unavailable);
-        assert_eq!(status.message(), "the database is away");
+        assert_eq!(status.message(), "the database is unavailable");
     }
 }

@@ -1,25 +1,27 @@
-//! Versions of lists: "still version v?", and only then the rows.
+//! Versions of lists, for conditional queries.
 //!
-//! A caller keeps an answer together with its version, a hash of the ids that decide what it lists,
-//! and names it when it asks again. A version is far cheaper to read than the rows.
+//! A version is a hash of the ids that determine the content of a list. A caller stores an answer with
+//! its version, and sends the version with its next query. The rows are read only if the version has
+//! changed, because reading a version is far cheaper than reading the rows.
 
 use uuid::Uuid;
 
-/// The version of a list of ids, whatever their order: each id hashed, and the hashes folded.
+/// The version of a set of ids. The order of the ids does not matter, because their hashes are combined
+/// by exclusive or. The version of the empty set is 0.
 ///
-/// For engines that cannot compute one themselves. Versions of different engines differ.
+/// This is for engines that cannot compute a version in SQL. Versions of different engines differ.
 pub fn of<'a>(ids: impl IntoIterator<Item = &'a Uuid>) -> i64 {
-    let folded = ids.into_iter().fold(0, |version, id| version ^ hash(id));
-    folded.cast_signed()
+    let version = ids.into_iter().fold(0, |version, id| version ^ hash(id));
+    version.cast_signed()
 }
 
-/// Each half is mixed well enough that no few ids, however regular, fold to nothing.
+/// Hash of an id. It mixes both halves, so that the hashes of a few regular ids do not cancel each other.
 fn hash(id: &Uuid) -> u64 {
     let (high, low) = id.as_u64_pair();
     mix(mix(high).wrapping_add(low))
 }
 
-/// The finaliser of `SplitMix64`.
+/// The finalizer of `SplitMix64`.
 fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let value = (value ^ value >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -32,13 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_of_the_set_alone() {
+    fn a_version_depends_on_the_set_of_ids_alone() {
         let ids: Vec<Uuid> = (0..100).map(Uuid::from_u128).collect();
         let version = of(&ids);
         assert_eq!(version, of(ids.iter().rev()));
         assert_ne!(version, of(&ids[1..]));
         assert_eq!(of(&[]), 0);
-        // What a plain exclusive or of the ids would take for nothing.
+        // The exclusive or of these ids without a hash is 0.
         assert_ne!(of(&ids[1..4]), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! A server that goes away, comes back, is demoted by a fail-over, or is slow to take connections.
+//! A server that becomes unavailable, recovers, is demoted by a failover, or is slow to accept
+//! connections.
 #![expect(clippy::unwrap_used, reason = "a test may fail at any step")]
 
 use std::{
@@ -22,18 +23,18 @@ use tokio::{
     time::sleep,
 };
 
-/// Long enough for a server to start on any machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Maximum time to wait for a condition. It is long enough for a server to start on any machine.
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A server with one table, and a handle on it.
-struct Subject {
+/// A server with one table, and a handle of its database.
+struct TestServer {
     cluster: Cluster,
     db: Db,
     insert: Statement,
     count: Statement,
 }
 
-impl Subject {
+impl TestServer {
     async fn start() -> Self {
         let options = ClusterOptions {
             durable: false,
@@ -67,11 +68,11 @@ impl Subject {
         }
     }
 
-    /// Stores a number, and tells which of the server's processes did it.
+    /// Stores a number. Returns the id of the backend process that stored it.
     async fn insert(&self, number: i64) -> Result<i32, StoreError> {
         let input = vec![Column::Int(vec![number])];
         let Db::Postgres { pool, .. } = &self.db else {
-            panic!("the subject is a server");
+            panic!("the database is not on PostgreSQL");
         };
         let rows: Vec<(i32,)> = self.insert.fetch_postgres(&self.db, pool, input).await?;
         Ok(rows[0].0)
@@ -88,17 +89,17 @@ impl Subject {
     }
 }
 
-/// Takes connections for a server, and lets each wait so long before it goes on.
-async fn slow_door(to: SocketAddr, wait: Duration) -> SocketAddr {
+/// Starts a proxy that delays each new connection to a server.
+async fn slow_proxy(server: SocketAddr, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        while let Ok((mut near, _)) = listener.accept().await {
+        while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {
-                sleep(wait).await;
-                let mut far = TcpStream::connect(to).await.unwrap();
-                // Whichever side ends it.
-                let _ = copy_bidirectional(&mut near, &mut far).await;
+                sleep(delay).await;
+                let mut upstream = TcpStream::connect(server).await.unwrap();
+                // Either side may close the connection.
+                let _ = copy_bidirectional(&mut client, &mut upstream).await;
             });
         }
     });
@@ -106,71 +107,71 @@ async fn slow_door(to: SocketAddr, wait: Duration) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_service_that_is_ready_has_its_connections() {
+async fn a_ready_service_has_all_its_connections() {
     let none = Migrations {
         sqlite: Migrator::DEFAULT,
         postgres: Migrator::DEFAULT,
     };
-    let subject = Subject::start().await;
-    subject.db.ready(&none).await;
-    assert_eq!(subject.db.connections().0, 8);
-    eventually("they are given back", PATIENCE, async || {
-        subject.db.connections() == (8, 8)
+    let server = TestServer::start().await;
+    server.db.wait_until_ready(&none).await;
+    assert_eq!(server.db.connections().0, 8);
+    eventually("all connections are idle", WAIT_TIMEOUT, async || {
+        server.db.connections() == (8, 8)
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_connection_is_there_in_the_end_though_nobody_waits_for_it() {
-    let subject = Subject::start().await;
-    let url = subject.cluster.url("postgres");
+async fn opening_a_connection_goes_on_after_its_statement_has_given_up() {
+    let server = TestServer::start().await;
+    let url = server.cluster.url("postgres");
     let port = url.parse::<PgConnectOptions>().unwrap().get_port();
-    // A statement waits 50 ms for a connection, and each takes three times as long.
-    let door = slow_door(
+    // A statement waits 50 ms for a connection, and opening one takes three times as long.
+    let proxy = slow_proxy(
         (Ipv4Addr::LOCALHOST, port).into(),
         Duration::from_millis(150),
     )
     .await;
-    let url = url.replace(&format!(":{port}"), &format!(":{}", door.port()));
+    let url = url.replace(&format!(":{port}"), &format!(":{}", proxy.port()));
     let db = Db::open(&url.into(), Duration::from_millis(150)).unwrap();
 
-    let error = subject.count_by(&db).await.unwrap_err();
+    let error = server.count_by(&db).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    eventually("a statement finds a connection", PATIENCE, async || {
-        subject.count_by(&db).await.is_ok()
+    eventually("a statement finds a connection", WAIT_TIMEOUT, async || {
+        server.count_by(&db).await.is_ok()
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_said_to_be_so_and_found_again() {
-    let subject = Subject::start().await;
-    subject.insert(1).await.unwrap();
-    subject.cluster.kill().unwrap();
+async fn an_unavailable_server_is_reported_and_used_again_afterwards() {
+    let server = TestServer::start().await;
+    server.insert(1).await.unwrap();
+    server.cluster.kill().unwrap();
 
     for _ in 0..3 {
         let began = Instant::now();
-        let error = subject.insert(2).await.unwrap_err();
+        let error = server.insert(2).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         assert!(began.elapsed() < Duration::from_secs(6), "{began:?}");
     }
 
-    subject.cluster.start_again().unwrap();
-    eventually("the server is used again", PATIENCE, async || {
-        subject.insert(3).await.is_ok()
+    server.cluster.start_again().unwrap();
+    eventually("the server is used again", WAIT_TIMEOUT, async || {
+        server.insert(3).await.is_ok()
     })
     .await;
-    assert_eq!(subject.count().await.unwrap(), 2);
+    assert_eq!(server.count().await.unwrap(), 2);
 }
 
 #[tokio::test]
 async fn the_connections_to_a_demoted_server_are_replaced() {
-    let subject = Subject::start().await;
-    let before = subject.insert(1).await.unwrap();
+    let server = TestServer::start().await;
+    let before = server.insert(1).await.unwrap();
 
-    subject.cluster.set_read_only(true).unwrap();
-    eventually("the server refuses writes", PATIENCE, async || {
-        let error = subject.insert(-1).await.err();
+    server.cluster.set_read_only(true).unwrap();
+    eventually("the server refuses writes", WAIT_TIMEOUT, async || {
+        let error = server.insert(-1).await.err();
         assert!(
             matches!(
                 error,
@@ -181,13 +182,15 @@ async fn the_connections_to_a_demoted_server_are_replaced() {
         matches!(error, Some(StoreError::Unavailable(_)))
     })
     .await;
-    // What still can be answered is.
-    assert!(subject.count().await.unwrap() >= 1);
+    // Reads still work.
+    assert!(server.count().await.unwrap() >= 1);
 
-    subject.cluster.set_read_only(false).unwrap();
+    server.cluster.set_read_only(false).unwrap();
     let mut after = before;
-    eventually("writes are taken again", PATIENCE, async || {
-        match subject.insert(2).await {
+    eventually(
+        "the server accepts writes",
+        WAIT_TIMEOUT,
+        async || match server.insert(2).await {
             Ok(process) => {
                 after = process;
                 true
@@ -196,8 +199,11 @@ async fn the_connections_to_a_demoted_server_are_replaced() {
                 assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
                 false
             }
-        }
-    })
+        },
+    )
     .await;
-    assert_ne!(after, before, "it went over a connection of its own time");
+    assert_ne!(
+        after, before,
+        "the write used a connection from before the failover"
+    );
 }

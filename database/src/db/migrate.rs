@@ -1,4 +1,4 @@
-//! Bringing a schema up to date: one process at a time, whatever an earlier one has left half done.
+//! Migration of a database's schema, by one process at a time, also after an interrupted migration.
 
 use std::time::Duration;
 
@@ -11,36 +11,38 @@ use sqlx::{
 
 use super::{Db, is_missing_table};
 
-/// The advisory lock that whoever migrates a database on PostgreSQL holds: "minitwit" in ASCII.
-const LOCK: i64 = 0x6d69_6e69_7477_6974;
+/// Key of the advisory lock that a migrating process holds on PostgreSQL. It is "minitwit" in ASCII.
+const LOCK_KEY: i64 = 0x6d69_6e69_7477_6974;
 
-/// How often one who waits for the lock asks for it.
+/// Time between two attempts to take the lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The same migrations for both engines: same names, same order, other words.
+/// The migrations of a database for both engines. They have the same versions and names, and differ in
+/// SQL.
 #[derive(Debug)]
 pub struct Migrations {
-    /// For SQLite.
+    /// Migrations for SQLite.
     pub sqlite: Migrator,
-    /// For PostgreSQL.
+    /// Migrations for PostgreSQL.
     pub postgres: Migrator,
 }
 
 impl Db {
-    /// Brings the schema up to date. One that a newer version has made is left as it is: an older
-    /// version is brought back by deploying it, and its migrations run first as always. Of several
-    /// who do this at once, on PostgreSQL, each waits for the one before it.
+    /// Migrates the schema to the newest of `migrations`. Leaves a newer schema unchanged, because a
+    /// rollback deploys an older version, which runs its own migrations first. On PostgreSQL, only one
+    /// process migrates at a time, and the other processes wait.
     ///
     /// # Errors
     ///
     /// The database cannot be reached, or a migration failed.
     pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
         match self {
-            Self::Sqlite { write, .. } => forbearing(&migrations.sqlite)
+            Self::Sqlite { write, .. } => ignoring_missing(&migrations.sqlite)
                 .run(write)
                 .await
                 .map_err(anyhow::Error::from),
-            // A connection of its own: building an index may take longer than any request may.
+            // A separate connection without a statement timeout, because building an index may take
+            // longer than a request.
             Self::Postgres { pool, .. } => {
                 let options = PgConnectOptions::clone(&pool.connect_options())
                     .options([("statement_timeout", "0")]);
@@ -48,29 +50,29 @@ impl Db {
                     .await
                     .context("cannot reach the database")?;
                 let migrated = migrate_postgres(&mut connection, &migrations.postgres).await;
-                // The lock goes with the connection, however that ends.
+                // The server releases the lock with the connection, even if closing fails.
                 connection.close().await.ok();
                 migrated
             }
         }
-        .context("cannot bring the database's schema up to date")
+        .context("cannot migrate the schema of the database")
     }
 }
 
-/// The same migrations, which do not mind others that were applied before them.
-fn forbearing(migrator: &Migrator) -> Migrator {
-    let mut forbearing = Migrator::with_migrations(migrator.iter().cloned().collect());
-    forbearing.set_ignore_missing(true);
-    forbearing
+/// A migrator that accepts applied migrations that it does not know.
+fn ignoring_missing(migrator: &Migrator) -> Migrator {
+    let mut ignoring_missing = Migrator::with_migrations(migrator.iter().cloned().collect());
+    ignoring_missing.set_ignore_missing(true);
+    ignoring_missing
 }
 
 async fn migrate_postgres(
     connection: &mut PgConnection,
     migrator: &Migrator,
 ) -> anyhow::Result<()> {
-    let mut migrator = forbearing(migrator);
-    // The library's own lock waits inside a statement, and an index that is built beside the writes
-    // waits for every statement that began before it: the two would wait for one another.
+    let mut migrator = ignoring_missing(migrator);
+    // sqlx's own lock waits inside a statement, and `CREATE INDEX CONCURRENTLY` waits for every statement
+    // that began before it. The two would deadlock.
     migrator.set_locking(false);
     lock(connection).await?;
     drop_leftovers(connection, &migrator).await?;
@@ -78,56 +80,56 @@ async fn migrate_postgres(
     Ok(())
 }
 
-/// Asks for the lock again and again: between two questions no statement is open.
+/// Takes the lock. Polls for it, so that no statement is open while this process waits.
 async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let mut told = false;
+    let mut reported = false;
     loop {
         let is_held: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(LOCK)
+            .bind(LOCK_KEY)
             .fetch_one(&mut *connection)
             .await?;
         if is_held {
             return Ok(());
         }
-        if !told {
-            tracing::info!("another process brings the schema up to date: waiting for it");
-            told = true;
+        if !reported {
+            tracing::info!("another process migrates the schema: waiting");
+            reported = true;
         }
         tokio::time::sleep(LOCK_INTERVAL).await;
     }
 }
 
-/// Drops the indexes of migrations that have not been applied. No transaction took them back when
-/// whoever built them died: they are there, unusable or just not noted down, and would make the
-/// migration fail each time it is tried again.
+/// Drops indexes that interrupted migrations have left behind. `CREATE INDEX CONCURRENTLY` runs outside
+/// of a transaction, so no rollback removes the index when the process dies. The index is invalid, or
+/// valid but its migration is not recorded. In both cases it would make the migration fail each time.
 async fn drop_leftovers(connection: &mut PgConnection, migrator: &Migrator) -> sqlx::Result<()> {
     let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations")
         .fetch_all(&mut *connection)
         .await;
     let applied: Vec<i64> = match applied {
-        // Nobody has begun yet.
+        // No migration has run yet.
         Err(sqlx::Error::Database(cause)) if is_missing_table(cause.as_ref()) => return Ok(()),
         applied => applied?,
     };
     let pending = migrator
         .iter()
         .filter(|migration| !applied.contains(&migration.version));
-    for index in pending.flat_map(built_beside_writes) {
-        // The names are those of our own migrations.
+    for index in pending.flat_map(concurrent_indexes) {
+        // The names are safe because they are constants in the migrations.
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {index}");
         connection.execute(AssertSqlSafe(drop)).await?;
     }
     Ok(())
 }
 
-/// The indexes that a migration builds outside of a transaction.
-fn built_beside_writes(migration: &Migration) -> impl Iterator<Item = &str> {
+/// Names of the indexes that a migration creates with `CREATE INDEX CONCURRENTLY`.
+fn concurrent_indexes(migration: &Migration) -> impl Iterator<Item = &str> {
     const CONCURRENTLY: &str = "INDEX CONCURRENTLY ";
     let sql = migration.sql.as_str();
-    let places = sql.match_indices(CONCURRENTLY);
-    let built = places.filter(|(place, _)| !sql[..*place].ends_with("DROP "));
-    built.filter_map(|(place, _)| {
-        let rest = sql[place + CONCURRENTLY.len()..].trim_start();
+    let matches = sql.match_indices(CONCURRENTLY);
+    let created = matches.filter(|(start, _)| !sql[..*start].ends_with("DROP "));
+    created.filter_map(|(start, _)| {
+        let rest = sql[start + CONCURRENTLY.len()..].trim_start();
         let rest = rest.strip_prefix("IF NOT EXISTS ").unwrap_or(rest);
         rest.split_whitespace().next()
     })
@@ -140,8 +142,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_indexes_that_no_transaction_takes_back_are_known() {
-        let built = |sql: &'static str| {
+    fn concurrently_created_indexes_are_found() {
+        let indexes = |sql: &'static str| {
             let migration = Migration::new(
                 1,
                 "index".into(),
@@ -149,17 +151,17 @@ mod tests {
                 sql.into_sql_str(),
                 true,
             );
-            let built: Vec<String> = built_beside_writes(&migration).map(str::to_owned).collect();
-            built
+            let names: Vec<String> = concurrent_indexes(&migration).map(str::to_owned).collect();
+            names
         };
         assert_eq!(
-            built(
+            indexes(
                 "-- no-transaction\nCREATE INDEX CONCURRENTLY one ON entry (number);\n
                  CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS other ON entry (number)"
             ),
             ["one", "other"]
         );
-        assert!(built("CREATE INDEX one ON entry (number)").is_empty());
-        assert!(built("DROP INDEX CONCURRENTLY IF EXISTS one").is_empty());
+        assert!(indexes("CREATE INDEX one ON entry (number)").is_empty());
+        assert!(indexes("DROP INDEX CONCURRENTLY IF EXISTS one").is_empty());
     }
 }

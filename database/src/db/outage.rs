@@ -1,4 +1,4 @@
-//! What a failure that speaks of the server means for the statements after it.
+//! Detection of an outage or failover of a PostgreSQL server.
 
 use std::{
     sync::{
@@ -10,38 +10,41 @@ use std::{
 
 use tokio::{sync::Mutex, time::Instant};
 
-/// How long nobody looks again for a server that could not be reached.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Time after a failed check during which statements fail without another check.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Remembers since when connections are not to be trusted, and whether the server is there at all.
+/// A circuit breaker for a server. Clones share its state.
 ///
-/// After a fail-over a pooled connection stays on the demoted server: a ping passes and every write
-/// fails. So one failure that speaks of the server condemns every connection opened before.
+/// After a failover, a pooled connection stays connected to the demoted server. A ping on it succeeds,
+/// but every write fails. So after one error that concerns the server, all connections that were opened
+/// before the error are replaced.
 ///
-/// And while the server is away, each statement that waits for a connection would try to make one,
-/// again and again until its time is over: all of them together can keep a machine busy with nothing
-/// else. So after such a failure one looks whether the server is back, and the others wait for what it
-/// finds.
+/// While the server is unavailable, each statement that waits for a connection would try to open one
+/// again and again. All of them together can keep a machine busy. So after an error that concerns the
+/// server, the breaker is open. One statement checks whether the server is available, and the other
+/// statements wait for its result.
 #[derive(Clone, Debug)]
 pub struct OutageGuard(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    /// Start of the clock for `reported_millis`.
     origin: Instant,
-    raised_millis: AtomicU64,
-    /// Raised, and nobody has reached the server since.
+    /// Time of the last reported outage, in milliseconds since `origin`. Zero before the first outage.
+    reported_millis: AtomicU64,
+    /// Whether an outage was reported and the server has not been reached since.
     is_open: AtomicBool,
-    /// Held by the one who looks: when the server was last looked for in vain.
-    in_vain: Mutex<Option<Instant>>,
+    /// Time of the last failed check. The statement that checks holds the lock.
+    last_failed_check: Mutex<Option<Instant>>,
 }
 
 impl Default for OutageGuard {
     fn default() -> Self {
         Self(Arc::new(State {
             origin: Instant::now(),
-            raised_millis: AtomicU64::new(0),
+            reported_millis: AtomicU64::new(0),
             is_open: AtomicBool::new(false),
-            in_vain: Mutex::default(),
+            last_failed_check: Mutex::default(),
         }))
     }
 }
@@ -51,47 +54,53 @@ impl OutageGuard {
         u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn raise(&self) {
+    /// Reports an error that concerns the server.
+    pub(super) fn report(&self) {
         self.0
-            .raised_millis
+            .reported_millis
             .store(self.now_millis().max(1), Relaxed);
         self.0.is_open.store(true, Relaxed);
     }
 
-    /// Whether a connection of this age was opened after the last outage.
-    pub(super) fn is_younger(&self, age: Duration) -> bool {
-        let raised = self.0.raised_millis.load(Relaxed);
-        if raised == 0 {
+    /// Whether a connection of this age was opened after the last reported outage.
+    pub(super) fn is_opened_after_outage(&self, age: Duration) -> bool {
+        let reported = self.0.reported_millis.load(Relaxed);
+        if reported == 0 {
             return true;
         }
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        self.now_millis().saturating_sub(age) > raised
+        self.now_millis().saturating_sub(age) > reported
     }
 
-    /// Passes when nothing is suspected, or when `reach` finds the server. Whoever comes while
-    /// somebody looks, or shortly after it was in vain, does not look as well.
+    /// Checks that the server is available. Succeeds at once when no outage is reported. Otherwise one
+    /// caller runs `connect`, and the callers that arrive meanwhile get its result. Callers that arrive
+    /// within [`CHECK_INTERVAL`] after a failed check fail without a check.
+    ///
+    /// # Errors
+    ///
+    /// The error of `connect`, or `PoolTimedOut` when a check of another caller has failed.
     pub(super) async fn check_available(
         &self,
-        reach: impl AsyncFnOnce() -> sqlx::Result<()>,
+        connect: impl AsyncFnOnce() -> sqlx::Result<()>,
     ) -> sqlx::Result<()> {
         let state = &*self.0;
         if !state.is_open.load(Relaxed) {
             return Ok(());
         }
-        let came = Instant::now();
-        let mut in_vain = state.in_vain.lock().await;
+        let arrived = Instant::now();
+        let mut last_failed_check = state.last_failed_check.lock().await;
         if !state.is_open.load(Relaxed) {
             return Ok(());
         }
-        if in_vain.is_some_and(|at| came < at + PAUSE) {
+        if last_failed_check.is_some_and(|at| arrived < at + CHECK_INTERVAL) {
             return Err(sqlx::Error::PoolTimedOut);
         }
-        let found = reach().await;
-        match found {
+        let result = connect().await;
+        match result {
             Ok(()) => state.is_open.store(false, Relaxed),
-            Err(_) => *in_vain = Some(Instant::now()),
+            Err(_) => *last_failed_check = Some(Instant::now()),
         }
-        found
+        result
     }
 }
 
@@ -104,42 +113,55 @@ mod tests {
 
     use super::*;
 
-    /// How many of ten who come at once pass, and how many of them look.
-    async fn ten(outage: &OutageGuard, found: bool) -> (usize, usize) {
-        let looked = Cell::new(0);
-        let look = async || {
-            looked.set(looked.get() + 1);
+    /// Makes ten calls at once. Returns how many of them succeed, and how many connect.
+    async fn ten_calls(outage: &OutageGuard, is_available: bool) -> (usize, usize) {
+        let connects = Cell::new(0);
+        let connect = async || {
+            connects.set(connects.get() + 1);
             sleep(Duration::from_millis(70)).await;
-            if found {
+            if is_available {
                 Ok(())
             } else {
                 Err(sqlx::Error::PoolTimedOut)
             }
         };
-        let all = join_all((0..10).map(|_| outage.check_available(look))).await;
-        (all.iter().filter(|one| one.is_ok()).count(), looked.get())
+        let results = join_all((0..10).map(|_| outage.check_available(connect))).await;
+        let succeeded = results.iter().filter(|result| result.is_ok()).count();
+        (succeeded, connects.get())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_looks_for_the_server_and_the_others_wait_for_what_it_finds() {
+    async fn one_statement_checks_the_server_and_the_other_statements_wait() {
         let outage = OutageGuard::default();
-        assert_eq!(ten(&outage, false).await, (10, 0), "nothing is suspected");
-        outage.raise();
-        assert_eq!(ten(&outage, false).await, (0, 1));
-        assert_eq!(ten(&outage, true).await, (0, 0), "just looked in vain");
-        sleep(PAUSE).await;
-        assert_eq!(ten(&outage, true).await, (10, 1));
-        assert_eq!(ten(&outage, false).await, (10, 0), "it is found");
+        assert_eq!(
+            ten_calls(&outage, false).await,
+            (10, 0),
+            "no outage is reported"
+        );
+        outage.report();
+        assert_eq!(ten_calls(&outage, false).await, (0, 1));
+        assert_eq!(
+            ten_calls(&outage, true).await,
+            (0, 0),
+            "the last check has just failed"
+        );
+        sleep(CHECK_INTERVAL).await;
+        assert_eq!(ten_calls(&outage, true).await, (10, 1));
+        assert_eq!(
+            ten_calls(&outage, false).await,
+            (10, 0),
+            "the server is available"
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connections_opened_before_the_suspicion_are_not_trusted() {
+    async fn connections_opened_before_the_outage_are_not_used() {
         let outage = OutageGuard::default();
         sleep(Duration::from_secs(10)).await;
-        assert!(outage.is_younger(Duration::from_secs(9)));
-        outage.raise();
+        assert!(outage.is_opened_after_outage(Duration::from_secs(9)));
+        outage.report();
         sleep(Duration::from_secs(2)).await;
-        assert!(!outage.is_younger(Duration::from_secs(3)));
-        assert!(outage.is_younger(Duration::from_secs(1)));
+        assert!(!outage.is_opened_after_outage(Duration::from_secs(3)));
+        assert!(outage.is_opened_after_outage(Duration::from_secs(1)));
     }
 }

@@ -74,7 +74,7 @@ impl Operation {
         }
         outcome.finish(error_type);
         self.record((engine, error_type), began);
-        result.map_err(|error| db.failed(error))
+        result.map_err(|error| db.classify_error(error))
     }
 
     fn record(&self, labels: DurationLabels, began: Instant) {

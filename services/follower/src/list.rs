@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use database::{
     db::Db,
-    statement::{Access, ByLimit, Column, Kind, Operation, Statement, grouped},
+    statement::{Access, Column, Kind, Operation, Statement, StatementCache, grouped},
     store::StoreError,
     version,
 };
@@ -16,7 +16,7 @@ use crate::store::{Asked, Direction, FollowList, FollowsQuery};
 #[derive(Debug)]
 pub(crate) struct Lists {
     db: Db,
-    statements: ByLimit<Direction>,
+    statements: StatementCache<Direction>,
     on_sqlite: Operation,
 }
 
@@ -33,7 +33,7 @@ impl Lists {
     pub(crate) fn new(db: Db) -> Self {
         Self {
             db,
-            statements: ByLimit::default(),
+            statements: StatementCache::default(),
             on_sqlite: Operation::new("SELECT follow list"),
         }
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use database::{
     db::Db,
-    statement::{ByLimit, Operation, grouped, in_order},
+    statement::{Operation, StatementCache, grouped, in_order},
     store::StoreError,
     version,
 };
@@ -33,7 +33,7 @@ use question::{Answer, Question};
 #[derive(Debug)]
 pub(crate) struct Timelines {
     db: Db,
-    statements: ByLimit<(Question, Answer)>,
+    statements: StatementCache<(Question, Answer)>,
     on_sqlite: Operation,
 }
 
@@ -112,7 +112,7 @@ impl Timelines {
     pub(crate) fn new(db: Db) -> Self {
         Self {
             db,
-            statements: ByLimit::default(),
+            statements: StatementCache::default(),
             on_sqlite: Operation::new("SELECT message timeline"),
         }
     }

@@ -64,7 +64,7 @@ async fn a_database_that_is_away_is_unavailable_and_nothing_more_is_told() {
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert_eq!(status.message(), "the database is away");
+    assert_eq!(status.message(), "the database is unavailable");
 }
 
 #[tokio::test]

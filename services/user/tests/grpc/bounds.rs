@@ -87,7 +87,7 @@ async fn a_database_that_is_away_is_unavailable() {
     let sign_in = service.verify_passwords(request).await.unwrap_err();
     for status in [lookup, registration, sign_in] {
         assert_eq!(status.code(), Code::Unavailable);
-        assert_eq!(status.message(), "the database is away");
+        assert_eq!(status.message(), "the database is unavailable");
     }
 }
 
