@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use test_sink::SeenSpan;
+use test_sink::CollectedSpan;
 
 use crate::story::Story;
 
@@ -62,7 +62,7 @@ pub fn svg(story: &Story) -> String {
     canvas.heading("3", "The statement");
     let mut facts = Vec::new();
     if let Some(end) = story.end() {
-        facts.push(format!("took                {:.0?}", end.took()));
+        facts.push(format!("took                {:.0?}", end.duration()));
         for name in OF_THE_END {
             let words = end.attribute(name).split_whitespace().collect::<Vec<_>>();
             if !words.is_empty() {
@@ -194,7 +194,7 @@ impl Canvas {
 }
 
 /// What a span is called, without the package of an rpc.
-fn name(span: &SeenSpan) -> String {
+fn name(span: &CollectedSpan) -> String {
     let name = span.name.rsplit('.').next().unwrap_or(&span.name);
     let name = if span.name.contains('/') && span.name.starts_with("minitwit.") {
         name

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use test_sink::{SeenSpan, Sink};
+use test_sink::{CollectedSpan, Sink};
 
 /// What the gateway calls its line about a request.
 const LINE: &str = "a request was answered";
@@ -18,14 +18,14 @@ pub struct Story {
     /// Step 1: the gateway's line.
     pub line: Value,
     /// Step 2: the spans of its trace, parts behind what they are a part of, each with its depth.
-    pub spans: Vec<(usize, SeenSpan)>,
+    pub spans: Vec<(usize, CollectedSpan)>,
     /// Step 3: from the request's span on always the longest part, to the end.
-    pub way: Vec<SeenSpan>,
+    pub way: Vec<CollectedSpan>,
 }
 
 impl Story {
     /// Where the way ends.
-    pub fn end(&self) -> Option<&SeenSpan> {
+    pub fn end(&self) -> Option<&CollectedSpan> {
         self.way.last()
     }
 
@@ -34,7 +34,7 @@ impl Story {
     pub fn statement_took(&self) -> Option<Duration> {
         let (request, end) = (self.way.first()?, self.way.last()?);
         let is_statement = !end.attribute("db.query.text").is_empty();
-        (is_statement && end.began < request.ended).then(|| end.took())
+        (is_statement && end.began < request.ended).then(|| end.duration())
     }
 }
 
@@ -43,7 +43,7 @@ pub fn of_slow_requests(lines: &str, route: &str, sink: &Sink) -> Vec<Story> {
     let lines = lines.lines().filter_map(|line| read(line, route));
     lines
         .filter_map(|line| {
-            let spans = sink.trace(line["trace_id"].as_str()?);
+            let spans = sink.spans_of_trace(line["trace_id"].as_str()?);
             tell(line, &spans).ok()
         })
         .collect()
@@ -56,14 +56,14 @@ fn read(line: &str, route: &str) -> Option<Value> {
     (line["message"] == LINE && line["route"] == route && is_slow).then_some(line)
 }
 
-fn tell(line: Value, spans: &[SeenSpan]) -> anyhow::Result<Story> {
+fn tell(line: Value, spans: &[CollectedSpan]) -> anyhow::Result<Story> {
     let ids: HashSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
     let root = spans
         .iter()
         .find(|span| !ids.contains(span.parent.as_str()))
         .context("a trace begins with a request")?;
     let mut way = vec![root.clone()];
-    while let Some(longest) = parts(spans, &way[way.len() - 1]).max_by_key(|part| part.took()) {
+    while let Some(longest) = parts(spans, &way[way.len() - 1]).max_by_key(|part| part.duration()) {
         way.push(longest.clone());
     }
     let mut in_order = Vec::new();
@@ -75,16 +75,19 @@ fn tell(line: Value, spans: &[SeenSpan]) -> anyhow::Result<Story> {
     })
 }
 
-fn parts<'a>(spans: &'a [SeenSpan], of: &SeenSpan) -> impl Iterator<Item = &'a SeenSpan> {
+fn parts<'a>(
+    spans: &'a [CollectedSpan],
+    of: &CollectedSpan,
+) -> impl Iterator<Item = &'a CollectedSpan> {
     let parent = of.id.clone();
     spans.iter().filter(move |span| span.parent == parent)
 }
 
 fn put_in_order(
-    spans: &[SeenSpan],
-    span: &SeenSpan,
+    spans: &[CollectedSpan],
+    span: &CollectedSpan,
     depth: usize,
-    in_order: &mut Vec<(usize, SeenSpan)>,
+    in_order: &mut Vec<(usize, CollectedSpan)>,
 ) {
     in_order.push((depth, span.clone()));
     let mut parts: Vec<_> = parts(spans, span).collect();
@@ -102,8 +105,8 @@ mod tests {
 
     use super::*;
 
-    fn span(id: &str, parent: &str, began: u64, ended: u64) -> SeenSpan {
-        SeenSpan {
+    fn span(id: &str, parent: &str, began: u64, ended: u64) -> CollectedSpan {
+        CollectedSpan {
             trace: "t".to_owned(),
             id: id.to_owned(),
             parent: parent.to_owned(),
@@ -130,7 +133,7 @@ mod tests {
             span("request", "edge", 0, 100),
         ];
         let story = tell(json!({}), &spans).unwrap();
-        let names = |spans: &[SeenSpan]| -> Vec<String> {
+        let names = |spans: &[CollectedSpan]| -> Vec<String> {
             spans.iter().map(|span| span.name.clone()).collect()
         };
         assert_eq!(names(&story.way), ["request", "late", "statement"]);

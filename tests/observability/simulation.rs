@@ -2,19 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use test_sink::SeenSpan;
+use test_sink::CollectedSpan;
 use tokio::process::Command;
 
 use crate::suite::Observed;
 
 /// Graph of all spans. A span leads to its children and to the spans that it links to.
 struct Graph<'a> {
-    spans: HashMap<&'a str, &'a SeenSpan>,
+    spans: HashMap<&'a str, &'a CollectedSpan>,
     leads_to: HashMap<&'a str, Vec<&'a str>>,
 }
 
 impl<'a> Graph<'a> {
-    fn new(spans: &'a [SeenSpan]) -> Self {
+    fn new(spans: &'a [CollectedSpan]) -> Self {
         let mut leads_to: HashMap<&str, Vec<&str>> = HashMap::new();
         for span in spans {
             leads_to.entry(&span.parent).or_default().push(&span.id);
@@ -28,7 +28,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn roots(&self) -> impl Iterator<Item = &&'a SeenSpan> {
+    fn roots(&self) -> impl Iterator<Item = &&'a CollectedSpan> {
         self.spans.values().filter(|span| span.parent.is_empty())
     }
 
@@ -45,7 +45,7 @@ impl<'a> Graph<'a> {
             .count()
     }
 
-    fn reaches_a_statement(&self, root: &'a SeenSpan) -> bool {
+    fn reaches_a_statement(&self, root: &'a CollectedSpan) -> bool {
         let mut ahead = vec![root.id.as_str()];
         let mut seen = HashSet::new();
         while let Some(id) = ahead.pop() {

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use test_sink::{SeenSpan, tree};
+use test_sink::{CollectedSpan, tree};
 use test_wait::eventually;
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Sends a request in a trace of its own and returns the spans of the request.
-async fn traced(suite: &Observed, method: Method, path: &str, body: &Value) -> Vec<SeenSpan> {
+async fn traced(suite: &Observed, method: Method, path: &str, body: &Value) -> Vec<CollectedSpan> {
     let id = trace_id();
     let client = Client {
         trace: Some(format!("00-{id}-{EDGE}-01")),
@@ -25,11 +25,11 @@ async fn traced(suite: &Observed, method: Method, path: &str, body: &Value) -> V
     assert!(answer.status.is_success(), "{answer:?}");
     // The span of the request ends after all spans that the request waits for.
     eventually("the request's span arrives", AMPLE, async || {
-        let spans = suite.sink.trace(&id);
+        let spans = suite.sink.spans_of_trace(&id);
         spans.iter().any(|span| span.parent == EDGE)
     })
     .await;
-    suite.sink.trace(&id)
+    suite.sink.spans_of_trace(&id)
 }
 
 /// Spans of storing `latest`, which all writes and most reads do beside their own work.
@@ -171,7 +171,7 @@ async fn an_unsampled_request_without_failure_leaves_no_line_and_no_span() {
     };
     client.get("/msgs").await.is(200);
     let sampled = traced(&suite, Method::GET, "/msgs", &Value::Null).await;
-    assert!(suite.sink.trace(&id).is_empty());
+    assert!(suite.sink.spans_of_trace(&id).is_empty());
     let (log, _) = suite.stop().await;
     let with_id = |id: &str| log.lines().filter(|line| line.contains(id)).count();
     assert_eq!(
@@ -208,7 +208,7 @@ async fn a_debug_line_of_an_unsampled_request_has_the_id_of_the_trace() {
     };
     client.get("/msgs").await.is(200);
     let (log, sink) = suite.stop().await;
-    assert!(sink.trace(&id).is_empty());
+    assert!(sink.spans_of_trace(&id).is_empty());
     let lines: Vec<Value> = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())

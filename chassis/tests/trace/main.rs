@@ -20,7 +20,7 @@ use chassis::{
 };
 use http::HeaderMap;
 use support::{Behavior, LONG_TIMEOUT, Server, config, connected, read, write};
-use test_sink::{SeenSpan, Sink, tree};
+use test_sink::{CollectedSpan, Sink, tree};
 use test_wait::eventually;
 use tokio::sync::Semaphore;
 use tonic::Status;
@@ -87,12 +87,12 @@ impl Traced {
     }
 
     /// Waits until the collector has `count` spans of the request, and returns the spans.
-    async fn spans(&self, count: usize) -> Vec<SeenSpan> {
+    async fn spans(&self, count: usize) -> Vec<CollectedSpan> {
         eventually("the spans arrive", LONG_TIMEOUT, async || {
-            SINK.trace(&self.id).len() >= count
+            SINK.spans_of_trace(&self.id).len() >= count
         })
         .await;
-        SINK.trace(&self.id)
+        SINK.spans_of_trace(&self.id)
     }
 }
 
@@ -232,7 +232,7 @@ async fn a_batch_is_a_child_of_one_request_and_linked_with_the_other_requests() 
     let parent = headers[1]["traceparent"].to_str().unwrap();
     assert_eq!(parent, format!("00-{}-{}-01", batch.trace, batch.id));
     assert!(
-        SINK.trace(&unsampled.id).is_empty(),
+        SINK.spans_of_trace(&unsampled.id).is_empty(),
         "the request is not sampled"
     );
 }
@@ -243,7 +243,7 @@ async fn an_unsampled_request_hands_its_ids_on() {
     let mut headers = HeaderMap::new();
     traced.run(async { trace::inject(&mut headers) }).await;
     assert_eq!(headers, traced.headers);
-    assert!(SINK.trace(&traced.id).is_empty());
+    assert!(SINK.spans_of_trace(&traced.id).is_empty());
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn an_unsampled_request_has_no_span_and_evaluates_no_field() {
     let parent = Parent::of_client(&traced.headers);
     let span = trace::span!(parent: &parent, "request", field = evaluated());
     assert!(span.is_none());
-    assert!(SINK.trace(&traced.id).is_empty());
+    assert!(SINK.spans_of_trace(&traced.id).is_empty());
 }
 
 #[tokio::test]
@@ -287,10 +287,10 @@ async fn a_request_without_a_trace_starts_a_sampled_trace() {
     outcome.finish(Some("503"));
     let trace_id = trace_id.to_string();
     eventually("the span arrives", LONG_TIMEOUT, async || {
-        !sink.trace(&trace_id).is_empty()
+        !sink.spans_of_trace(&trace_id).is_empty()
     })
     .await;
-    let spans = sink.trace(&trace_id);
+    let spans = sink.spans_of_trace(&trace_id);
     assert_eq!(tree(&spans), "first span !\n");
     assert_eq!(spans[0].id, span_id.to_string());
     assert_eq!(spans[0].parent, "");

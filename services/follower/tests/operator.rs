@@ -143,7 +143,7 @@ async fn whoever_comes_second_to_delete_does_not_say_that_all_is_gone() {
     stores.operators.import(edges).await.unwrap();
 
     let second = stores.operators.delete(vec![alice]);
-    let more = stores.database.after_a_delete("follow", second).await;
+    let more = stores.database.run_behind_delete("follow", second).await;
     assert!(
         more.unwrap(),
         "there may be more than the first has deleted"

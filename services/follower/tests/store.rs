@@ -279,7 +279,7 @@ macro_rules! contract {
             async fn $promise() {
                 let (store, database) = super::open(super::Engine::Postgres).await;
                 super::$promise(store).await;
-                database.assert_read_by_index(&[]).await;
+                database.assert_no_table_scans(&[]).await;
             })+ }
     };
 }

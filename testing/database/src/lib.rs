@@ -1,4 +1,4 @@
-//! Empty databases, one for each test that asks, and services over them.
+//! Empty databases for tests, and services that use them.
 
 mod service;
 
@@ -13,30 +13,30 @@ use test_wait::eventually;
 
 pub use service::{RunningService, assert_same_migrations};
 
-/// Where `cargo xtask test` says which server it has started for the whole run: the URL of any of
-/// its databases.
+/// The variable in which `cargo xtask test` passes the server that it has started for the whole run.
+/// Its value is the URL of any database of that server.
 const SERVER_VARIABLE: &str = "MINITWIT_TEST_POSTGRES_URL";
 
-/// The engines that every store runs on.
+/// A database engine. Every store supports both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// A file.
+    /// An SQLite file.
     Sqlite,
-    /// A server, started from the installed binaries.
+    /// A PostgreSQL server, started from the installed binaries.
     Postgres,
 }
 
-/// A database that is removed when this is dropped, whoever is still connected.
+/// A database for one test. Dropping this removes the database, even if connections are open.
 #[derive(Debug)]
 pub struct TestDatabase {
-    /// What to connect to, any number of times.
+    /// URL of the database.
     pub url: String,
-    remains: Remains,
+    storage: Storage,
 }
 
-/// What is to be cleared away.
+/// The storage that is removed with the database.
 #[derive(Debug)]
-enum Remains {
+enum Storage {
     Folder { _guard: TempDir },
     Database { name: String },
 }
@@ -45,8 +45,8 @@ enum Remains {
 ///
 /// # Panics
 ///
-/// It cannot be created: for [`Engine::Postgres`] most likely because PostgreSQL is not installed;
-/// the message says what to do.
+/// The database cannot be created. For [`Engine::Postgres`], the most likely cause is that PostgreSQL
+/// is not installed, and the message says how to install it.
 pub async fn empty_database(engine: Engine) -> TestDatabase {
     match engine {
         Engine::Sqlite => sqlite(),
@@ -59,19 +59,19 @@ fn sqlite() -> TestDatabase {
         .prefix("minitwit-sqlite-")
         .tempdir()
         .expect("a temporary folder can be created");
-    // A file, because each connection to `:memory:` sees a database of its own.
+    // This must be a file, because each connection to `:memory:` gets a database of its own.
     let url = format!(
         "sqlite://{}?mode=rwc",
         folder.path().join("test.db").display()
     );
     TestDatabase {
         url,
-        remains: Remains::Folder { _guard: folder },
+        storage: Storage::Folder { _guard: folder },
     }
 }
 
 async fn postgres() -> TestDatabase {
-    // Starting a server blocks for a second.
+    // Starting a server blocks the thread for about a second.
     let server = tokio::task::spawn_blocking(Server::get)
         .await
         .expect("starting does not panic");
@@ -85,18 +85,18 @@ async fn postgres() -> TestDatabase {
     .unwrap_or_else(|error| panic!("cannot create the database {name}: {error}"));
     TestDatabase {
         url: server.url(&name),
-        remains: Remains::Database { name },
+        storage: Storage::Database { name },
     }
 }
 
 impl TestDatabase {
-    /// Awaits `second` while somebody else, who has come first, deletes every row of a table, and is
-    /// done as soon as `second` waits for that. For PostgreSQL.
+    /// Runs `second` while another transaction deletes all rows of a table. That transaction commits as
+    /// soon as `second` waits for its locks. For PostgreSQL only.
     ///
     /// # Panics
     ///
-    /// When `second` does not wait.
-    pub async fn after_a_delete<T>(&self, table: &str, second: impl Future<Output = T>) -> T {
+    /// `second` does not wait for the transaction.
+    pub async fn run_behind_delete<T>(&self, table: &str, second: impl Future<Output = T>) -> T {
         const WAITING: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock')";
         let connect = async || {
@@ -109,77 +109,82 @@ impl TestDatabase {
             .execute(&mut *transaction)
             .await
             .expect("rows are deleted");
-        let first_ends = async {
-            eventually("the second waits", Duration::from_secs(8), async || {
-                sqlx::query_scalar(WAITING)
-                    .fetch_one(&mut watcher)
-                    .await
-                    .expect("a truth value")
-            })
+        let commit = async {
+            eventually(
+                "`second` waits for a lock",
+                Duration::from_secs(8),
+                async || {
+                    sqlx::query_scalar(WAITING)
+                        .fetch_one(&mut watcher)
+                        .await
+                        .expect("a Boolean value")
+                },
+            )
             .await;
-            transaction.commit().await.expect("the end of a delete");
+            transaction.commit().await.expect("the delete is committed");
         };
-        tokio::join!(second, first_ends).0
+        tokio::join!(second, commit).0
     }
 
-    /// Sees that no statement so far has read a whole table instead of going by an index; on SQLite,
-    /// which does not tell, nothing. `small` are tables that are always so small that it is no matter. To
-    /// be called when nobody is connected any more.
+    /// Asserts that no statement so far has scanned a whole table instead of using an index. Does nothing
+    /// on SQLite, which has no statistics of scans. `small` lists tables that may be scanned because they
+    /// always stay small. All other connections must be closed soon after the call, because a backend
+    /// reports its statistics when it ends.
     ///
     /// # Panics
     ///
-    /// When one has, or when somebody stays connected.
-    pub async fn assert_read_by_index(&self, small: &[&str]) {
+    /// A table was scanned, or another connection stays open.
+    pub async fn assert_no_table_scans(&self, small: &[&str]) {
         const CONNECTED: &str = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        // An index that is made reads its table, too, but that has no rows then.
-        const READ_WHOLE: &str = "SELECT relname || ': ' || seq_tup_read || ' rows'
+        // Creating an index scans its table too, but the table has no rows at that time.
+        const TABLE_SCANS: &str = "SELECT relname || ': ' || seq_tup_read || ' rows'
             FROM pg_stat_user_tables
             WHERE seq_tup_read > 0 AND relname <> '_sqlx_migrations' AND relname <> ALL ($1)";
-        if let Remains::Folder { .. } = self.remains {
+        if let Storage::Folder { .. } = self.storage {
             return;
         }
         let mut connection = PgConnection::connect(&self.url)
             .await
             .expect("a connection to the test's database");
-        // Whoever is gone has told what was read.
+        // Wait until the other backends have ended and reported their statistics.
         for _ in 0..1_000 {
             let connected: i64 = sqlx::query_scalar(CONNECTED)
                 .fetch_one(&mut connection)
                 .await
                 .expect("a count");
             if connected == 0 {
-                let read: Vec<String> = sqlx::query_scalar(READ_WHOLE)
+                let scans: Vec<String> = sqlx::query_scalar(TABLE_SCANS)
                     .bind(small)
                     .fetch_all(&mut connection)
                     .await
                     .expect("a list of tables");
-                assert!(read.is_empty(), "read as a whole: {read:?}");
+                assert!(scans.is_empty(), "tables were scanned: {scans:?}");
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("somebody stays connected to the test's database");
+        panic!("another connection to the test's database stays open");
     }
 }
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let Remains::Database { name } = &self.remains else {
+        let Storage::Database { name } = &self.storage else {
             return;
         };
         let Ok(server) = Server::get() else { return };
         let url = server.url("postgres");
         let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-        // A thread, because the test's own runtime is busy dropping this. The server goes soon
-        // anyway: what fails here or takes long is not worth failing a test for.
+        // A separate thread, because the runtime of the test is blocked by this drop. Errors are
+        // ignored and the time is limited, because the server is removed soon anyway.
         let removal = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(async {
-                let patience = Duration::from_secs(5);
-                tokio::time::timeout(patience, execute(&url, statement))
+                let timeout = Duration::from_secs(5);
+                tokio::time::timeout(timeout, execute(&url, statement))
                     .await
                     .ok();
             });
@@ -197,25 +202,25 @@ async fn execute(url: &str, statement: String) -> sqlx::Result<()> {
     connection.close().await
 }
 
-/// The server that a process's tests share.
+/// The PostgreSQL server that all tests of a process share.
 #[derive(Debug)]
 enum Server {
-    /// Started by whoever runs the tests.
-    Given { url: String },
-    /// Started by this process, stopped with it.
+    /// A server that `cargo xtask test` has started.
+    External { url: String },
+    /// A server that this process has started, and that stops with it.
     Own(Cluster),
 }
 
 impl Server {
-    /// The server, started if it is not there yet.
+    /// Returns the server, and starts it if necessary.
     fn get() -> &'static Result<Self, String> {
         static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
         SERVER.get_or_init(|| {
             #[expect(clippy::disallowed_methods, reason = "a test has no command line")]
             if let Ok(url) = env::var(SERVER_VARIABLE) {
-                return Ok(Self::Given { url });
+                return Ok(Self::External { url });
             }
-            // Its data is gone after the test, whatever happens to the power.
+            // The data is deleted after the test, so it need not survive a power failure.
             let options = ClusterOptions {
                 durable: false,
                 ..ClusterOptions::default()
@@ -228,13 +233,13 @@ impl Server {
 
     fn url(&self, database: &str) -> String {
         match self {
-            Self::Given { url } => with_database(url, database),
+            Self::External { url } => with_database(url, database),
             Self::Own(cluster) => cluster.url(database),
         }
     }
 }
 
-/// The same URL with another database: its path replaced, its parameters kept.
+/// Replaces the database in a URL, which is its path. Keeps the parameters.
 fn with_database(url: &str, database: &str) -> String {
     let (url, parameters) = url
         .split_once('?')
@@ -256,22 +261,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_keeps_its_server_and_parameters() {
-        let given = |url| with_database(url, "t");
+    fn replacing_the_database_keeps_server_and_parameters() {
+        let replaced = |url| with_database(url, "t");
 
         assert_eq!(
-            given("postgres://me@[::1]:5432/postgres"),
+            replaced("postgres://me@[::1]:5432/postgres"),
             "postgres://me@[::1]:5432/t"
         );
-        assert_eq!(given("postgres://host"), "postgres://host/t");
+        assert_eq!(replaced("postgres://host"), "postgres://host/t");
         assert_eq!(
-            given("postgres://host/db?sslmode=disable"),
+            replaced("postgres://host/db?sslmode=disable"),
             "postgres://host/t?sslmode=disable"
         );
     }
 
     #[tokio::test]
-    async fn connections_to_a_file_see_the_same_database() {
+    async fn connections_to_a_file_share_one_database() {
         let database = empty_database(Engine::Sqlite).await;
         let mut one = SqliteConnection::connect(&database.url).await.unwrap();
         let mut other = SqliteConnection::connect(&database.url).await.unwrap();
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_test_has_a_database_of_its_own() {
+    async fn each_test_has_its_own_database() {
         let one = empty_database(Engine::Postgres).await;
         let other = empty_database(Engine::Postgres).await;
 
@@ -299,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_database_goes_with_its_guard_though_somebody_is_connected() {
+    async fn dropping_removes_a_database_with_open_connections() {
         let database = empty_database(Engine::Postgres).await;
         let url = database.url.clone();
         let _connected = PgConnection::connect(&url).await.unwrap();
@@ -310,21 +315,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_refuses_writes_while_it_is_read_only() {
+    async fn a_read_only_server_refuses_writes() {
         let cluster = Cluster::start(ClusterOptions::default()).unwrap();
         let url = cluster.url("postgres");
         let write = async |name| execute(&url, format!("CREATE TABLE {name} (id BIGINT)")).await;
 
         cluster.set_read_only(true).unwrap();
-        let patience = Duration::from_secs(10);
+        let timeout = Duration::from_secs(10);
         let mut attempts = 0;
-        eventually("a write is refused", patience, async || {
+        eventually("a write is refused", timeout, async || {
             attempts += 1;
             write(format!("before_{attempts}")).await.is_err()
         })
         .await;
         cluster.set_read_only(false).unwrap();
-        eventually("a write is taken", patience, async || {
+        eventually("a write is accepted", timeout, async || {
             write("after".to_owned()).await.is_ok()
         })
         .await;

@@ -1,4 +1,4 @@
-//! A service on a port of its own.
+//! A service that listens on a free port, for tests.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,17 +15,17 @@ use database::{
 
 use crate::TestDatabase;
 
-/// How long a statement may take in a test that is not about time, on a machine however busy.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Statement timeout of tests that do not test timeouts. It is long enough for a busy machine.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl TestDatabase {
-    /// The database, with the schema that `migrations` make.
+    /// Opens the database and runs `migrations`.
     ///
     /// # Panics
     ///
     /// A migration fails.
     pub async fn open(&self, migrations: &Migrations) -> Db {
-        let db = Db::open(&self.url.clone().into(), PATIENCE)
+        let db = Db::open(&self.url.clone().into(), STATEMENT_TIMEOUT)
             .expect("the URL of a test database is valid");
         db.migrate(migrations)
             .await
@@ -33,11 +33,11 @@ impl TestDatabase {
         db
     }
 
-    /// What a service is told that owns this database.
+    /// Configuration of a service that owns this database.
     pub fn service_config(&self) -> ServiceConfig {
         ServiceConfig {
             database_url: self.url.clone().into(),
-            statement_timeout: PATIENCE,
+            statement_timeout: STATEMENT_TIMEOUT,
             reflection: false,
             drain: Drain::AT_ONCE,
             readiness: Readiness::default(),
@@ -45,33 +45,33 @@ impl TestDatabase {
     }
 }
 
-/// Checks that both engines have the same migrations, by number and name.
+/// Asserts that the migrations of both engines have the same versions and names.
 ///
 /// # Panics
 ///
-/// They have not.
+/// The versions or names differ.
 pub fn assert_same_migrations(migrations: &Migrations) {
-    let names = |migrator: &Migrator| -> Vec<(i64, String)> {
-        let named = |migration: &Migration| (migration.version, migration.description.to_string());
-        migrator.iter().map(named).collect()
+    let list = |migrator: &Migrator| -> Vec<(i64, String)> {
+        let entry = |migration: &Migration| (migration.version, migration.description.to_string());
+        migrator.iter().map(entry).collect()
     };
-    assert_eq!(names(&migrations.sqlite), names(&migrations.postgres));
+    assert_eq!(list(&migrations.sqlite), list(&migrations.postgres));
 }
 
-/// A service that listens; it is told to stop when this is dropped.
+/// A running service. Dropping this starts its shutdown.
 #[derive(Debug)]
 pub struct RunningService {
-    /// Where it listens.
+    /// Address of the gRPC interface.
     pub address: SocketAddr,
     _stop: DropGuard,
 }
 
 impl RunningService {
-    /// Starts a service over a database whose schema is up to date.
+    /// Starts a service. The schema of its database must be up to date.
     ///
     /// # Panics
     ///
-    /// No port can be had. That the service itself fails is printed: its calls fail as well.
+    /// No port is free. If the service fails later, its task panics, and calls to the service fail.
     pub async fn start<F>(
         config: ServiceConfig,
         serve: impl FnOnce(ServiceConfig, TcpListener, CancellationToken) -> F,
@@ -81,12 +81,12 @@ impl RunningService {
     {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
-            .expect("a port can be had");
+            .expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let stop = CancellationToken::new();
-        let served = serve(config, listener, stop.clone());
+        let server = serve(config, listener, stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = served.await {
+            if let Err(error) = server.await {
                 panic!("the service failed: {error:#}");
             }
         });
@@ -96,11 +96,11 @@ impl RunningService {
         }
     }
 
-    /// A channel to the service.
+    /// Opens a channel to the service.
     ///
     /// # Panics
     ///
-    /// It cannot be reached.
+    /// The service cannot be reached.
     pub async fn channel(&self) -> Channel {
         Endpoint::try_from(format!("http://{}", self.address))
             .expect("an address is a URL's host")

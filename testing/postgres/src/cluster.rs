@@ -1,4 +1,4 @@
-//! One private server: its data, its port, its life.
+//! A private PostgreSQL server, with its data folder and its port.
 
 use std::{
     fs,
@@ -12,27 +12,27 @@ use anyhow::{Context, bail};
 
 use crate::{installation::Installation, port::free_port};
 
-/// Waits for the end of its input, which comes when the owner drops it or dies, whatever of: so no
-/// server outlives its tests.
+/// A shell script that waits for the end of its input, and then stops the server and removes its folder.
+/// The input ends when the owner closes it or dies for any reason, so no server outlives its tests.
 const WATCHDOG: &str = r#"
 cat >/dev/null
 "$1" stop --silent --pgdata "$2/data" --mode immediate
 rm -rf -- "$2"
 "#;
 
-/// The part of the configuration that changes while a server runs.
+/// Name of the configuration file that changes while a server runs.
 const MODE_FILE: &str = "mode.conf";
 
-/// How often another port is tried when somebody was quicker.
-const PORT_ATTEMPTS: u32 = 5;
+/// Maximum number of ports to try when other processes occupy the port first.
+const PORT_ATTEMPTS_MAX: u32 = 5;
 
-/// What a [`Cluster`] is tuned for.
+/// Options of a [`Cluster`].
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterOptions {
-    /// Whether a commit survives a power cut. Off, many small databases come and go quicker; what
-    /// was committed survives [`Cluster::kill`] either way.
+    /// Whether a commit survives a power failure (`fsync`). `false` makes creating and dropping many
+    /// small databases faster. Commits survive [`Cluster::kill`] in both cases.
     pub durable: bool,
-    /// How many connections the server takes.
+    /// Maximum number of connections to the server.
     pub connections_max: u16,
 }
 
@@ -47,8 +47,8 @@ impl Default for ClusterOptions {
 
 /// A PostgreSQL server on 127.0.0.1, with a data folder of its own.
 ///
-/// It is stopped and its folder removed when this is dropped and when this process ends, even by
-/// SIGKILL. All its methods block until the server has done what they say.
+/// The server is stopped and its folder is removed when this is dropped and when this process ends,
+/// even by SIGKILL. All methods block until the server has finished the operation.
 #[derive(Debug)]
 pub struct Cluster {
     installation: Installation,
@@ -62,14 +62,14 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// PostgreSQL is not installed, or does not start: the error holds its log.
+    /// PostgreSQL is not installed, or does not start. If it does not start, the error contains its log.
     pub fn start(options: ClusterOptions) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("minitwit-postgres-")
             .tempdir()
             .context("cannot create a folder for PostgreSQL")?;
         let installation = Installation::find(folder.path())?;
-        let watchdog = watch(&installation, folder.path())?;
+        let watchdog = start_watchdog(&installation, folder.path())?;
         // From here on the watchdog removes the folder.
         let mut cluster = Self {
             installation,
@@ -78,7 +78,7 @@ impl Cluster {
             watchdog,
         };
         cluster.create(options)?;
-        for _ in 0..PORT_ATTEMPTS {
+        for _ in 0..PORT_ATTEMPTS_MAX {
             cluster.port = free_port()?;
             match cluster.start_again() {
                 Err(error) if format!("{error:#}").contains("Address already in use") => {}
@@ -88,25 +88,25 @@ impl Cluster {
         bail!("no free port found for PostgreSQL");
     }
 
-    /// The URL of one of its databases; `postgres` is always there.
+    /// The URL of a database of the server. The database `postgres` always exists.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Starts it again after a stop, on the same port and with the same data.
+    /// Starts the stopped server again, on the same port and with the same data.
     ///
     /// # Errors
     ///
-    /// It does not start: the error holds its log.
+    /// The server does not start. The error contains its log.
     pub fn start_again(&self) -> anyhow::Result<()> {
         let log = self.folder.join("log");
-        // What earlier starts wrote would hide why this one failed.
+        // Lines of earlier starts in the log would hide the cause if this start fails.
         if let Err(error) = fs::remove_file(&log)
             && error.kind() != ErrorKind::NotFound
         {
-            return Err(error).context("cannot remove PostgreSQL's old log");
+            return Err(error).context("cannot remove the old log of PostgreSQL");
         }
-        let mut command = self.control("start");
+        let mut command = self.pg_ctl("start");
         command
             .arg("--log")
             .arg(&log)
@@ -114,49 +114,54 @@ impl Cluster {
         run(&mut command).with_context(|| fs::read_to_string(&log).unwrap_or_default())
     }
 
-    /// Stops it in order: connections are cut, transactions rolled back, a checkpoint written.
+    /// Stops the server with `pg_ctl`'s mode `fast`. Connections are closed, transactions are rolled
+    /// back, and a checkpoint is written.
     ///
     /// # Errors
     ///
-    /// It is not running.
+    /// The server is not running.
     pub fn stop_fast(&self) -> anyhow::Result<()> {
-        run(self.control("stop").args(["--mode", "fast"]))
+        run(self.pg_ctl("stop").args(["--mode", "fast"]))
     }
 
-    /// Stops it like a crash: nothing is written, the next start recovers from the log.
+    /// Stops the server with `pg_ctl`'s mode `immediate`, like a crash. No checkpoint is written, and
+    /// the next start recovers from the write-ahead log.
     ///
     /// # Errors
     ///
-    /// It is not running.
+    /// The server is not running.
     pub fn kill(&self) -> anyhow::Result<()> {
-        run(self.control("stop").args(["--mode", "immediate"]))
+        run(self.pg_ctl("stop").args(["--mode", "immediate"]))
     }
 
-    /// Refuses writes, like a primary that a fail-over has demoted, or takes them again.
+    /// Makes the server refuse writes, like a primary that a failover has demoted, or accept writes
+    /// again.
     ///
-    /// Open connections are kept and follow with their next statement or shortly after: wait for
-    /// it instead of relying on it.
+    /// Open connections stay open. The setting reaches them with their next statement or shortly later,
+    /// so a test must wait for its effect.
     ///
     /// # Errors
     ///
-    /// It is not running.
+    /// The server is not running.
     pub fn set_read_only(&self, read_only: bool) -> anyhow::Result<()> {
         let setting = format!("default_transaction_read_only = {read_only}\n");
         fs::write(self.data().join(MODE_FILE), setting)
-            .context("cannot write PostgreSQL's configuration")?;
-        run(&mut self.control("reload"))
+            .context("cannot write the configuration of PostgreSQL")?;
+        run(&mut self.pg_ctl("reload"))
     }
 
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
+    /// Creates the data folder with `initdb`, and writes the configuration.
     fn create(&self, options: ClusterOptions) -> anyhow::Result<()> {
         let data = self.data();
         let mut initdb = self
             .installation
             .command(self.installation.program("initdb"));
-        // Trust: it listens on the loopback only, and holds nothing but what tests made up.
+        // No password is needed, because the server listens on 127.0.0.1 only and contains test data
+        // only.
         initdb.args([
             "--username",
             "postgres",
@@ -169,7 +174,7 @@ impl Cluster {
             .args(["--no-locale", "--no-sync", "--pgdata"])
             .arg(&data))?;
 
-        // An ordinary user's own server might have the usual socket.
+        // The server has no Unix socket, because another server of the user may use the default socket.
         let durable = if options.durable { "on" } else { "off" };
         let settings = format!(
             "listen_addresses = '127.0.0.1'\n\
@@ -183,10 +188,11 @@ impl Cluster {
         let path = data.join("postgresql.conf");
         fs::read_to_string(&path)
             .and_then(|defaults| fs::write(&path, defaults + &settings))
-            .context("cannot write PostgreSQL's configuration")
+            .context("cannot write the configuration of PostgreSQL")
     }
 
-    fn control(&self, action: &str) -> Command {
+    /// A `pg_ctl` command for the server.
+    fn pg_ctl(&self, action: &str) -> Command {
         let mut command = self
             .installation
             .command(self.installation.program("pg_ctl"));
@@ -200,12 +206,13 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.watchdog.stdin.take());
-        // Nothing is left to be done about a watchdog that cannot be waited for.
+        // If waiting for the watchdog fails, there is nothing else to do.
         let _ = self.watchdog.wait();
     }
 }
 
-fn watch(installation: &Installation, folder: &Path) -> anyhow::Result<Child> {
+/// Starts the watchdog process.
+fn start_watchdog(installation: &Installation, folder: &Path) -> anyhow::Result<Child> {
     installation
         .command("/bin/sh")
         .args(["-c", WATCHDOG, "watchdog"])
@@ -213,13 +220,14 @@ fn watch(installation: &Installation, folder: &Path) -> anyhow::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Ctrl-C and a test runner's time-out kill the whole group: it has to survive them.
+        // Ctrl-C and the timeout of a test runner kill the whole process group, and the watchdog must
+        // survive that.
         .process_group(0)
         .spawn()
-        .context("cannot start PostgreSQL's watchdog")
+        .context("cannot start the watchdog of PostgreSQL")
 }
 
-/// Runs a command to its end; an error says what the command wrote.
+/// Runs a command to its end. If the command fails, the error contains its error output.
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_owned();
     let name = program.to_string_lossy();

@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are, and the account they may run under.
+//! The installed programs of PostgreSQL, and the account to run them under.
 
 use std::{
     env, fs, io,
@@ -12,20 +12,22 @@ use std::{
 
 use anyhow::{Context, bail};
 
+/// The programs that a cluster needs.
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
-/// Accounts to drop to, the likeliest first.
+/// Unprivileged accounts to run PostgreSQL under, in order of preference.
 const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 
-/// Whether PostgreSQL's programs are on this machine.
+/// Whether PostgreSQL is installed on this machine.
 pub fn is_installed() -> bool {
-    programs().is_some()
+    program_folder().is_some()
 }
 
-/// PostgreSQL's programs, and who runs them.
+/// An installation of PostgreSQL, and the account to run its programs under.
 #[derive(Debug)]
 pub(crate) struct Installation {
     folder: PathBuf,
+    /// `None` keeps the account of this process.
     account: Option<Account>,
 }
 
@@ -37,18 +39,23 @@ struct Account {
 }
 
 impl Installation {
-    /// Finds the programs, and hands `data` to the account that they will run under.
+    /// Finds the programs. Makes the account that will run them the owner of the folder `data`.
+    ///
+    /// # Errors
+    ///
+    /// PostgreSQL is not installed, or this process runs as root and there is no other account.
     pub(crate) fn find(data: &Path) -> anyhow::Result<Self> {
-        let Some(folder) = programs() else {
-            bail!("PostgreSQL is not installed: `apt-get install postgresql` brings it");
+        let Some(folder) = program_folder() else {
+            bail!("PostgreSQL is not installed: run `apt-get install postgresql`");
         };
         let account = if fs::metadata(data)?.uid() == 0 {
-            Some(unprivileged()?)
+            Some(unprivileged_account()?)
         } else {
             None
         };
         if let Some(Account { uid, gid }) = account {
-            chown(data, Some(uid), Some(gid)).context("cannot hand over the data folder")?;
+            chown(data, Some(uid), Some(gid))
+                .context("cannot change the owner of the data folder")?;
         }
         Ok(Self { folder, account })
     }
@@ -58,11 +65,11 @@ impl Installation {
         self.folder.join(name)
     }
 
-    /// A command that runs under the account, wherever its program comes from.
+    /// A command that runs `program` under the account.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
-        // Messages are matched, so they have to be in English; the account may not be allowed into
-        // the current folder.
+        // Error messages are compared with English texts, so the locale must be C. The account may
+        // have no access to the current folder, so commands run in `/`.
         command.env("LC_ALL", "C").current_dir("/");
         if let Some(Account { uid, gid }) = self.account {
             command.uid(uid).gid(gid);
@@ -71,8 +78,9 @@ impl Installation {
     }
 }
 
-/// The folder that has all the programs: the newest of a Linux distribution, or one of the `PATH`.
-pub fn programs() -> Option<PathBuf> {
+/// Finds the folder of PostgreSQL's programs. This is the newest version of a Linux distribution, or
+/// else the first folder in `PATH` that has all programs.
+pub fn program_folder() -> Option<PathBuf> {
     let mut versions: Vec<_> = ["/usr/lib/postgresql", "/usr/lib64/pgsql"]
         .iter()
         .filter_map(|folder| fs::read_dir(folder).ok())
@@ -94,21 +102,27 @@ pub fn programs() -> Option<PathBuf> {
         })
 }
 
-/// The version in a path such as `/usr/lib/postgresql/15`; as a number, because 9 is before 15.
+/// The major version in a path such as `/usr/lib/postgresql/15`. It is a number, so that 9 sorts before
+/// 15.
 fn version(path: &Path) -> Option<u32> {
     path.file_name()?.to_str()?.split('.').next()?.parse().ok()
 }
 
-/// Whom to become: PostgreSQL refuses to run as root.
-fn unprivileged() -> anyhow::Result<Account> {
+/// Finds an unprivileged account, because PostgreSQL refuses to run as root.
+fn unprivileged_account() -> anyhow::Result<Account> {
     let passwd = fs::read_to_string("/etc/passwd").context("cannot read the list of accounts")?;
     ACCOUNTS
         .iter()
         .find_map(|name| find_account(&passwd, name))
-        .ok_or_else(|| io::Error::other("no account to run PostgreSQL under: it refuses root"))
-        .context("cannot drop root's rights")
+        .ok_or_else(|| {
+            io::Error::other(
+                "there is no account called postgres or nobody to run PostgreSQL under",
+            )
+        })
+        .context("PostgreSQL refuses to run as root")
 }
 
+/// Finds an account by name in the text of `/etc/passwd`.
 fn find_account(passwd: &str, name: &str) -> Option<Account> {
     let mut fields = passwd
         .lines()
@@ -126,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_found_by_its_whole_name() {
+    fn an_account_is_found_by_its_full_name() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\npostgres2:x:7:8::/:/bin/sh\n\
                       postgres:x:101:104:PostgreSQL:/var/lib/postgresql:/bin/bash\n";
 
@@ -138,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_numbers() {
+    fn versions_are_compared_as_numbers() {
         assert!(version(Path::new("/usr/lib/postgresql/9.6")) < version(Path::new("/x/15")));
         assert_eq!(version(Path::new("/usr/lib/postgresql/common")), None);
     }

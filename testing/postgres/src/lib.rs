@@ -1,13 +1,13 @@
-//! A private PostgreSQL server for tests and benches, from the installed binaries.
+//! A private PostgreSQL server for tests and benchmarks, started from the installed binaries.
 //!
-//! Container or service, a shared server is one more thing to set up and carries the leftovers of
-//! earlier runs; a [`Cluster`] takes a second to start, belongs to one process and goes with it.
-//! A crate of its own, because `cargo xtask` starts one before anything else is compiled.
+//! A shared server, such as a container, must be set up first and contains data of earlier runs. A
+//! [`Cluster`] starts in about a second, belongs to one process, and is removed with it. This is a
+//! separate crate because `cargo xtask` needs it before it compiles the other crates.
 
 mod cluster;
 mod installation;
 mod port;
 
 pub use cluster::{Cluster, ClusterOptions};
-pub use installation::{is_installed, programs};
+pub use installation::{is_installed, program_folder};
 pub use port::free_port;

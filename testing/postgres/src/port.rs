@@ -1,4 +1,4 @@
-//! Ports that a server can be told to listen on, and told again after a restart.
+//! Free ports for servers that must use the same port again after a restart.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -6,17 +6,18 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-/// Below the range that Linux gives to outgoing connections, so that none of them takes the port
-/// while its server is down.
+/// Range of the ports. It is below Linux's range of ephemeral ports, so that no outgoing connection
+/// occupies the port while its server is down.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A port on 127.0.0.1 that nobody listens on at the moment.
+/// Finds a port on 127.0.0.1 that no process listens on.
 ///
-/// Where a listener can be handed over, bind port 0 instead: nothing can come in between.
+/// If the server accepts an open listener, bind port 0 instead, because another process may occupy the
+/// port before the server binds it.
 ///
 /// # Errors
 ///
-/// A hundred random ports in a row were taken.
+/// None of a hundred random ports was free.
 pub fn free_port() -> io::Result<u16> {
     let span = u64::from(PORTS.end - PORTS.start);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();

@@ -1,4 +1,4 @@
-//! The life of a private server, seen from outside: its port and its folder.
+//! Starts, stops and restarts of a private server, observed through its port.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -10,41 +10,41 @@ fn address(cluster: &Cluster) -> SocketAddr {
     authority.parse().expect("the host is an address")
 }
 
-fn listens(address: SocketAddr) -> bool {
+fn accepts_connections(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
 #[test]
-fn a_server_goes_with_its_owner() {
+fn a_server_stops_when_its_owner_is_dropped() {
     let cluster = Cluster::start(ClusterOptions {
         durable: false,
         ..Default::default()
     })
     .unwrap();
     let address = address(&cluster);
-    assert!(listens(address));
+    assert!(accepts_connections(address));
 
     drop(cluster);
-    assert!(!listens(address));
+    assert!(!accepts_connections(address));
 }
 
 #[test]
-fn a_stopped_server_starts_again_on_its_port() {
+fn a_stopped_server_starts_again_on_the_same_port() {
     let cluster = Cluster::start(ClusterOptions::default()).unwrap();
     let address = address(&cluster);
 
     cluster.stop_fast().unwrap();
-    assert!(!listens(address));
+    assert!(!accepts_connections(address));
     cluster.start_again().unwrap();
-    assert!(listens(address));
+    assert!(accepts_connections(address));
     cluster.kill().unwrap();
-    assert!(!listens(address));
+    assert!(!accepts_connections(address));
     cluster.start_again().unwrap();
-    assert!(listens(address));
+    assert!(accepts_connections(address));
 }
 
 #[test]
-fn two_servers_stand_side_by_side() {
+fn two_servers_run_side_by_side() {
     let one = Cluster::start(ClusterOptions::default()).unwrap();
     let other = Cluster::start(ClusterOptions::default()).unwrap();
 
@@ -52,10 +52,10 @@ fn two_servers_stand_side_by_side() {
 }
 
 #[test]
-fn a_failed_start_tells_why() {
+fn the_error_of_a_failed_start_contains_its_cause() {
     let cluster = Cluster::start(ClusterOptions::default()).unwrap();
     cluster.stop_fast().unwrap();
-    let _thief = TcpListener::bind(address(&cluster)).unwrap();
+    let _other_process = TcpListener::bind(address(&cluster)).unwrap();
 
     let error = cluster.start_again().unwrap_err();
     assert!(

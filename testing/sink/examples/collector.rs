@@ -1,9 +1,9 @@
-//! A collector of traces that counts spans and forgets them: what the bench sends its traces to.
+//! A trace collector that counts spans and deletes them. Benchmarks send their traces to it.
 //!
-//! Prints where it listens, and runs until it is killed.
+//! The program prints the URL of the collector, and runs until it is killed.
 #![expect(
     clippy::print_stdout,
-    reason = "where it listens is what it has to say"
+    reason = "the URL and the number of spans are the output of the program"
 )]
 
 use std::{io::Write as _, time::Duration};
@@ -15,13 +15,13 @@ async fn main() -> std::io::Result<()> {
     let sink = Sink::start();
     println!("{}", sink.endpoint);
     std::io::stdout().flush()?;
-    let mut seen = 0;
+    let mut total = 0;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let more = sink.forget();
-        seen += more;
-        if more > 0 {
-            println!("{seen} spans");
+        let new = sink.clear();
+        total += new;
+        if new > 0 {
+            println!("{total} spans");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A collector of traces that only remembers: what spans there were, and what hangs on what.
+//! An OTLP trace collector that keeps the spans in memory, for tests.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -21,57 +21,57 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-/// A span as it came in, ids as hexadecimal text.
+/// A collected span. Ids are hexadecimal text.
 #[derive(Clone, Debug)]
-pub struct SeenSpan {
-    /// The trace it belongs to.
+pub struct CollectedSpan {
+    /// Id of the trace.
     pub trace: String,
-    /// Its own id.
+    /// Id of the span.
     pub id: String,
-    /// The span it is a part of; empty for none.
+    /// Id of the parent span. Empty for a root span.
     pub parent: String,
-    /// What was done.
+    /// Name of the span.
     pub name: String,
-    /// `service.name` of the process that did it.
+    /// `service.name` of the process that created the span.
     pub service: String,
-    /// When it began, in nanoseconds since 1970.
+    /// Start time, in nanoseconds since 1970.
     pub began: u64,
-    /// When it ended, in nanoseconds since 1970.
+    /// End time, in nanoseconds since 1970.
     pub ended: u64,
-    /// What else is known of it.
+    /// Attributes, with their values as text.
     pub attributes: BTreeMap<String, String>,
-    /// Trace and span of each link.
+    /// Trace id and span id of each link.
     pub links: Vec<(String, String)>,
-    /// Whether it says that it failed.
+    /// Whether the status of the span is an error.
     pub failed: bool,
 }
 
-impl SeenSpan {
-    /// An attribute; empty when it is not there.
+impl CollectedSpan {
+    /// The value of an attribute. Empty when the span does not have the attribute.
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
 
-    /// How long it took.
-    pub fn took(&self) -> Duration {
+    /// Duration of the span.
+    pub fn duration(&self) -> Duration {
         Duration::from_nanos(self.ended.saturating_sub(self.began))
     }
 }
 
-/// The collector, in a thread of its own, until the process ends.
+/// A collector. It runs in a thread of its own until the process ends.
 #[derive(Clone, Debug)]
 pub struct Sink {
-    /// What processes are told as `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// URL of the collector, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
-    spans: Arc<Mutex<Vec<SeenSpan>>>,
+    spans: Arc<Mutex<Vec<CollectedSpan>>>,
 }
 
 impl Sink {
-    /// Begins to listen on a free port.
+    /// Starts a collector on a free port.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// No port is free.
     pub fn start() -> Self {
         let spans = Arc::new(Mutex::default());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -99,60 +99,62 @@ impl Sink {
         }
     }
 
-    /// All spans so far.
-    pub fn spans(&self) -> Vec<SeenSpan> {
+    /// All spans collected so far.
+    pub fn spans(&self) -> Vec<CollectedSpan> {
         self.lock().clone()
     }
 
-    /// The spans of one trace so far.
-    pub fn trace(&self, trace: &str) -> Vec<SeenSpan> {
+    /// The spans of one trace collected so far. `trace` is the hexadecimal trace id.
+    pub fn spans_of_trace(&self, trace: &str) -> Vec<CollectedSpan> {
         let spans = self.lock();
         let of_trace = spans.iter().filter(|span| span.trace == trace);
         of_trace.cloned().collect()
     }
 
-    /// Forgets all spans so far; answers how many there were.
-    pub fn forget(&self) -> usize {
+    /// Deletes all spans collected so far. Returns their number.
+    pub fn clear(&self) -> usize {
         std::mem::take(&mut *self.lock()).len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<SeenSpan>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<CollectedSpan>> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The spans as a tree, one a line, parts two spaces further in. Siblings stand in the order of their
-/// names, because what runs side by side begins in any order.
-pub fn tree(spans: &[SeenSpan]) -> String {
+/// Formats spans as a tree, with one span per line and children indented by two spaces. `!` marks a
+/// failed span. Siblings are sorted by name, because the order in which concurrent spans begin is
+/// random.
+pub fn tree(spans: &[CollectedSpan]) -> String {
     let ids: HashSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
-    let mut parts: HashMap<&str, Vec<&SeenSpan>> = HashMap::new();
+    let mut children_of: HashMap<&str, Vec<&CollectedSpan>> = HashMap::new();
     for span in spans {
         let parent = span.parent.as_str();
         let parent = if ids.contains(parent) { parent } else { "" };
-        parts.entry(parent).or_default().push(span);
+        children_of.entry(parent).or_default().push(span);
     }
     let mut text = String::new();
-    write_tree(&mut parts, "", 0, &mut text);
+    write_tree(&mut children_of, "", 0, &mut text);
     text
 }
 
 fn write_tree(
-    parts: &mut HashMap<&str, Vec<&SeenSpan>>,
+    children_of: &mut HashMap<&str, Vec<&CollectedSpan>>,
     parent: &str,
     depth: usize,
     text: &mut String,
 ) {
-    let mut children = parts.remove(parent).unwrap_or_default();
-    children.sort_by(|one, other| (&one.name, one.began).cmp(&(&other.name, other.began)));
+    let mut children = children_of.remove(parent).unwrap_or_default();
+    children.sort_by(|a, b| (&a.name, a.began).cmp(&(&b.name, b.began)));
     for child in children {
         let failed = if child.failed { " !" } else { "" };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{:1$}{2}{failed}", "", 2 * depth, child.name);
-        write_tree(parts, &child.id, depth + 1, text);
+        write_tree(children_of, &child.id, depth + 1, text);
     }
 }
 
-struct Collector(Arc<Mutex<Vec<SeenSpan>>>);
+/// The gRPC service of a collector.
+struct Collector(Arc<Mutex<Vec<CollectedSpan>>>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -163,43 +165,50 @@ impl TraceService for Collector {
         let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for resource in request.into_inner().resource_spans {
             let attributes = resource.resource.map(|resource| resource.attributes);
-            let attributes = texts(attributes.unwrap_or_default());
+            let attributes = attribute_texts(attributes.unwrap_or_default());
             let service = attributes.get("service.name").cloned().unwrap_or_default();
             for scope in resource.scope_spans {
-                spans.extend(scope.spans.into_iter().map(|span| seen(span, &service)));
+                spans.extend(
+                    scope
+                        .spans
+                        .into_iter()
+                        .map(|span| collected_span(span, &service)),
+                );
             }
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
-fn seen(span: Span, service: &str) -> SeenSpan {
+/// Converts a span from its OTLP form.
+fn collected_span(span: Span, service: &str) -> CollectedSpan {
     let links = span.links.iter();
-    SeenSpan {
-        trace: hex(&span.trace_id),
-        id: hex(&span.span_id),
-        parent: hex(&span.parent_span_id),
+    CollectedSpan {
+        trace: hex::encode(&span.trace_id),
+        id: hex::encode(&span.span_id),
+        parent: hex::encode(&span.parent_span_id),
         links: links
-            .map(|link| (hex(&link.trace_id), hex(&link.span_id)))
+            .map(|link| (hex::encode(&link.trace_id), hex::encode(&link.span_id)))
             .collect(),
         name: span.name,
         service: service.to_owned(),
         began: span.start_time_unix_nano,
         ended: span.end_time_unix_nano,
-        attributes: texts(span.attributes),
+        attributes: attribute_texts(span.attributes),
         failed: span
             .status
             .is_some_and(|status| status.code() == StatusCode::Error),
     }
 }
 
-fn texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
+fn attribute_texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
     attributes
         .into_iter()
         .map(|attribute| (attribute.key, text(attribute.value)))
         .collect()
 }
 
+/// The value of an attribute as text.
 fn text(value: Option<AnyValue>) -> String {
     match value.and_then(|value| value.value) {
         Some(Value::StringValue(text)) => text,
@@ -209,11 +218,4 @@ fn text(value: Option<AnyValue>) -> String {
         Some(other) => format!("{other:?}"),
         None => String::new(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -110,7 +110,7 @@ fn suite(engine: &Engine, context: &Path, name: &str, version: &str) -> anyhow::
 
 /// One image with a shell, `HAProxy` and PostgreSQL.
 fn infrastructure(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
-    let server = minitwit_postgres::programs().context("PostgreSQL is not installed")?;
+    let server = minitwit_postgres::program_folder().context("PostgreSQL is not installed")?;
     let version = server
         .parent()
         .context("PostgreSQL has no folder of its own")?;

@@ -13,7 +13,7 @@ async fn whoever_comes_second_does_not_say_that_all_is_gone() {
     post(&stores.messages, alice).await;
 
     let second = stores.operators.delete(vec![alice]);
-    let more = database.after_a_delete("message", second).await;
+    let more = database.run_behind_delete("message", second).await;
     assert!(
         more.unwrap(),
         "there may be more than the first has deleted"

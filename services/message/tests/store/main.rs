@@ -28,7 +28,7 @@ macro_rules! contract {
             async fn $promise() {
                 let (store, database) = super::open(super::Engine::Postgres).await;
                 super::$module::$promise(store).await;
-                database.assert_read_by_index(&[]).await;
+                database.assert_no_table_scans(&[]).await;
             })+ }
     };
 }
@@ -67,7 +67,7 @@ macro_rules! operator_contract {
             async fn $promise() {
                 let (stores, database) = super::stores(super::Engine::Postgres).await;
                 super::operator::$promise(stores).await;
-                database.assert_read_by_index(&[]).await;
+                database.assert_no_table_scans(&[]).await;
             })+ }
     };
 }

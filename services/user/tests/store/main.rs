@@ -22,7 +22,7 @@ macro_rules! contract {
                 let (db, database) = crate::open(crate::Engine::Postgres).await;
                 super::$promise(db).await;
                 // There are as many rows as clients of the API.
-                database.assert_read_by_index(&["api_client"]).await;
+                database.assert_no_table_scans(&["api_client"]).await;
             })+
         }
     };
