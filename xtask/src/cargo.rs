@@ -1,41 +1,10 @@
 //! Cargo, and the tools that come through it.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, path::PathBuf};
+
+pub(crate) use xtask::{cargo, find_program, workspace};
 
 use crate::steps::{self, Outcome};
-
-/// The folder of the workspace.
-pub(crate) fn workspace() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().expect("xtask is a folder of the workspace")
-}
-
-/// `cargo` itself, the one that runs this, in the workspace.
-pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(workspace());
-    // What cargo tells this program about its own package: some build scripts depend on it, and
-    // would run again after each change between `cargo` and `cargo xtask`.
-    let is_ours =
-        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours)) {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// Where a program of this name is, as a shell would find it.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let search_path = env::var_os("PATH")?;
-    env::split_paths(&search_path)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-}
 
 /// A tool from crates.io, built when it is missing.
 #[derive(Debug)]

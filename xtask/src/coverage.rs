@@ -4,12 +4,12 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, bail};
 use minitwit_postgres::{Cluster, ClusterOptions};
+use xtask::target_folder;
 
 use crate::{
     cargo::{cargo, find_program},
     setup,
     steps::{self, Outcome},
-    suite::target_folder,
     test::{EVERYTHING, SERVER_VARIABLE},
 };
 

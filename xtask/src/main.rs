@@ -4,26 +4,13 @@
     reason = "a command-line tool talks to its terminal"
 )]
 
-mod bench;
 mod cargo;
-mod chaos;
-mod consistency;
 mod coverage;
-mod http;
-mod import;
-mod load;
+mod lab;
 mod ops;
-mod process;
-mod psql;
 mod setup;
-mod simulation;
-mod sqlite;
-mod steal;
 mod steps;
-mod suite;
-mod swarm;
 mod test;
-mod wait;
 
 use std::process::ExitCode;
 
@@ -50,12 +37,17 @@ enum Task {
         #[arg(long)]
         live: bool,
     },
-    Chaos(chaos::Options),
-    Bench(bench::Options),
-    Consistency(consistency::Options),
-    Import(import::Options),
+    /// Kill, freeze, stop, slow down, cut off and overload replicas of the suite under load.
+    Chaos(lab::Arguments),
+    /// Compare the suite with a monolith, with itself without telemetry, or with another build.
+    Bench(lab::Arguments),
+    /// Write through one gateway and read through another.
+    Consistency(lab::Arguments),
+    /// Import a large old database while the suite serves.
+    Import(lab::Arguments),
     Coverage(coverage::Options),
-    Swarm(swarm::Options),
+    /// Deploy the stack on a real Swarm of three machines and test updates and failures.
+    Swarm(lab::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -63,12 +55,12 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Check => Ok(test::check()),
         Task::Ops { live } => Ok(ops::run(live)),
-        Task::Chaos(options) => chaos::run(&options).map(|_| ExitCode::SUCCESS),
-        Task::Bench(options) => bench::run(&options),
-        Task::Consistency(options) => consistency::run(&options),
-        Task::Import(options) => import::run(&options),
+        Task::Chaos(options) => lab::run("chaos", &options),
+        Task::Bench(options) => lab::run("bench", &options),
+        Task::Consistency(options) => lab::run("consistency", &options),
+        Task::Import(options) => lab::run("import", &options),
         Task::Coverage(options) => coverage::run(&options).map(|_| ExitCode::SUCCESS),
-        Task::Swarm(options) => swarm::run(&options),
+        Task::Swarm(options) => lab::run("swarm", &options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -2,7 +2,6 @@
 //!
 //! Each is read by the program that will read it. A program that is not here skips its check by name.
 
-mod live;
 mod runbook;
 
 use std::{
@@ -13,11 +12,12 @@ use std::{
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
+use xtask::dashboards::{fill_in, panels};
 
 use crate::{
     cargo::{find_program, workspace},
+    lab,
     steps::{self, Outcome, Report},
-    suite::Binaries,
 };
 
 /// The stack, alone and with what watches it.
@@ -34,14 +34,14 @@ pub(crate) fn run(live: bool) -> ExitCode {
     let mut report = Report::default();
     check(&mut report);
     if live {
-        report.step(LIVE, || live::run(|| Binaries::build("dev")));
+        report.step(LIVE, || lab::prometheus(false));
     }
     report.finish()
 }
 
 /// Lets a Prometheus watch the suite, with the programs that lie beside this one.
 pub(crate) fn watched(report: &mut Report) {
-    report.step(LIVE, || live::run(Binaries::beside));
+    report.step(LIVE, || lab::prometheus(true));
 }
 
 /// Runs every check.
@@ -199,52 +199,10 @@ fn dashboards() -> anyhow::Result<Outcome> {
     })
 }
 
-/// What a panel of a dashboard asks Prometheus.
-struct Panel {
-    /// Dashboard and title.
-    name: String,
-    expression: String,
-}
-
-/// The panels that ask Prometheus; one that asks several things stands here several times.
-fn panels() -> anyhow::Result<Vec<Panel>> {
-    let mut found = Vec::new();
-    for path in files_in(&workspace().join("ops/grafana/dashboards"), "json")? {
-        let text = fs::read_to_string(&path)?;
-        let dashboard: Value = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not JSON", path.display()))?;
-        let before = found.len();
-        let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        for panel in dashboard["panels"].as_array().into_iter().flatten() {
-            for target in panel["targets"].as_array().into_iter().flatten() {
-                if target["datasource"]["type"] == "prometheus" {
-                    let expression = words(&target["expr"]);
-                    ensure!(!expression.is_empty(), "a panel without expression");
-                    found.push(Panel {
-                        name: format!("{}: {}", words(&dashboard["title"]), words(&panel["title"])),
-                        expression,
-                    });
-                }
-            }
-        }
-        ensure!(found.len() > before, "{} shows nothing", path.display());
-    }
-    Ok(found)
-}
-
-/// An expression with Grafana's variables replaced, as Grafana does before it asks.
-fn fill_in(expression: &str) -> String {
-    expression
-        .replace("$__rate_interval", "1m")
-        .replace("$__range", "1h")
-        .replace("$job", ".+")
-        .replace("$batch", ".+")
-}
-
 /// The files with such an extension at the top, and below the folders that hold some.
 fn find(extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = files_in(workspace(), extension)?;
-    let mut folders = ["ops", ".github", "xtask/src"]
+    let mut folders = ["lab/src", "ops", ".github", "xtask/src"]
         .map(|name| workspace().join(name))
         .to_vec();
     while let Some(folder) = folders.pop() {
@@ -272,15 +230,4 @@ fn files_in(folder: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_variable_of_grafana_s_is_left() {
-        let filled = fill_in(r#"sum(rate(a{job=~"$job"}[$__rate_interval]))"#);
-        assert!(!filled.contains('$'), "{filled}");
-    }
 }

@@ -7,9 +7,8 @@ use minitwit_postgres::{Cluster, ClusterOptions};
 
 use crate::{
     cargo::{Tool, cargo, find_program, workspace},
-    chaos, ops, setup, simulation,
+    lab, ops, setup,
     steps::{self, Outcome, Report},
-    swarm,
 };
 
 /// What the stores' tests look for; see `test_database`.
@@ -51,9 +50,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         report.step("doc tests", || {
             steps::run(cargo(["test", "--doc"]).args(EVERYTHING))
         });
-        report.step("simulator run", simulation::run);
-        report.step("chaos", chaos::short);
-        report.step("swarm", swarm::smoke);
+        report.step("simulator run", lab::simulation);
+        report.step("chaos", lab::chaos);
+        report.step("swarm", lab::swarm);
         ops::watched(&mut report);
     } else {
         let titles = ["tests", "doc tests", "simulator run", "chaos", "swarm"];
