@@ -1,17 +1,17 @@
--- One kind of work for wrk, or the mix of them:
+-- Requests of one kind of work, or of the mix, for wrk:
 --   wrk -t2 -c64 -d10s --latency -s bench/load.lua http://127.0.0.1:5010 -- KIND [LATEST [USERS]]
 -- KIND    msgs, umsgs, post, fllws, fpost, latest, mix, or a path to GET
--- LATEST  1: every request brings a `latest`, as the simulator's do (the default); 0: none does
--- USERS   user1 … user<USERS> write and follow, the 400 after them are followed (5000 by default)
+-- LATEST  1 if every request has a `latest`, as the simulator's requests have (the default), otherwise 0
+-- USERS   user1 … user<USERS> write and follow, and the next 400 users are followed (5000 by default)
 
 local HEADERS = {
    ["Authorization"] = "Basic c2ltdWxhdG9yOnN1cGVyX3NhZmUh",
    ["Content-Type"] = "application/json",
 }
 local MESSAGE = '{"content":"a message of ordinary length, as people write them between two others."}'
--- How many follows stand before the first of them is taken back.
-local STANDING = 2000
--- Each thread has targets of its own, so that no two threads follow the same pair.
+-- Number of follows before the first of them is undone.
+local FOLLOWS_MAX = 2000
+-- Each thread has targets of its own, so that no two threads use the same pair of users.
 local TARGETS_PER_THREAD = 200
 
 local threads = 0
@@ -32,44 +32,44 @@ end
 
 local moves = 0
 
--- The path with a `latest` behind it, one further than the thread's last.
-local function moving(path)
+-- Adds a `latest` to a path, greater by one than the last `latest` of the thread.
+local function with_next_latest(path)
    if not with_latest then return path end
    moves = moves + 1
    return path .. (path:find("?", 1, true) and "&" or "?") .. "latest=" .. moves
 end
 
-local function someone()
+local function random_user()
    return "user" .. math.random(users)
 end
 
 local pairs_drawn = 0
-local taking_back = false
+local is_undoing = false
 
--- The n-th pair is another for 200 times as many n as there are users.
+-- The n-th pair of a follower and a followee. The pairs repeat after 200 times the number of users.
 local function pair(n)
    local target = thread * TARGETS_PER_THREAD + math.floor(n / users) % TARGETS_PER_THREAD
    return "user" .. (n % users + 1), "user" .. (users + 1 + target)
 end
 
--- Follows; once enough of them stand, every second call takes the oldest back.
+-- Follows. With enough follows, every second call undoes the oldest follow.
 local function follow_or_unfollow()
-   taking_back = not taking_back and pairs_drawn > STANDING
+   is_undoing = not is_undoing and pairs_drawn > FOLLOWS_MAX
    local verb, who, whom
-   if taking_back then
-      verb, who, whom = "unfollow", pair(pairs_drawn - STANDING)
+   if is_undoing then
+      verb, who, whom = "unfollow", pair(pairs_drawn - FOLLOWS_MAX)
    else
       pairs_drawn = pairs_drawn + 1
       verb, who, whom = "follow", pair(pairs_drawn)
    end
-   return wrk.format("POST", moving("/fllws/" .. who), HEADERS, '{"' .. verb .. '":"' .. whom .. '"}')
+   return wrk.format("POST", with_next_latest("/fllws/" .. who), HEADERS, '{"' .. verb .. '":"' .. whom .. '"}')
 end
 
 local WORK = {
-   msgs = function() return wrk.format("GET", moving("/msgs?no=100"), HEADERS) end,
-   umsgs = function() return wrk.format("GET", moving("/msgs/" .. someone() .. "?no=100"), HEADERS) end,
-   post = function() return wrk.format("POST", moving("/msgs/" .. someone()), HEADERS, MESSAGE) end,
-   fllws = function() return wrk.format("GET", moving("/fllws/" .. someone() .. "?no=100"), HEADERS) end,
+   msgs = function() return wrk.format("GET", with_next_latest("/msgs?no=100"), HEADERS) end,
+   umsgs = function() return wrk.format("GET", with_next_latest("/msgs/" .. random_user() .. "?no=100"), HEADERS) end,
+   post = function() return wrk.format("POST", with_next_latest("/msgs/" .. random_user()), HEADERS, MESSAGE) end,
+   fllws = function() return wrk.format("GET", with_next_latest("/fllws/" .. random_user() .. "?no=100"), HEADERS) end,
    fpost = follow_or_unfollow,
    latest = function() return wrk.format("GET", "/latest", HEADERS) end,
 }
@@ -89,7 +89,7 @@ function request()
    return wrk.format("GET", kind, HEADERS)
 end
 
--- One line for programs to read, after what wrk prints for people: latencies in microseconds.
+-- Prints a line for programs after wrk's own output, with latencies in microseconds.
 function done(summary, latency)
    local errors = summary.errors
    io.write(string.format(

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the suite compared with a monolith, with itself without telemetry, or with another
-//! build, side by side on this machine.
+//! Comparison of the suite with a monolith, with itself without telemetry, or with another build, side by
+//! side on this machine (`cargo xtask bench`).
 //!
 //! The speed of a machine changes from minute to minute, so nothing is compared across time. The two sides
 //! are driven in turn for a short time each, and the result is the ratio within such a pair. Both sides run
@@ -13,6 +13,7 @@ mod wrk;
 
 use std::{
     fs,
+    num::{NonZeroU32, NonZeroU64},
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -41,7 +42,7 @@ const BUILD_THRESHOLD: f64 = 0.97;
 /// databases of both, and drives them in turn with wrk. Prints a table with the median ratio of the pairs
 /// and its 95 % interval, and writes the table, JSON and a chart into a folder. With the defaults it takes
 /// some 40 minutes after the builds. Other work on the machine makes the results wrong. PostgreSQL's files
-/// are in TMPDIR: on a RAM disk commits cost nothing, which favours the monolith.
+/// are in TMPDIR. On a RAM disk commits cost nothing, which favours the monolith.
 ///
 /// It needs wrk and postgresql, and sqlite3 with `--engine sqlite`: `apt-get install wrk postgresql
 /// sqlite3`. Exit code 1 when a request failed or when a threshold was missed.
@@ -53,10 +54,9 @@ pub(crate) struct Options {
         value_delimiter = ',',
         default_value = "64,16,1",
         default_value_if("quick", "true", "64"),
-        value_name = "LIST",
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_name = "LIST"
     )]
-    connections: Vec<u32>,
+    connections: Vec<NonZeroU32>,
     /// Kinds of work
     #[arg(
         long,
@@ -76,22 +76,16 @@ pub(crate) struct Options {
     )]
     latest: Latest,
     /// Seconds for which each side is driven in a pair
+    #[arg(long, default_value = "1", value_name = "N")]
+    seconds: NonZeroU64,
+    /// Number of pairs of each load. From 6 pairs on the ratio has a 95 % interval
     #[arg(
         long,
-        default_value_t = 1,
-        value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    seconds: u64,
-    /// Number of pairs of each load; from 6 pairs on the ratio has a 95 % interval
-    #[arg(
-        long,
-        default_value_t = 21,
+        default_value = "21",
         default_value_if("quick", "true", "1"),
-        value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..)
+        value_name = "N"
     )]
-    pairs: u64,
+    pairs: NonZeroU64,
     /// Seconds for which each side is driven before the first pair of a load
     #[arg(
         long,
@@ -108,14 +102,14 @@ pub(crate) struct Options {
     /// Compare with the suite's programs in this folder instead, over the same databases
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["against", "opponent"])]
     against_build: Option<PathBuf>,
-    /// Least ratio of every kind; it is missed if the whole 95 % interval is below it [default: 0.97 with
+    /// Least ratio of every kind, missed if the whole 95 % interval is below it [default: 0.97 with
     /// --against-build, otherwise none]
     #[arg(long, value_name = "RATIO")]
     threshold: Option<f64>,
-    /// Database of the suite; with SQLite the suite is one process
+    /// Database of the suite. With SQLite the suite is one process
     #[arg(long, value_enum, default_value_t = Engine::Postgres, value_name = "ENGINE")]
     engine: Engine,
-    /// Another monolith than the repository's own: a program that reads `DATABASE_URL`, `PORT` and `LATEST`
+    /// Program of another monolith than the repository's own, which reads `DATABASE_URL`, `PORT` and `LATEST`
     #[arg(long, value_name = "PROGRAM")]
     opponent: Option<PathBuf>,
     /// Tables and rows of that monolith, for psql, if they are not those of bench/data/monolith.sql
@@ -177,7 +171,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         against,
         engine: options.engine,
         scale: options.scale,
-        seconds: options.seconds,
+        seconds: options.seconds.get(),
         threshold: options.threshold.or(is_build.then_some(BUILD_THRESHOLD)),
         rows: measure(options, &databases, &sides)?,
         memory: sides.memory()?,
@@ -206,10 +200,10 @@ impl Options {
         let mut loads = Vec::new();
         for &with_latest in latest {
             for &kind in &self.kinds {
-                for &connections in &self.connections {
+                for connections in &self.connections {
                     loads.push(Load {
                         kind,
-                        connections,
+                        connections: connections.get(),
                         with_latest,
                         users: self.scale.users,
                     });
@@ -222,8 +216,8 @@ impl Options {
 
 fn measure(options: &Options, databases: &Databases, sides: &Sides) -> anyhow::Result<Vec<Row>> {
     let loads = options.loads();
-    let mut progress = Progress::new(loads.len(), options.pairs);
-    let time = Duration::from_secs(options.seconds);
+    let mut progress = Progress::new(loads.len(), options.pairs.get());
+    let time = Duration::from_secs(options.seconds.get());
     let warm_up = Duration::from_secs(options.warm_up);
     let mut rows = Vec::with_capacity(loads.len());
     for load in loads {
@@ -233,7 +227,7 @@ fn measure(options: &Options, databases: &Databases, sides: &Sides) -> anyhow::R
         }
         let mut driven = warm_up;
         let mut pairs = Vec::new();
-        for number in 0..options.pairs {
+        for number in 0..options.pairs.get() {
             if driven + time > RESET_AFTER || number == 0 {
                 databases.reset().context("cannot reset the databases")?;
                 driven = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! `cargo xtask consistency`: a write through one gateway is visible through another.
+//! A check that a write through one gateway is visible through another (`cargo xtask consistency`).
 //!
 //! Two gateways and two replicas of each service run on one PostgreSQL. Each worker writes through one
 //! gateway and, once the write is acknowledged, reads through the other gateway, while all other workers do
@@ -36,8 +36,8 @@ const PROGRESS_INTERVAL: u64 = 10_000;
 /// Write through two gateways and read each write through the other gateway.
 ///
 /// Starts a private PostgreSQL, two replicas of each service and two gateways. A pair is a write and, once
-/// it is acknowledged, a read through the other gateway that has to show the write: messages on the public
-/// timeline and on the author's timeline, follows and unfollows, `latest`, and new accounts whose name was
+/// it is acknowledged, a read through the other gateway that has to show the write. Writes are messages on the
+/// public timeline and on the author's timeline, follows and unfollows, `latest`, and new accounts whose name was
 /// read before. A `latest` that its gateway has deferred, because the user service did not answer in time,
 /// is counted separately. Needs postgresql.
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub(crate) struct Options {
     /// Number of pairs of a write and a read
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     pairs: u64,
-    /// Number of concurrent workers; one of them moves `latest`
+    /// Number of concurrent workers, one of which moves `latest`
     #[arg(
         long,
         default_value_t = 32,

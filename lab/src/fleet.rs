@@ -1,8 +1,7 @@
 //! Processes that the lab starts and ends, and the suite as an orchestrator runs it.
 //!
-//! A [`Suite`] is several replicas of each program, each on a loopback address of its own. The
-//! invariant: the lab signals only processes that it has started, and all of them end with the lab, even
-//! after a SIGKILL.
+//! A [`Suite`] has several replicas of each program, each on a loopback address of its own. The lab signals
+//! only processes that it has started. All of them end with the lab, even after a SIGKILL.
 
 mod edge;
 mod process;

@@ -1,4 +1,4 @@
-//! `cargo xtask import`: a large old database is imported while the suite serves.
+//! Import of a large old database while the suite serves (`cargo xtask import`).
 
 mod compare;
 mod file;
@@ -36,7 +36,7 @@ const SERVICE_KILLS_MAX: u32 = 3;
 ///
 /// Creates a file of the old system, starts a private PostgreSQL, the services and a gateway, runs the
 /// simulator and imports the file. Afterwards SQL on the file and SQL on the services' databases must list
-/// the same: every message, in order, with its time and author, and every follow, once each. Needs
+/// every message, in order, with its time and author, and every follow, once each. Needs
 /// postgresql and sqlite3. Exit code 0 when everything is equal and the simulator had no error. Errors are
 /// expected with --kills.
 #[derive(Debug, clap::Args)]

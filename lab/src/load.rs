@@ -1,4 +1,4 @@
-//! The load of all scenarios: `minitwit simulate` as a process of its own.
+//! The load of all scenarios, which is `minitwit simulate` as a process of its own.
 
 use std::{
     collections::BTreeMap,
@@ -296,7 +296,7 @@ impl Load {
     }
 }
 
-/// Returns the rate of a load: a share of the capacity, but at most the nominal rate.
+/// Returns the rate of a load, which is a share of the capacity but at most the nominal rate.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! The lab: fault tests, benches, and other measurements of the suite as several processes.
+//! Fault tests, benches, and other measurements of the suite as several processes.
 //!
 //! All commands share the fleet, which starts the processes, the HTTP client, and the load. `cargo xtask`
 //! builds this program and passes its commands on.

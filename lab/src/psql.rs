@@ -14,12 +14,8 @@ pub(crate) fn session(cluster: &Cluster, database: &str) -> anyhow::Result<Comma
     let program = find_program("psql")
         .context("psql is not installed: `apt-get install postgresql-client`")?;
     let mut command = Command::new(program);
-    command.arg(cluster.url(database)).args([
-        "--no-psqlrc",
-        "--quiet",
-        "--set",
-        "ON_ERROR_STOP=on",
-    ]);
+    command.arg(cluster.url(database));
+    command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=on"]);
     Ok(command)
 }
 

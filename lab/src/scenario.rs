@@ -1,4 +1,4 @@
-//! Scenarios: faults of a running suite, and judgements of what its users notice.
+//! Scenarios, which are faults of a running suite and judgements of what its users notice.
 
 pub(crate) mod process;
 pub(crate) mod swarm;

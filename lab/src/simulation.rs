@@ -7,16 +7,7 @@ use crate::fleet::{Build, Fleet, Single};
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Arguments of the simulator.
-const SIMULATOR: [&str; 8] = [
-    "--actions",
-    "2000",
-    "--concurrency",
-    "8",
-    "--seed",
-    "1",
-    "--timeout",
-    "2s",
-];
+const SIMULATOR: &str = "--actions=2000 --concurrency=8 --seed=1 --timeout=2s";
 
 /// Starts the suite on SQLite, runs the simulator, which verifies the content, and stops the suite.
 pub(crate) async fn run(build: &Build) -> anyhow::Result<ExitCode> {
@@ -29,7 +20,7 @@ pub(crate) async fn run(build: &Build) -> anyhow::Result<ExitCode> {
     let suite = Single::start(&fleet, &programs, "minitwit", &data).await?;
     let mut simulator = programs.minitwit();
     simulator.args(["simulate", &format!("http://{}", suite.api)]);
-    let simulated = xtask::run(simulator.args(SIMULATOR));
+    let simulated = xtask::run(simulator.args(SIMULATOR.split(' ')));
     let stopped = suite.process.stop(STOP_TIMEOUT).await;
     if simulated.is_err() || stopped.is_err() {
         println!("{}", suite.process.log());

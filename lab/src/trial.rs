@@ -1,6 +1,6 @@
 //! Results of scenarios, their table, and the repetition of scenarios on a disturbed machine.
 //!
-//! A promise holds on every machine: nothing is lost, doubled or undone. A threshold is a bound of time or
+//! A promise holds on every machine. For example, no message is lost, doubled or undone. A threshold is a bound of time or
 //! of failed requests, which a machine whose host takes its processors can miss without a fault of the
 //! suite. Only then a scenario is repeated.
 

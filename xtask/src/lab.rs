@@ -1,4 +1,4 @@
-//! The lab's commands: benches, fault tests and other measurements, which are a program of their own.
+//! The commands of the lab, a program of its own for benches, fault tests and other measurements.
 //!
 //! The lab needs an asynchronous runtime and database drivers. A separate program keeps them out of
 //! `cargo xtask check`.

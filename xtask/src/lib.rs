@@ -1,4 +1,4 @@
-//! Functions that the project's commands and the lab share: the workspace, cargo, and other programs.
+//! Functions for the workspace, cargo and other programs, which the project's commands and the lab share.
 #![expect(
     clippy::print_stdout,
     reason = "a command-line tool writes to its terminal"

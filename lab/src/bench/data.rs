@@ -1,4 +1,4 @@
-//! The databases of both sides: created, filled with the same rows, and reset between measurements.
+//! The databases of both sides, which have the same rows and are reset between measurements.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use crate::{
     psql,
 };
 
-/// Settings of the server: enough memory for the data, durable commits, and no checkpoint during a
+/// Settings of the server, with enough memory for the data, durable commits, and no checkpoint during a
 /// measurement of one side only.
 const SETTINGS: [(&str, &str); 5] = [
     ("shared_buffers", "256MB"),

@@ -1,4 +1,4 @@
-//! Results of a bench: a table for people, JSON for programs, and a chart.
+//! Results of a bench as a table for people, JSON for programs, and a chart.
 
 use std::fmt::Write as _;
 
@@ -215,7 +215,7 @@ impl Report {
         })
     }
 
-    /// The ratios as bars: of the rows with a `latest`, or without one where no row has a `latest`.
+    /// The ratios of the rows with a `latest` as bars, or of all rows where no row has a `latest`.
     pub(super) fn chart(&self) -> BarChart {
         let with_latest = self.rows.iter().any(|row| row.load.with_latest);
         let is_shown = |row: &&Row| row.load.with_latest == with_latest;

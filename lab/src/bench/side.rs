@@ -18,11 +18,11 @@ use crate::fleet::{
 /// Opponent of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Against {
-    /// The monolith; `latest` has a row for each connection, so that commits do not wait for one another
+    /// The monolith with a row of `latest` for each connection, so that commits run concurrently
     Monolith,
-    /// The monolith; `latest` is one row, as a first version has it
+    /// The monolith with one row of `latest`, as a first version has it
     MonolithOneRow,
-    /// The suite without metrics and traces; with them it traces one request in a hundred
+    /// The suite without metrics and traces, compared with the suite that traces one request in a hundred
     NoTelemetry,
     /// Another build of the suite.
     #[value(skip)]

@@ -9,15 +9,15 @@ use xtask::{find_program, workspace};
 /// A kind of work that `bench/load.lua` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Kind {
-    /// GET /msgs: the newest messages of all users
+    /// GET /msgs, the newest messages of all users
     Msgs,
-    /// GET /msgs/<user>: the newest messages of a random user
+    /// GET /msgs/<user>, the newest messages of a random user
     Umsgs,
     /// POST /msgs/<user>
     Post,
-    /// GET /fllws/<user>: the followees of a random user
+    /// GET /fllws/<user>, the followees of a random user
     Fllws,
-    /// POST /fllws/<user>: follow and unfollow
+    /// POST /fllws/<user>, follow and unfollow
     Fpost,
     /// 20 % msgs, 20 % umsgs, 30 % post, 10 % fllws, 20 % fpost
     Mix,

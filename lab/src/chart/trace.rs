@@ -1,4 +1,4 @@
-//! The chart of a slow request: its log line, its trace, and its statement.
+//! The chart of a slow request with its log line, its trace, and its statement.
 
 use serde_json::Value;
 use test_sink::CollectedSpan;
@@ -67,7 +67,7 @@ pub(crate) fn svg(
 fn statement(critical_path: &[CollectedSpan]) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(end) = critical_path.last() {
-        lines.push(format!("{:<20}{:.0?}", "took", end.took()));
+        lines.push(format!("{:<20}{:.0?}", "took", end.duration()));
         for name in STATEMENT_ATTRIBUTES {
             let words: Vec<_> = end.attribute(name).split_whitespace().collect();
             if !words.is_empty() {

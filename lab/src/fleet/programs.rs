@@ -117,7 +117,7 @@ impl Programs {
         &self.folder
     }
 
-    /// `minitwit`: the whole suite in one process, and the command line.
+    /// The program `minitwit`, which is the whole suite in one process and the command line.
     pub(crate) fn minitwit(&self) -> Command {
         self.command("minitwit")
     }

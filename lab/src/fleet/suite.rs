@@ -1,4 +1,4 @@
-//! The suite as an orchestrator runs it: several replicas of each program, each with an address of its own.
+//! The suite as an orchestrator runs it, with several replicas of each program, each with its own address.
 
 use std::{
     collections::HashMap,

@@ -15,7 +15,7 @@ pub(super) struct Scale {
     /// Number of users
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     pub(super) users: u64,
-    /// Number of messages; one in fifty is flagged
+    /// Number of messages, of which one in fifty is flagged
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     pub(super) messages: u64,
     /// Number of follows

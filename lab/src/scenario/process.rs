@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: faults of a suite that runs as many processes on one machine.
+//! Faults of a suite that runs as many processes on one machine (`cargo xtask chaos`).
 
 mod bad_address;
 mod calls;
@@ -40,7 +40,7 @@ const WORLDS_SHORT: u32 = 50;
 /// is repeated at most three times if the host took more than 2 % of the processor time meanwhile.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// At most three minutes: the same faults, but fewer of each
+    /// The same faults, but fewer of each, in at most three minutes
     #[arg(long)]
     short: bool,
     /// Only these scenarios
@@ -70,48 +70,25 @@ struct Scenario {
     run: for<'a> fn(&'a Context) -> Running<'a>,
 }
 
+/// Lists scenarios by their names and functions.
+macro_rules! scenarios {
+    ($($name:literal => $function:path,)*) => {
+        [$(Scenario { name: $name, run: |context| Box::pin($function(context)) },)*]
+    };
+}
+
 /// All scenarios. `steady` is the first, because `restart` compares with its latency.
-const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "steady",
-        run: |context| Box::pin(steady(context)),
-    },
-    Scenario {
-        name: "key",
-        run: |context| Box::pin(key::repeated_requests(context)),
-    },
-    Scenario {
-        name: "restart",
-        run: |context| Box::pin(restart::rolling(context)),
-    },
-    Scenario {
-        name: "crash",
-        run: |context| Box::pin(crash::at_random(context)),
-    },
-    Scenario {
-        name: "freeze",
-        run: |context| Box::pin(freeze::one_replica(context)),
-    },
-    Scenario {
-        name: "stranger",
-        run: |context| Box::pin(bad_address::dead_and_foreign(context)),
-    },
-    Scenario {
-        name: "away",
-        run: |context| Box::pin(outage::whole_service(context)),
-    },
-    Scenario {
-        name: "database",
-        run: |context| Box::pin(database::stopped(context)),
-    },
-    Scenario {
-        name: "slow",
-        run: |context| Box::pin(slow::follower(context)),
-    },
-    Scenario {
-        name: "overload",
-        run: |context| Box::pin(overload::five_times(context)),
-    },
+const SCENARIOS: &[Scenario] = &scenarios![
+    "steady" => steady,
+    "key" => key::repeated_requests,
+    "restart" => restart::rolling,
+    "crash" => crash::at_random,
+    "freeze" => freeze::one_replica,
+    "stranger" => bad_address::dead_and_foreign,
+    "away" => outage::whole_service,
+    "database" => database::stopped,
+    "slow" => slow::follower,
+    "overload" => overload::five_times,
 ];
 
 /// Runs the scenarios, and the simulated worlds unless only some scenarios are wanted or the programs

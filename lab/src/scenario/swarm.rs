@@ -1,4 +1,4 @@
-//! `cargo xtask swarm`: events of the stack on a real Swarm of three machines.
+//! Events of the stack on a real Swarm of three machines (`cargo xtask swarm`).
 
 mod engine;
 mod image;
@@ -58,7 +58,7 @@ pub(crate) struct Options {
     /// Print what is missing for a Swarm on this machine, and run nothing
     #[arg(long, hide = true)]
     needs: bool,
-    /// Leave the Swarm up; the next run with --keep uses it
+    /// Leave the Swarm up, so that the next run with --keep uses it
     #[arg(long)]
     keep: bool,
     /// Take down the Swarm that an earlier run has left up, and run nothing
@@ -70,8 +70,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 200, value_name = "PER_SECOND",
           value_parser = clap::value_parser!(u32).range(1..=5_000))]
     rate: u32,
-    /// Percentage of the requests that may fail where no request should fail: for programs without full
-    /// optimisation, on a busy machine
+    /// Percentage of the requests that may fail where no request should fail, for programs without full
+    /// optimisation on a busy machine
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     allowed: f64,
 }

@@ -1,24 +1,23 @@
-//! The resilient channel and the server's stop in simulated worlds, whose faults a seed decides.
+//! Tests of the resilient channel and the server's stop in simulated worlds. A seed decides the faults.
 
 mod nemesis;
 mod service;
 mod world;
 
-use world::play;
+use world::simulate;
 
-/// How many worlds are played: a dozen finds what a change has broken, `cargo xtask chaos` plays
-/// a thousand.
+/// Number of simulated worlds. A dozen finds a common fault, and `cargo xtask chaos` simulates a thousand.
 const COUNT_VARIABLE: &str = "MINITWIT_SIMULATED_WORLDS";
 const COUNT: u64 = 12;
 
-/// The first seed, to play one world again: with a count of 1.
+/// First seed. With a count of 1, a single world is repeated.
 const SEED_VARIABLE: &str = "MINITWIT_SIMULATED_SEED";
 
 #[test]
 fn the_invariants_hold_in_every_world() {
     let (first, count) = (number(SEED_VARIABLE, 0), number(COUNT_VARIABLE, COUNT));
     let worlds = first..first + count;
-    let broken: Vec<_> = worlds.filter_map(|seed| play(seed).err()).collect();
+    let broken: Vec<_> = worlds.filter_map(|seed| simulate(seed).err()).collect();
     for error in broken.iter().take(5) {
         eprintln!("{error:#}");
     }
@@ -31,7 +30,7 @@ fn the_invariants_hold_in_every_world() {
 
 #[test]
 fn every_call_is_answered_once() {
-    let outcome = play(3).unwrap();
+    let outcome = simulate(3).unwrap();
     assert_eq!(outcome.answered + outcome.failed, u64::from(world::CALLS));
 }
 

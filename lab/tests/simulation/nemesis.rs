@@ -1,4 +1,4 @@
-//! What happens to the replicas of a simulated world, and when.
+//! Faults of the replicas of a simulated world.
 
 use std::{fmt, sync::PoisonError, time::Duration};
 
@@ -7,24 +7,24 @@ use turmoil::Sim;
 
 use crate::world::{CALLER, REPLICAS, World};
 
-/// Nothing happens before the first connections are made.
+/// Time before the first fault, in which the first connections are made.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Nothing begins after this; the calls end soon after.
-const ENDS: Duration = Duration::from_secs(9);
+/// Time after which no fault begins. The calls end soon after.
+const LAST_FAULT: Duration = Duration::from_secs(9);
 
-/// What can happen to a replica.
+/// Fault of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// The process ends without a word, and starts again at the end.
+    /// The process crashes, and starts again at the end of the fault.
     Crash,
-    /// The process is told to stop, does so in order, and starts again at the end.
+    /// The process is stopped orderly, and starts again at the end of the fault.
     Stop,
-    /// The network delivers nothing until the end, and then everything.
+    /// The network delivers all messages only at the end of the fault.
     Freeze,
-    /// The network loses everything until the end.
+    /// The network loses all messages until the end of the fault.
     Partition,
-    /// Each message takes longer than a call may until the end.
+    /// Each message takes longer than the deadline of a call until the end of the fault.
     Slow,
 }
 
@@ -36,7 +36,7 @@ const FAULTS: [Fault; 5] = [
     Fault::Slow,
 ];
 
-/// A fault's beginning or end.
+/// Start or end of a fault.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     at: Duration,
@@ -45,7 +45,7 @@ struct Event {
     begins: bool,
 }
 
-/// All that will happen, in order.
+/// All faults of a world in order.
 #[derive(Debug)]
 pub(crate) struct Nemesis {
     events: Vec<Event>,
@@ -53,16 +53,16 @@ pub(crate) struct Nemesis {
 }
 
 impl Nemesis {
-    /// Draws what will happen; the first replica may be spared.
-    pub(crate) fn new(chance: &mut StdRng, spare_first: bool) -> Self {
+    /// Chooses the faults at random. The first replica can be spared.
+    pub(crate) fn new(random: &mut StdRng, spare_first: bool) -> Self {
         let mut events = Vec::new();
         for replica in usize::from(spare_first)..REPLICAS.len() {
-            let mut at = WARM_UP + Duration::from_millis(chance.random_range(0..2_000));
-            while at < ENDS {
-                let fault = FAULTS[chance.random_range(0..FAULTS.len())];
-                // A stop in order takes its time; a new process waits for the old one's end.
+            let mut at = WARM_UP + Duration::from_millis(random.random_range(0..2_000));
+            while at < LAST_FAULT {
+                let fault = FAULTS[random.random_range(0..FAULTS.len())];
+                // A new process can start only after the orderly stop of the old process.
                 let shortest = if fault == Fault::Stop { 3_100 } else { 50 };
-                let ends = at + Duration::from_millis(chance.random_range(shortest..4_000));
+                let ends = at + Duration::from_millis(random.random_range(shortest..4_000));
                 events.push(Event {
                     at,
                     replica,
@@ -75,27 +75,27 @@ impl Nemesis {
                     fault,
                     begins: false,
                 });
-                at = ends + Duration::from_millis(chance.random_range(100..2_000));
+                at = ends + Duration::from_millis(random.random_range(100..2_000));
             }
         }
         events.sort_by_key(|event| event.at);
         Self { events, next: 0 }
     }
 
-    /// Does what is due.
-    pub(crate) fn act(&mut self, simulation: &mut Sim<'_>, world: &World) {
+    /// Applies all events that are due.
+    pub(crate) fn apply(&mut self, simulation: &mut Sim<'_>, world: &World) {
         while let Some(event) = self.events.get(self.next) {
             if event.at > simulation.elapsed() {
                 return;
             }
-            event.happen(simulation, world);
+            event.apply(simulation, world);
             self.next += 1;
         }
     }
 }
 
 impl Event {
-    fn happen(&self, simulation: &mut Sim<'_>, world: &World) {
+    fn apply(&self, simulation: &mut Sim<'_>, world: &World) {
         let name = REPLICAS[self.replica];
         match (self.fault, self.begins) {
             (Fault::Crash, true) => simulation.crash(name),

@@ -1,4 +1,4 @@
-//! The processes of a simulated world, on the server that every service has.
+//! Processes of a simulated world, with the same server as all services.
 
 use std::{
     io,
@@ -30,27 +30,27 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use crate::world::World;
 
-/// Where everybody listens.
+/// Port of all processes.
 pub(crate) const PORT: u16 = 5012;
 
-/// How long a call takes when all is well.
+/// Processing time of a call without a fault.
 const WORK: Duration = Duration::from_millis(3);
 
-/// A process that stops as quickly as the simulation's short life wants it to.
+/// Times of an orderly stop, which are short because a simulated world is short.
 const DRAIN: Drain = Drain {
     lame_duck: Duration::from_millis(1_500),
     hard_stop: Duration::from_secs(3),
 };
 
-/// A replica of the service that is called.
+/// Runs a replica of the service.
 pub(crate) async fn replica(world: Arc<World>, number: usize) -> turmoil::Result {
     let stop = CancellationToken::new();
     world.stops.lock().unwrap_or_else(PoisonError::into_inner)[number] = stop.clone();
     serve(SERVICE_NAME, Follower { world: None }, stop).await
 }
 
-/// A process of another service, which speaks the same protocol all the same.
-pub(crate) async fn stranger(world: Arc<World>) -> turmoil::Result {
+/// Runs a process of another service, which nevertheless implements the same protocol.
+pub(crate) async fn other(world: Arc<World>) -> turmoil::Result {
     let follower = Follower { world: Some(world) };
     serve(
         "minitwit.message.v1.MessageService",
@@ -76,21 +76,21 @@ async fn serve(name: &'static str, follower: Follower, stop: CancellationToken) 
         readiness: Readiness::default(),
     };
     let routes = Routes::new(FollowerServiceServer::new(follower));
-    // Boxed, because a stream that is unfolded cannot be moved.
+    // The stream is boxed because `unfold` returns a stream that cannot be moved.
     serve_incoming(routes, options, Box::pin(incoming), stop).await?;
     Ok(())
 }
 
-/// A service that does nothing and takes its time.
+/// A service whose calls only take time.
 struct Follower {
-    /// Set where no call must ever arrive.
+    /// The world of a process that must not receive a call.
     world: Option<Arc<World>>,
 }
 
 impl Follower {
     async fn work(&self) {
         if let Some(world) = &self.world {
-            world.strayed.fetch_add(1, Relaxed);
+            world.misdirected.fetch_add(1, Relaxed);
         }
         sleep(WORK).await;
     }
@@ -110,7 +110,7 @@ impl FollowerService for Follower {
         &self,
         _: Request<ListFollowsRequest>,
     ) -> Result<Response<ListFollowsResponse>, Status> {
-        Err(Status::unimplemented("nobody asks"))
+        Err(Status::unimplemented("no test calls this"))
     }
 
     async fn check_follows(
@@ -125,11 +125,11 @@ impl FollowerService for Follower {
         &self,
         _: Request<CountFollowsRequest>,
     ) -> Result<Response<CountFollowsResponse>, Status> {
-        Err(Status::unimplemented("nobody asks"))
+        Err(Status::unimplemented("no test calls this"))
     }
 }
 
-/// A simulated connection as tonic's server takes it.
+/// A simulated connection of tonic's server.
 struct Connection(TcpStream);
 
 impl Connected for Connection {

@@ -1,8 +1,8 @@
-//! The resilient channel and the server's stop in a simulated world: one thread, a network and clocks
-//! that a seed decides, and faults that no real network repeats on demand.
+//! A simulated world of the resilient channel and the server's stop. It has one thread, and a seed decides its
+//! network, clocks and faults, so that every fault can be repeated.
 //!
-//! The invariants: every call has its answer within its deadline; no replica of another service ever
-//! sees a call; and while one replica is well, every call succeeds, whatever happens to the others.
+//! Three invariants hold. Every call has a response within its deadline. No replica of another service receives
+//! a call. While one replica has no fault, every call succeeds.
 
 use std::{
     io,
@@ -33,86 +33,90 @@ use crate::{
     service,
 };
 
-/// The replicas of the service; the first is spared in worlds where one is.
+/// Replicas of the service. In some worlds the first replica has no fault.
 pub(crate) const REPLICAS: [&str; 3] = ["replica-0", "replica-1", "replica-2"];
 
-/// A process of some other service at an address that the name also stands for.
-const STRANGER: &str = "stranger";
+/// A process of another service, whose address the name of the service also resolves to.
+const OTHER_SERVICE: &str = "other-service";
 
-/// Who calls.
+/// Host that sends the calls.
 pub(crate) const CALLER: &str = "gateway";
 
-/// The budget of the simulator's API.
+/// Deadline of a call, as of the simulator API.
 const DEADLINE: Duration = Duration::from_millis(250);
 
-/// Timers count whole milliseconds, and so does the simulated world.
+/// Tolerance of the deadline, because timers and the simulated world count whole milliseconds.
 const GRACE: Duration = Duration::from_millis(5);
 
-/// How many calls a world sees, and how far apart.
+/// Number of calls of a world.
 pub(crate) const CALLS: u32 = 300;
+
+/// Time between two calls.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// What happened in a world.
+/// Result of a world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// Calls answered well.
+    /// Calls that succeeded.
     pub(crate) answered: u64,
-    /// Calls that failed while no replica was known to be well.
+    /// Calls that failed while every replica could have a fault.
     pub(crate) failed: u64,
 }
 
-/// What the hosts of a world share.
+/// State that all hosts of a world share.
 #[derive(Debug, Default)]
 pub(crate) struct World {
-    /// Tells each replica's present life to stop in order.
+    /// Stops the present process of each replica orderly.
     pub(crate) stops: Mutex<[CancellationToken; REPLICAS.len()]>,
-    pub(crate) strayed: AtomicUsize,
+    pub(crate) misdirected: AtomicUsize,
     answered: AtomicU64,
     failed: AtomicU64,
     violations: Mutex<Vec<String>>,
 }
 
 impl World {
-    fn violated(&self, what: String) {
+    fn add_violation(&self, description: String) {
         self.violations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(what);
+            .push(description);
     }
 }
 
-/// Plays the world of a seed.
+/// Simulates the world of a seed.
 ///
 /// # Errors
 ///
-/// An invariant does not hold; the message says which, and when.
-pub(crate) fn play(seed: u64) -> anyhow::Result<Outcome> {
-    let mut chance = StdRng::seed_from_u64(seed);
-    let one_is_spared = chance.random_bool(0.75);
+/// The error names the violated invariant and its time.
+pub(crate) fn simulate(seed: u64) -> anyhow::Result<Outcome> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let is_one_spared = random.random_bool(0.75);
     let world = Arc::new(World::default());
     let mut simulation = turmoil::Builder::new()
         .rng_seed(seed)
         .simulation_duration(Duration::from_mins(2))
         .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(chance.random_range(2..8)))
+        .max_message_latency(Duration::from_millis(random.random_range(2..8)))
         .tcp_capacity(4096)
         .build();
     for (number, name) in REPLICAS.into_iter().enumerate() {
         let world = Arc::clone(&world);
         simulation.host(name, move || service::replica(Arc::clone(&world), number));
     }
-    let strayed = Arc::clone(&world);
-    simulation.host(STRANGER, move || service::stranger(Arc::clone(&strayed)));
-    let names = REPLICAS.into_iter().chain([STRANGER]);
+    let misdirected = Arc::clone(&world);
+    simulation.host(OTHER_SERVICE, move || {
+        service::other(Arc::clone(&misdirected))
+    });
+    let names = REPLICAS.into_iter().chain([OTHER_SERVICE]);
     let addresses = names.map(|name| simulation.lookup(name)).collect();
     simulation.client(
         CALLER,
-        call(Arc::clone(&world), addresses, seed, one_is_spared),
+        call(Arc::clone(&world), addresses, seed, is_one_spared),
     );
 
-    let mut nemesis = Nemesis::new(&mut chance, one_is_spared);
+    let mut nemesis = Nemesis::new(&mut random, is_one_spared);
     loop {
-        nemesis.act(&mut simulation, &world);
+        nemesis.apply(&mut simulation, &world);
         let done = simulation
             .step()
             .map_err(|error| anyhow::anyhow!("seed {seed}: {error}"))?;
@@ -120,8 +124,8 @@ pub(crate) fn play(seed: u64) -> anyhow::Result<Outcome> {
             break;
         }
     }
-    if world.strayed.load(Relaxed) > 0 {
-        world.violated("a call reached another service".to_owned());
+    if world.misdirected.load(Relaxed) > 0 {
+        world.add_violation("a call reached another service".to_owned());
     }
     let violations = world
         .violations
@@ -139,17 +143,17 @@ pub(crate) fn play(seed: u64) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The caller: one call after the other is begun, answered or not.
+/// Starts calls at regular times, independent of their responses.
 async fn call(
     world: Arc<World>,
     addresses: Vec<IpAddr>,
     seed: u64,
-    one_is_spared: bool,
+    is_one_spared: bool,
 ) -> turmoil::Result {
     let config = PoolConfig {
         resolver: Arc::new(Names {
             addresses,
-            asked: AtomicUsize::new(0),
+            queries: AtomicUsize::new(0),
         }),
         connector: Arc::new(Network),
         seed: Some(seed),
@@ -160,7 +164,7 @@ async fn call(
         )
     };
     let client = FollowerServiceClient::new(Pool::connect(config));
-    // The first connections: what holds later holds when there is one.
+    // The invariants hold from the first connection on.
     sleep(nemesis::WARM_UP).await;
     let mut calls = JoinSet::new();
     for number in 0..CALLS {
@@ -168,7 +172,7 @@ async fn call(
         calls.spawn(async move {
             let began = Instant::now();
             let answered = timeout(DEADLINE + GRACE, send(&mut client, number)).await;
-            judge(&world, number, began, answered.ok(), one_is_spared);
+            judge(&world, number, began, answered.ok(), is_one_spared);
         });
         sleep(PAUSE).await;
     }
@@ -176,7 +180,7 @@ async fn call(
     Ok(())
 }
 
-/// A write or a read, in turn.
+/// Sends a write or a read in turn.
 async fn send(client: &mut FollowerServiceClient<Pool>, number: u32) -> Result<(), Status> {
     if number.is_multiple_of(2) {
         let mut request = Request::new(SetFollowsRequest::default());
@@ -195,7 +199,7 @@ fn judge(
     number: u32,
     began: Instant,
     answered: Option<Result<(), Status>>,
-    one_is_spared: bool,
+    is_one_spared: bool,
 ) {
     let elapsed = began.elapsed();
     let at = turmoil::sim_elapsed().unwrap_or_default();
@@ -203,11 +207,11 @@ fn judge(
         Some(Ok(())) => {
             world.answered.fetch_add(1, Relaxed);
         }
-        None => world.violated(format!("call {number} had no answer in time, at {at:?}")),
+        None => world.add_violation(format!("call {number} had no response in time, at {at:?}")),
         Some(Err(status)) => {
             world.failed.fetch_add(1, Relaxed);
-            if one_is_spared {
-                world.violated(format!(
+            if is_one_spared {
+                world.add_violation(format!(
                     "call {number} failed at {at:?} after {elapsed:?}: {status}"
                 ));
             }
@@ -215,7 +219,7 @@ fn judge(
     }
 }
 
-/// The simulated network under the pool.
+/// Connections of the pool in the simulated network.
 #[derive(Debug)]
 struct Network;
 
@@ -228,17 +232,17 @@ impl Connect for Network {
     }
 }
 
-/// A name server that denies the name every third time and once in a while forgets somebody.
+/// A name server that denies the name for every third query and sometimes omits a replica.
 #[derive(Debug)]
 struct Names {
     addresses: Vec<IpAddr>,
-    asked: AtomicUsize,
+    queries: AtomicUsize,
 }
 
 impl Resolve for Names {
     fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
-        let asked = self.asked.fetch_add(1, Relaxed);
-        let found = match asked % 6 {
+        let query = self.queries.fetch_add(1, Relaxed);
+        let found = match query % 6 {
             2 | 5 => Err(io::Error::other("no such name")),
             4 => Ok(self.addresses[1..].to_vec()),
             _ => Ok(self.addresses.clone()),

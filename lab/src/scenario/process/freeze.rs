@@ -1,4 +1,4 @@
-//! A replica freezes: its connections stay open and nothing is answered.
+//! A replica freezes, so its connections stay open and no request is answered.
 
 use std::time::Duration;
 

@@ -221,7 +221,7 @@ async fn post_messages(gateway: SocketAddr, author: &str, text: &str) -> usize {
     count_acknowledged(posts).await
 }
 
-/// Lets the first user follow or unfollow all others, and returns the number of acknowledged writes.
+/// Lets the first user follow or unfollow all other users, and returns the number of acknowledged writes.
 async fn set_follows(gateway: SocketAddr, is_following: bool) -> usize {
     let verb = if is_following { "follow" } else { "unfollow" };
     let mut writes = JoinSet::new();

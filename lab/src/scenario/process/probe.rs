@@ -103,7 +103,7 @@ impl Probe {
             let mut is_registered = false;
             for _ in 0..REGISTRATIONS_MAX {
                 let response = client.post(target, "/register", &[], &body).await;
-                // 400: an earlier attempt has registered the user.
+                // Status 400 means that an earlier attempt has registered the user.
                 is_registered = response.is_ok_and(|response| matches!(response.status, 204 | 400));
                 if is_registered {
                     break;

@@ -1,4 +1,4 @@
-//! A release: each replica is stopped orderly and started again, one after the other.
+//! A release stops each replica orderly and starts it again, one replica after the other.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A process scenario's frame: load, probe and call counters run while a fault happens to the suite.
+//! Load, probe and call counters, which run while a scenario's fault happens to the suite.
 
 use std::{
     cell::Cell,

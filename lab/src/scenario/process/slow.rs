@@ -1,4 +1,4 @@
-//! The follower service is slow: first its network, then its database.
+//! First the network of the follower service is slow, then its database.
 
 use std::{fs, time::Duration};
 

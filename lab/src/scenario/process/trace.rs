@@ -15,11 +15,11 @@ const SLOW: Duration = Duration::from_millis(200);
 /// A slow request with its trace.
 #[derive(Clone, Debug)]
 pub(super) struct SlowRequestTrace {
-    /// Step 1: the log line of the gateway.
+    /// Step 1 is the log line of the gateway.
     pub(super) line: Value,
-    /// Step 2: the spans of the trace with their depth, children after their parent.
+    /// Step 2 is the spans of the trace with their depth, children after their parent.
     pub(super) spans: Vec<(usize, CollectedSpan)>,
-    /// Step 3: the request's span, its longest child, the longest child of that, and so on.
+    /// Step 3 is the request's span, its longest child, the longest child of that, and so on.
     pub(super) critical_path: Vec<CollectedSpan>,
 }
 
@@ -41,7 +41,7 @@ impl SlowRequestTrace {
         let root = root.context("the trace has no span without a parent")?;
         let mut critical_path = vec![root.clone()];
         let mut last = root;
-        while let Some(longest) = children(spans, last).max_by_key(|child| child.took()) {
+        while let Some(longest) = children(spans, last).max_by_key(|child| child.duration()) {
             critical_path.push(longest.clone());
             last = longest;
         }
@@ -59,7 +59,7 @@ impl SlowRequestTrace {
     pub(super) fn statement_time(&self) -> Option<Duration> {
         let (request, end) = (self.critical_path.first()?, self.critical_path.last()?);
         let is_statement = !end.attribute("db.query.text").is_empty();
-        (is_statement && end.began < request.ended).then(|| end.took())
+        (is_statement && end.began < request.ended).then(|| end.duration())
     }
 }
 

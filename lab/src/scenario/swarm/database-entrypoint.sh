@@ -1,7 +1,7 @@
 #!/bin/sh
-# What PostgreSQL's image is started by: as in the official image, a new volume is filled, the scripts of
-# /docker-entrypoint-initdb.d run against a server that listens to its own socket only, and then the
-# command runs as an ordinary user.
+# The entrypoint of PostgreSQL's image. As in the official image, it fills a new volume, runs the scripts of
+# /docker-entrypoint-initdb.d against a server that listens only on its own socket, and then runs the command
+# as an ordinary user.
 set -eu
 
 if [ "$(id -u)" = 0 ]; then

@@ -187,7 +187,7 @@ fn set_executable(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Saves the first machine's images, and loads them into the others.
+/// Saves the first machine's images, and loads them into the other machines.
 fn spread(machines: &Machines, archive: &PathBuf) -> anyhow::Result<()> {
     let [first, others @ ..] = machines.nodes() else {
         return Ok(());

@@ -207,15 +207,7 @@ impl Machines {
             .append(true)
             .open(node.folder.join("log"))?;
         let process = Command::new("unshare")
-            .args([
-                "--net",
-                "--mount",
-                "--uts",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-            ])
+            .args("--net --mount --uts --pid --fork --kill-child --mount-proc".split(' '))
             .arg("sh")
             .arg(script("node.sh"))
             .args([&node.name, &node.address, SWITCH])

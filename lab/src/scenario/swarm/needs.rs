@@ -45,17 +45,8 @@ pub(crate) fn missing() -> Option<String> {
         return Some("PostgreSQL is not installed: `apt-get install postgresql`".to_owned());
     }
     let probe = Command::new("unshare")
-        .args([
-            "--net",
-            "--mount",
-            "--uts",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "sh",
-            "-c",
-            PROBE,
-        ])
+        .args("--net --mount --uts --pid --fork --mount-proc".split(' '))
+        .args(["sh", "-c", PROBE])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .output();

@@ -1,5 +1,4 @@
-//! The next version of the suite: the same source with one more field in a message and one more column in
-//! its table. There is no release yet that could be used instead.
+//! The next version of the suite, with one more field in a message and one more column in its table. There is no release yet that could be used instead.
 
 use std::{
     fs,
@@ -12,7 +11,7 @@ use xtask::{cargo, target_folder, workspace};
 
 use crate::fleet::profile_folder;
 
-/// Changes of the next version: a file, a text in the file, and the text that replaces it.
+/// Changes of the next version, each with a file, a text in the file, and the text that replaces it.
 const CHANGES: [(&str, &str, &str); 3] = [
     (
         "proto/minitwit/message/v1/message.proto",
@@ -42,12 +41,7 @@ pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
     copy_source(&source)?;
     let target = folder.join("target");
     let mut build = cargo(["build", "--locked", "--bins", "--profile", profile]);
-    build.args([
-        "--package",
-        "minitwit-message",
-        "--package",
-        "minitwit-gateway",
-    ]);
+    build.args(["--package=minitwit-message", "--package=minitwit-gateway"]);
     xtask::run(build.current_dir(&source).env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join(profile_folder(profile)))
 }

@@ -1,7 +1,6 @@
 #!/bin/sh
-# A node of the Swarm: the first process of a machine that is made of namespaces (network, mounts,
-# processes, host name). When it is killed, the kernel kills all that runs on the machine, and nothing
-# is left of it: no process, no network, no mount.
+# The first process of a machine that is made of namespaces (network, mounts, processes, host name). When it is
+# killed, the kernel kills all processes of the machine and removes its network and its mounts.
 #
 #   sh node.sh NAME ADDRESS OUTSIDE FOLDER
 set -eu
@@ -12,26 +11,25 @@ outside=$3
 folder=$4
 
 hostname "$name"
-# What Docker keeps under fixed names is this machine's own: sockets, network namespaces.
+# Each machine needs its own /run, because Docker's sockets and network namespaces have fixed names there.
 mount -t tmpfs -o mode=755 tmpfs /run
-# Volumes are in memory: on a disk that others use too, each commit of the database would wait for what
-# they write.
+# Volumes are in memory. On a shared disk, each commit of the database would wait for the writes of other
+# programs.
 mkdir -p "$folder/data/volumes"
 mount -t tmpfs -o mode=711,size=2g tmpfs "$folder/data/volumes"
 ip link set lo up
-# The cable is plugged in from outside.
+# `machine.rs` connects the cable.
 until ip link set eth0 up 2>/dev/null; do
     sleep 0.02
 done
 ip address add "$address/24" dev eth0
 iptables -w -P FORWARD ACCEPT
 
-# Who comes first for the processors, of which three machines have two cores or so between them: users,
-# outside, before the machines; on the machines what serves, before every Engine. Left alone, all
-# containers of all machines would weigh as much as one thread of one Engine that starts another
-# container. A weight alone would not do for the Engines: what wakes up has to wait for the end of
-# a slice of whatever runs, however little that weighs, and a request wakes up dozens of threads, of
-# the kernel's too. What is idle makes way at once.
+# The three machines share about two processors. The load outside of the machines has the highest priority, then the
+# containers of the machines, then the Engines. Without priorities, all containers of all machines together would
+# have the same weight as one thread of an Engine that starts a container. A low weight is not enough for the
+# Engines, because a thread that wakes up waits for the end of the running thread's time slice, and a request wakes
+# up dozens of threads. A thread of an idle control group yields at once.
 group() { # GROUP
     mkdir -p "$1"
     [ -e "$1/cpu.shares" ] || echo +cpu >"$1/../cgroup.subtree_control"
@@ -48,7 +46,7 @@ processors=/sys/fs/cgroup
 [ -e "$processors/cpu" ] && processors=$processors/cpu
 weigh "$processors/minitwit-swarm" 16384
 weigh "$processors/minitwit-swarm/outside" 4096
-# The first one is entered by all users and has the database.
+# All requests arrive at the first machine, which also has the database.
 [ "$name" = n1 ] && share=4096 || share=1024
 weigh "$processors/minitwit-swarm/$name" "$share"
 engines=$processors/minitwit-swarm-engines
@@ -61,8 +59,8 @@ fi
 mkdir -p "$engines/$name"
 echo $$ >"$engines/$name/cgroup.procs"
 
-# There is no world outside. A name that Docker does not know is asked of the switch, which refuses:
-# no answer at all would hold up whoever asks for seconds.
+# There is no network outside. Docker forwards queries for unknown names to the switch, which refuses them. Without a
+# response, the queries would take seconds.
 dockerd \
     --host "unix://$folder/docker.sock" \
     --data-root "$folder/data" \
@@ -72,7 +70,7 @@ dockerd \
     --storage-driver overlay2 \
     --dns "$outside" \
     --log-level warn &
-# To wait is also to take away the processes whose parents have gone.
+# `wait` also collects processes whose parents have ended.
 while kill -0 $! 2>/dev/null; do
     wait || true
 done

@@ -1,4 +1,4 @@
-//! The stack on the Swarm: secrets, variables, and `minitwit deploy`.
+//! The stack on the Swarm, with its secrets and variables, deployed by `minitwit deploy`.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The resources of the scenarios: the machines, the stack on them, and the load.
+//! The scenarios' resources, which are the machines, the stack on them, and the load.
 
 use std::{
     path::{Path, PathBuf},
@@ -97,35 +97,21 @@ impl Stage {
         let token = engine.docker(["swarm", "join-token", "--quiet", "manager"])?;
         let manager = format!("{}:2377", first.address);
         for node in others {
-            let join = [
-                "swarm",
-                "join",
-                "--token",
-                &token,
-                "--advertise-addr",
-                &node.address,
-            ];
-            let mut join = node.engine().client(join);
+            let join = format!(
+                "swarm join --token {token} --advertise-addr {}",
+                node.address
+            );
+            let mut join = node.engine().client(join.split(' '));
             super::engine::output(join.arg(&manager))?;
         }
         // As in docs/operations.md. The first machine, at which requests arrive, has the database.
-        let label = [
-            "node",
-            "update",
-            "--label-add",
-            "minitwit.database=true",
-            &first.name,
-        ];
-        engine.docker(label)?;
+        let label = |node: &Node, label: &str| {
+            let update = format!("node update --label-add {label} {}", node.name);
+            engine.docker(update.split(' ')).map(drop)
+        };
+        label(first, "minitwit.database=true")?;
         for node in self.machines.nodes() {
-            let label = [
-                "node",
-                "update",
-                "--label-add",
-                "minitwit.edge=true",
-                &node.name,
-            ];
-            engine.docker(label)?;
+            label(node, "minitwit.edge=true")?;
         }
         Ok(())
     }
@@ -258,13 +244,8 @@ impl Stage {
     pub(crate) fn wait_for_node(&self, node: &Node, state: &str) -> anyhow::Result<()> {
         let engine = self.stack.engine();
         wait_for_swarm(NODE_TIMEOUT, || {
-            let reported = engine.docker([
-                "node",
-                "inspect",
-                "--format",
-                "{{.Status.State}}",
-                &node.name,
-            ]);
+            let inspect = ["node", "inspect", "--format={{.Status.State}}", &node.name];
+            let reported = engine.docker(inspect);
             Ok(reported
                 .is_ok_and(|reported| reported.eq_ignore_ascii_case(state))
                 .then_some(()))

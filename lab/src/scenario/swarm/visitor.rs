@@ -48,14 +48,7 @@ impl Visitor {
 
     fn ask(&self, machines: &Machines, arguments: &[impl AsRef<OsStr>]) -> anyhow::Result<String> {
         let mut curl = machines.outside("curl")?;
-        curl.args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--insecure",
-            "--max-time",
-            "10",
-        ]);
+        curl.args("--silent --show-error --fail --insecure --max-time 10".split(' '));
         for option in ["--cookie", "--cookie-jar"] {
             curl.arg(option).arg(&self.cookies);
         }

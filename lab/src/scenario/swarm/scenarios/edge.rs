@@ -72,15 +72,8 @@ fn new_certificate(stage: &Stage) -> anyhow::Result<String> {
     let folder = stage.machines.folder();
     let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
     let mut openssl = Command::new("openssl");
-    openssl.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-    ]);
-    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout"]);
+    openssl.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1".split(' '));
+    openssl.args("-nodes -days 2 -subj /CN=localhost -keyout".split(' '));
     output(openssl.arg(&key).arg("-out").arg(&certificate))?;
     Ok(fs::read_to_string(&certificate)? + &fs::read_to_string(&key)?)
 }

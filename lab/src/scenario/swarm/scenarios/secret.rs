@@ -132,17 +132,7 @@ fn set_database_password(stage: &Stage, url: &str) -> anyhow::Result<()> {
 /// Whether the API refuses these credentials.
 fn is_refused(stage: &Stage, credentials: &str) -> anyhow::Result<bool> {
     let mut curl = stage.machines.outside("curl")?;
-    curl.args([
-        "--silent",
-        "--output",
-        "/dev/null",
-        "--write-out",
-        "%{http_code}",
-    ]);
-    curl.args([
-        "--user",
-        credentials,
-        &format!("{}/msgs?no=1", stage.load.url),
-    ]);
+    curl.args("--silent --output /dev/null --write-out %{http_code} --user".split(' '));
+    curl.args([credentials, &format!("{}/msgs?no=1", stage.load.url)]);
     Ok(output(&mut curl)? == "403")
 }
