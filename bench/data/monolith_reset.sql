@@ -1,4 +1,4 @@
--- Takes back what the load has written since bench/data/monolith.sql, with the same variables.
+-- Deletes the rows that the load has written since bench/data/monolith.sql, with the same variables.
 \set ON_ERROR_STOP on
 \if :{?users} \else \set users 5000 \endif
 \if :{?messages} \else \set messages 100000 \endif

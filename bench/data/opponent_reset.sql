@@ -1,4 +1,4 @@
--- Takes back what the load has written into a monolith's database that is not ours.
+-- Deletes the rows that the load has written into the database of another monolith.
 \set ON_ERROR_STOP on
 DELETE FROM messages WHERE message_id > :messages;
 DELETE FROM followers WHERE whom_id > :users;

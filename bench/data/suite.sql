@@ -1,16 +1,16 @@
--- The monolith's rows as the suite keeps them, in views of one session of the monolith's database:
+-- The monolith's rows in the form of the suite, in views of one session of the monolith's database:
 --   psql mono -q -f bench/data/suite.sql -c 'COPY (SELECT * FROM suite_account) TO STDOUT' |
 --       psql bench_user -c 'COPY account (id, username, email, pw_hash, avatar_hash) FROM STDIN'
--- The people, the messages and the follows are the same by construction; only their keys differ.
+-- Users, messages and follows are the same. Only their keys differ.
 \set ON_ERROR_STOP on
 
--- A UUIDv7: when it was made, in milliseconds, and what makes it unique. A name has one key.
+-- A UUIDv7 of a time in milliseconds and a unique name. A name has one key.
 CREATE FUNCTION pg_temp.suite_key(millis bigint, name text) RETURNS uuid LANGUAGE sql IMMUTABLE RETURN (
     SELECT (lpad(to_hex(millis), 12, '0') || '7' || left(digits, 3) || '8' || right(digits, 15))::uuid
     FROM (SELECT md5(name)) AS hash (digits)
 );
 
--- One account a second from the first of December 2023: before the first message.
+-- One account a second from the first of December 2023, before the first message.
 CREATE FUNCTION pg_temp.account_key(user_id bigint) RETURNS uuid LANGUAGE sql IMMUTABLE RETURN
     pg_temp.suite_key(1701388800000 + user_id * 1000, 'user' || user_id);
 
@@ -28,7 +28,7 @@ SELECT pg_temp.account_key(who_id) AS follower_id, pg_temp.account_key(whom_id) 
        true AS following, pg_temp.suite_key(1704067200000, who_id || '-' || whom_id) AS stamp
 FROM followers ORDER BY who_id, whom_id;
 
--- The same as statements for SQLite: `COPY (SELECT * FROM sqlite_account) TO STDOUT | sqlite3 user.db`.
+-- The same rows as statements for SQLite: `COPY (SELECT * FROM sqlite_account) TO STDOUT | sqlite3 user.db`.
 CREATE FUNCTION pg_temp.blob(id uuid) RETURNS text LANGUAGE sql IMMUTABLE RETURN
     'x''' || replace(id::text, '-', '') || '''';
 

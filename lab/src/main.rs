@@ -9,6 +9,7 @@
 
 mod bench;
 mod chart;
+mod command;
 mod consistency;
 mod fleet;
 mod http;

@@ -5,9 +5,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use minitwit_postgres::Cluster;
 use xtask::find_program;
+
+use crate::command::{output, run};
 
 /// A session in a database of a private server. The first error ends the session.
 pub(crate) fn session(cluster: &Cluster, database: &str) -> anyhow::Result<Command> {
@@ -30,7 +32,7 @@ pub(crate) fn sqlite_session(file: &Path) -> anyhow::Result<Command> {
 
 /// Runs one statement.
 pub(crate) fn execute(cluster: &Cluster, database: &str, sql: &str) -> anyhow::Result<()> {
-    run(session(cluster, database)?.args(["--command", sql])).map(drop)
+    run(session(cluster, database)?.args(["--command", sql]))
 }
 
 /// Creates an empty database.
@@ -42,15 +44,6 @@ pub(crate) fn create(cluster: &Cluster, database: &str) -> anyhow::Result<()> {
 /// Runs one statement and returns its result, columns and rows without decoration.
 pub(crate) fn query(cluster: &Cluster, database: &str, sql: &str) -> anyhow::Result<String> {
     let mut command = session(cluster, database)?;
-    run(command.args(["--no-align", "--tuples-only", "--command", sql]))
-}
-
-/// Runs a client to its end and returns its output. An error shows the client's error output.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output();
-    let name = command.get_program().display();
-    let output = output.with_context(|| format!("cannot run {name}"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{name} failed: {}", error.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    command.stdin(Stdio::null());
+    output(command.args(["--no-align", "--tuples-only", "--command", sql]))
 }

@@ -1,4 +1,4 @@
-//! What all handlers share, and where each is found.
+//! State of all handlers, and their routes.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     refusal::Refusal,
 };
 
-/// The largest body that is read.
+/// Maximum size of a request's body in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) struct App {
@@ -29,7 +29,7 @@ impl App {
         Ok(Arc::new(Self { database, latest }))
     }
 
-    /// An answer that is no success moves `latest` all the same.
+    /// Refuses a request. A refused request also moves `latest`.
     pub(crate) async fn refuse<T>(
         &self,
         latest: Option<i64>,

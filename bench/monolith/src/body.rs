@@ -1,4 +1,4 @@
-//! Bodies: JSON that the database can store.
+//! Request bodies of JSON that the database can store.
 
 use axum::{body::Bytes, extract::rejection::BytesRejection};
 use serde::de::DeserializeOwned;

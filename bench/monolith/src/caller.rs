@@ -1,4 +1,4 @@
-//! Who calls and what the query says: read once, before anything else happens.
+//! Credentials and parameters of a request.
 
 use std::convert::Infallible;
 
@@ -12,15 +12,15 @@ use crate::refusal::Refusal;
 /// `simulator:super_safe!`
 const SIMULATOR: &[u8] = b"Basic c2ltdWxhdG9yOnN1cGVyX3NhZmUh";
 
-/// The most items that one answer lists.
+/// Maximum number of items in a response.
 const NO_MAX: i64 = 10_000;
 
-/// The simulator, known by its credentials.
+/// The simulator, identified by its credentials.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// Where it says it has come to, if it says so.
+    /// The request's `latest`, if there is one.
     pub(crate) latest: Option<i64>,
-    /// How many items it wants at most.
+    /// Maximum number of listed items.
     pub(crate) no: i64,
 }
 
@@ -52,7 +52,7 @@ impl Caller {
     }
 }
 
-/// The `latest` of a caller who needs no credentials, and moves it only with them.
+/// The `latest` of a request that is allowed without credentials. Only with credentials it is moved.
 #[derive(Debug)]
 pub(crate) struct Anyone {
     pub(crate) latest: Option<i64>,

@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL, and how its planner is told about this machine and these statements.
+//! Connections to PostgreSQL, with settings of the planner for this machine and these statements.
 
 use std::str::FromStr;
 
@@ -10,19 +10,18 @@ use sqlx::{
 
 use crate::config::Config;
 
-/// Settings of every connection, each with a statement that needs it.
+/// Settings of every connection, each with its reason.
 const PLANNER: [(&str, &str); 4] = [
-    // No statement's best plan depends on its parameters: plan it once per connection.
+    // The best plan of a statement does not depend on its parameters, so one plan per connection is enough.
     ("plan_cache_mode", "force_generic_plan"),
-    // The data is in memory or on an SSD: a user's newest messages come in index order, unsorted.
+    // The data is in memory or on an SSD, so a user's newest messages are read in the order of the index.
     ("random_page_cost", "1.1"),
-    // A cache of authors costs more than the index in front of which it stands: without it,
-    // 100 messages take half the time.
+    // A cache of authors is slower than the index. Without the cache, 100 messages take half the time.
     ("enable_memoize", "off"),
     ("jit", "off"),
 ];
 
-/// A pool that is full from the start, each connection with `settings` beyond the planner's.
+/// Opens all connections of a pool, each with `settings` in addition to those of the planner.
 pub(crate) async fn connect(config: &Config, settings: &[(&str, &str)]) -> anyhow::Result<PgPool> {
     let options = PgConnectOptions::from_str(&config.database_url)
         .context("read the database's URL")?
@@ -32,7 +31,7 @@ pub(crate) async fn connect(config: &Config, settings: &[(&str, &str)]) -> anyho
     PgPoolOptions::new()
         .max_connections(config.connections)
         .min_connections(config.connections)
-        // The test is a round trip on every request; a lost connection shows at its first use.
+        // A test would be a round trip for every request. A lost connection is noticed at its first use.
         .test_before_acquire(false)
         .max_lifetime(None)
         .idle_timeout(None)

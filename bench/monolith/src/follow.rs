@@ -1,4 +1,4 @@
-//! Who follows whom: a list, and its changes.
+//! Follows of a user, as a list and as changes.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) async fn list(
     caller: Caller,
 ) -> Result<Response, Refusal> {
     let moved = app.latest.begin(caller.latest);
-    // A user who follows nobody is one row of null, an unknown one is no row.
+    // A user without follows has one row of null. An unknown user has no row.
     let statement = moved
         .and(format_args!(
             " SELECT followed.username
@@ -50,9 +50,9 @@ pub(crate) async fn list(
     Ok(Json(Follows { follows }).into_response())
 }
 
-/// What a caller wants changed; where both are given, following wins.
+/// Change of a follow. If both fields are given, `follow` is used.
 #[derive(Deserialize)]
-struct Wish {
+struct Change {
     follow: Option<String>,
     unfollow: Option<String>,
 }
@@ -68,11 +68,11 @@ pub(crate) async fn change(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Refusal> {
     let (statement, other) = match body::read(body) {
-        Ok(Wish {
+        Ok(Change {
             follow: Some(other),
             ..
         }) => (FOLLOW, other),
-        Ok(Wish {
+        Ok(Change {
             unfollow: Some(other),
             ..
         }) => (UNFOLLOW, other),
@@ -83,7 +83,7 @@ pub(crate) async fn change(
         Err(refusal) => return app.refuse(caller.latest, refusal).await,
     };
     let moved = app.latest.begin(caller.latest);
-    // Following twice changes nothing and is no failure, so what counts is whether both are known.
+    // A repeated follow changes no row and is a success, so the statement returns whether both users are known.
     let statement = moved
         .and(format_args!(
             ", pair AS (

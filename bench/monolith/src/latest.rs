@@ -1,10 +1,9 @@
-//! How far the simulator has come: the last `latest` that a request brought.
+//! Storage of `latest`, the progress of the simulator.
 //!
-//! Every request moves it, reads included, so its cost is everyone's. In one row it is nearly all
-//! the cost there is: a row is locked until its commit is on the disk, and all requests of the site
-//! queue for one fsync after the other. So each connection has a row of its own, with a stamp that
-//! says which is the newest, and moves it in whatever statement the request makes anyway: no round
-//! trip more, no commit more of a write, nobody to wait for.
+//! Every request moves `latest`, including reads. With a single row this would be the largest cost, because a row is
+//! locked until its commit is on the disk, so all requests would wait for one fsync after the other. Therefore each
+//! connection has a row of its own. A stamp tells which row is the newest. The request's own statement moves the row,
+//! so a move needs no round trip, no second commit of a write, and no wait for another connection.
 
 use std::{
     fmt,
@@ -26,18 +25,18 @@ use crate::{
 };
 
 #[derive(Serialize)]
-pub(crate) struct Shown {
+pub(crate) struct LatestResponse {
     latest: i64,
 }
 
 /// `GET /latest`
-pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Shown>, Refusal> {
-    Ok(Json(Shown {
+pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<LatestResponse>, Refusal> {
+    Ok(Json(LatestResponse {
         latest: app.latest.read().await?,
     }))
 }
 
-/// Where `latest` is kept, and by which of the ways.
+/// The stored `latest`, and the way in which it is stored.
 pub(crate) struct Latest {
     mode: LatestMode,
     database: PgPool,
@@ -45,7 +44,7 @@ pub(crate) struct Latest {
 }
 
 impl Latest {
-    /// Moves whose commits are not awaited are statements of their own, on connections of their own.
+    /// Connects to the database. Moves whose commits are not awaited have connections of their own.
     pub(crate) async fn connect(config: &Config, shared: &PgPool) -> anyhow::Result<Self> {
         let database = match config.latest {
             LatestMode::Async => {
@@ -60,7 +59,7 @@ impl Latest {
         })
     }
 
-    /// What a request that brings `value` has to move.
+    /// Begins the move of a request with the value `value`.
     pub(crate) fn begin(&self, value: Option<i64>) -> Move<'_> {
         Move {
             latest: self,
@@ -78,7 +77,7 @@ impl Latest {
     }
 }
 
-/// A move of `latest`: inside of the request's own statement, or beside it.
+/// A move of `latest`, within the request's own statement or concurrently.
 #[derive(Clone, Copy)]
 pub(crate) struct Move<'a> {
     latest: &'a Latest,
@@ -86,9 +85,10 @@ pub(crate) struct Move<'a> {
 }
 
 impl Move<'_> {
-    /// The request's statement, beginning with the move if that is to be inside. `$1` is the move's.
+    /// Returns the request's statement, which begins with the move if the move is within the statement. `$1` is the
+    /// move's parameter.
     ///
-    /// The text may hold numbers, never what a user typed.
+    /// The text may contain numbers, but no text of a user.
     pub(crate) fn and(self, sql: fmt::Arguments<'_>) -> Query<'static, Postgres, PgArguments> {
         let clause = match (self.latest.mode, self.value) {
             (LatestMode::Db, Some(_)) => MOVE_SLOT,
@@ -98,7 +98,7 @@ impl Move<'_> {
         sqlx::query(AssertSqlSafe(format!("{clause}{sql}"))).bind(self.value)
     }
 
-    /// Runs the request's statement, and the move at the same time if it is to be beside.
+    /// Runs the request's statement, and the move concurrently if it is not within the statement.
     pub(crate) async fn run<T>(
         self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
@@ -120,7 +120,7 @@ impl Move<'_> {
         }
     }
 
-    /// Moves it for a request that makes no statement.
+    /// Moves `latest` for a request without a statement.
     pub(crate) async fn alone(self) -> Result<(), sqlx::Error> {
         if self.value.is_none() {
             return Ok(());
@@ -136,8 +136,8 @@ const MOVE_NOTHING: &str = "WITH moved AS (SELECT $1::bigint)";
 const MOVE_ROW: &str = "UPDATE latest SET value = $1 WHERE slot = 0";
 const MOVE_ROW_INSIDE: &str = "WITH moved AS (UPDATE latest SET value = $1 WHERE slot = 0)";
 
-// Connections opened one after the other have neighbouring process ids. Where two do share a row,
-// one waits for the other, and that is all.
+// Connections that are opened one after the other have consecutive process ids, so they rarely share a row. If two
+// connections share a row, one waits for the other.
 const MOVE_SLOT: &str = "WITH moved AS (
     UPDATE latest SET value = $1, stamp = nextval('latest_stamp') WHERE slot = pg_backend_pid() % 64
 )";

@@ -1,9 +1,9 @@
-//! The simulator API as one process over one PostgreSQL database, written to be hard to beat.
+//! The simulator API as one process over one PostgreSQL database, optimised for speed.
 //!
-//! It is what the suite is measured against, so it takes whatever makes a monolith fast and leaves
-//! it correct: one prepared statement per request, which also moves `latest`; indexes that answer
-//! look-ups alone; no round trip to test a connection. What it does not do is the suite's own idea:
-//! requests never share a statement, and nothing is answered from memory.
+//! The suite is compared with this program, so it has every optimisation that makes a monolith fast and keeps it
+//! correct. Each request has one prepared statement, which also moves `latest`. Indexes answer look-ups without the
+//! table. No round trip tests a connection. Only the suite's own idea is missing, so requests never share a statement
+//! and no response comes from memory.
 
 mod account;
 mod app;
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
         .init();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.threads)
-        // Blocking threads only hash passwords, at 19 MB each.
+        // Blocking threads only hash passwords, with 19 MB each.
         .max_blocking_threads(config.threads)
         .enable_all()
         .build()

@@ -1,4 +1,4 @@
-//! Messages: the newest of all, the newest of one user, and a new one.
+//! The newest messages of all users, the newest messages of a user, and new messages.
 
 use std::{
     sync::Arc,
@@ -17,7 +17,7 @@ use sqlx::{Row, postgres::PgRow};
 
 use crate::{app::App, body, caller::Caller, refusal::Refusal};
 
-/// A message as it is written out, borrowed from the row that it came in.
+/// A message in a response, borrowed from its row.
 #[derive(Serialize)]
 struct Message<'a> {
     content: &'a str,
@@ -57,7 +57,7 @@ pub(crate) async fn list_of_user(
     caller: Caller,
 ) -> Result<Response, Refusal> {
     let moved = app.latest.begin(caller.latest);
-    // A user without messages is one row of nulls, an unknown one is no row.
+    // A user without messages has one row of nulls. An unknown user has no row.
     let statement = moved
         .and(format_args!(
             " SELECT newest.text, newest.pub_date

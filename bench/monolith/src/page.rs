@@ -31,7 +31,7 @@ const BOTTOM: &str = "</ul>
 </div>
 ";
 
-/// Larger than a page of ordinary messages.
+/// Initial capacity in bytes, larger than a page of ordinary messages.
 const PAGE_BYTES: usize = 16 * 1024;
 
 /// `GET /public`
@@ -62,7 +62,7 @@ pub(crate) async fn public(State(app): State<Arc<App>>) -> Result<Html<String>, 
     Ok(Html(page))
 }
 
-/// Text that the browser shows as it was typed.
+/// Escapes text for HTML.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {

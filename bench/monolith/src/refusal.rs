@@ -1,4 +1,4 @@
-//! Every answer that is not a success.
+//! Responses without success.
 
 use axum::{
     Json,

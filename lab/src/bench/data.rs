@@ -12,6 +12,7 @@ use xtask::workspace;
 
 use super::Engine;
 use crate::{
+    command,
     fleet::{DatabaseUrls, Programs, Role},
     psql,
 };
@@ -196,7 +197,7 @@ impl Databases {
     fn execute(&self, role: Role, sql: &str) -> anyhow::Result<()> {
         match self.engine {
             Engine::Postgres => psql::execute(&self.cluster, &database(role), sql),
-            Engine::Sqlite => psql::run(self.sqlite(role)?.arg(sql)).map(drop),
+            Engine::Sqlite => command::run(self.sqlite(role)?.arg(sql)),
         }
     }
 
@@ -226,7 +227,7 @@ impl Databases {
     }
 
     fn run_file(&self, database: &str, path: &Path) -> anyhow::Result<()> {
-        psql::run(self.session(database)?.arg("--file").arg(path)).map(drop)
+        command::run(self.session(database)?.arg("--file").arg(path))
     }
 
     /// A session in a database of PostgreSQL, with the numbers of rows as variables.

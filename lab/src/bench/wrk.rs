@@ -6,6 +6,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use xtask::{find_program, workspace};
 
+use crate::command::output;
+
 /// A kind of work that `bench/load.lua` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Kind {
@@ -108,7 +110,7 @@ pub(super) fn drive(api: SocketAddr, load: &Load, time: Duration) -> anyhow::Res
         .args([&format!("http://{api}"), "--", load.kind.name()])
         .arg(if load.with_latest { "1" } else { "0" })
         .arg(load.users.to_string());
-    let output = crate::psql::run(&mut command)?;
+    let output = output(&mut command)?;
     parse(&output).with_context(|| format!("cannot read the output of wrk:\n{output}"))
 }
 

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
-use crate::wait::wait_for_swarm;
+use crate::{command::output, wait::wait_for_swarm};
 
 /// Error of the Engine while no manager is the leader.
 const LEADERLESS: &str = "The swarm does not have a leader";
@@ -79,24 +79,4 @@ impl Engine {
         let ids = self.docker(["ps", "--quiet", "--filter", &filter])?;
         Ok(ids.lines().map(str::to_owned).collect())
     }
-}
-
-/// Runs a command and returns its output. An error shows the command's error output.
-pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    if !output.status.success() {
-        let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-        // The client reports a container that cannot start on the standard output.
-        let message = [output.stderr, output.stdout].concat();
-        let message = String::from_utf8_lossy(&message);
-        bail!(
-            "`docker {}` failed: {}",
-            arguments.join(" "),
-            message.trim()
-        );
-    }
-    let text = String::from_utf8(output.stdout).context("docker does not write UTF-8")?;
-    Ok(text.trim_end().to_owned())
 }

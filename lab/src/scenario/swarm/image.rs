@@ -11,11 +11,8 @@ use std::{
 use anyhow::{Context, anyhow, ensure};
 use xtask::workspace;
 
-use super::{
-    engine::{Engine, output},
-    machine::Machines,
-    rootfs::Rootfs,
-};
+use super::{engine::Engine, machine::Machines, rootfs::Rootfs};
+use crate::command::output;
 
 /// Tags of the suite's images. Both versions have the same programs.
 pub(crate) const VERSIONS: [&str; 2] = ["1", "2"];

@@ -13,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use xtask::{target_folder, workspace};
 
 use super::engine::Engine;
-use crate::wait::wait_for;
+use crate::{command::run, wait::wait_for};
 
 /// Address of the switch, from which users send requests.
 const SWITCH: &str = "10.40.0.254";
@@ -162,7 +162,7 @@ impl Machines {
     }
 
     /// Ends a process outside of the machines with the Swarm, and prefers it to the machines for processor
-    /// time, so that it does not measure its own delays. Its command line contains the folder.
+    /// time, so that it does not measure its own delays.
     pub(crate) fn adopt(&self, name: &str, process: &Child) -> anyhow::Result<()> {
         write_pid(&self.folder.join(name), process.id())?;
         let group = OUTSIDE_GROUPS
@@ -369,15 +369,4 @@ fn write_pid(folder: &Path, pid: u32) -> anyhow::Result<()> {
 fn has_own_network(pid: u32) -> bool {
     let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
     network(&pid.to_string()).is_some_and(|own| Some(own) != network("self"))
-}
-
-/// Runs a short command. Only an error shows its error output.
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        let error = String::from_utf8_lossy(&output.stderr);
-        bail!("{command:?} failed: {}", error.trim());
-    }
-    Ok(())
 }

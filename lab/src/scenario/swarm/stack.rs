@@ -12,12 +12,8 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use xtask::workspace;
 
-use super::{
-    engine::{Engine, output},
-    image::INFRASTRUCTURE,
-    machine::Machines,
-};
-use crate::wait::wait_for_swarm;
+use super::{engine::Engine, image::INFRASTRUCTURE, machine::Machines};
+use crate::{command::output, wait::wait_for_swarm};
 
 /// Maximum time of a deployment in seconds.
 const DEPLOY_SECONDS_MAX: u32 = 240;

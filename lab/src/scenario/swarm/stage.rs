@@ -102,7 +102,7 @@ impl Stage {
                 node.address
             );
             let mut join = node.engine().client(join.split(' '));
-            super::engine::output(join.arg(&manager))?;
+            crate::command::output(join.arg(&manager))?;
         }
         // As in docs/operations.md. The first machine, at which requests arrive, has the database.
         let label = |node: &Node, label: &str| {

@@ -4,7 +4,8 @@ use std::{ffi::OsStr, path::PathBuf};
 
 use anyhow::ensure;
 
-use super::{engine::output, machine::Machines};
+use super::machine::Machines;
+use crate::command::output;
 
 /// A browser with its cookies.
 #[derive(Debug)]

@@ -5,10 +5,7 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, ensure};
 use xtask::workspace;
 
-use crate::{
-    scenario::swarm::{engine::output, stage::Stage},
-    trial::ScenarioResult,
-};
+use crate::{command::output, scenario::swarm::stage::Stage, trial::ScenarioResult};
 
 /// Replaces the certificate and the configuration in one deployment.
 pub(super) fn files(stage: &mut Stage) -> anyhow::Result<ScenarioResult> {

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::{
-    scenario::swarm::{
-        engine::output, image::PROCESSES, machine::Node, stack::Stack, stage::Stage,
-    },
+    command::output,
+    scenario::swarm::{image::PROCESSES, machine::Node, stack::Stack, stage::Stage},
     trial::ScenarioResult,
     wait::wait_for_swarm,
 };

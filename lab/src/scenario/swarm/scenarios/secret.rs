@@ -8,8 +8,9 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
+    command::output,
     load::LoadReport,
-    scenario::swarm::{engine::output, stack::Stack, stage::Stage, visitor::Visitor},
+    scenario::swarm::{stack::Stack, stage::Stage, visitor::Visitor},
     trial::ScenarioResult,
     wait::wait_for,
 };
