@@ -9,6 +9,7 @@ use chassis::{
     stamp::Clock,
 };
 use clap::Args;
+use futures_util::future::LocalBoxFuture;
 use minitwit_client::{
     accounts::Accounts,
     address::SuiteArgs,
@@ -57,7 +58,17 @@ const DELETED_ACCOUNT: &str = "(a deleted account)";
 ///
 /// The message service is unavailable, or there is no message with one of the ids. The other messages are
 /// changed nevertheless.
-pub async fn run(args: &FlagArgs, flagged: bool, print: impl Fn(&str)) -> anyhow::Result<()> {
+///
+/// The future is boxed, so that its code is compiled in this crate and not again in the program.
+pub fn run<'a>(
+    args: &'a FlagArgs,
+    flagged: bool,
+    print: &'a dyn Fn(&str),
+) -> LocalBoxFuture<'a, anyhow::Result<()>> {
+    Box::pin(set_flags(args, flagged, print))
+}
+
+async fn set_flags(args: &FlagArgs, flagged: bool, print: &dyn Fn(&str)) -> anyhow::Result<()> {
     let address = &args.suite.suite;
     let flags = flags(&args.suite);
     let clock = Clock::default();
@@ -115,7 +126,16 @@ pub async fn run(args: &FlagArgs, flagged: bool, print: impl Fn(&str)) -> anyhow
 /// # Errors
 ///
 /// The message service or the user service is unavailable.
-pub async fn list(args: &FlaggedArgs, print: impl Fn(&str)) -> anyhow::Result<()> {
+///
+/// The future is boxed as in [`run`].
+pub fn list<'a>(
+    args: &'a FlaggedArgs,
+    print: &'a dyn Fn(&str),
+) -> LocalBoxFuture<'a, anyhow::Result<()>> {
+    Box::pin(print_flagged(args, print))
+}
+
+async fn print_flagged(args: &FlaggedArgs, print: &dyn Fn(&str)) -> anyhow::Result<()> {
     let address = &args.suite.suite;
     let flags = flags(&args.suite);
     let (mut remaining, mut before) = (args.limit, None);

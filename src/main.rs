@@ -37,12 +37,12 @@ fn main() -> ExitCode {
                 .await
                 .map(minitwit_importer::Outcome::code)
         }),
-        Some(Command::User(args)) => run_tool(async { done(user::run(&args, print).await) }),
-        Some(Command::Flag(args)) => run_tool(async { done(flag::run(&args, true, print).await) }),
+        Some(Command::User(args)) => run_tool(async { done(user::run(&args, &print).await) }),
+        Some(Command::Flag(args)) => run_tool(async { done(flag::run(&args, true, &print).await) }),
         Some(Command::Unflag(args)) => {
-            run_tool(async { done(flag::run(&args, false, print).await) })
+            run_tool(async { done(flag::run(&args, false, &print).await) })
         }
-        Some(Command::Flagged(args)) => run_tool(async { done(flag::list(&args, print).await) }),
+        Some(Command::Flagged(args)) => run_tool(async { done(flag::list(&args, &print).await) }),
         Some(Command::Completions { shell }) => {
             let command = &mut Cli::command();
             clap_complete::generate(shell, command, "minitwit", &mut std::io::stdout());

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use chassis::{deadline::Deadline, pool::Pool};
 use clap::{Args, Subcommand};
+use futures_util::future::LocalBoxFuture;
 use minitwit_client::{
     accounts::{AccountRef, Accounts},
     address::{SuiteAddress, SuiteArgs},
@@ -81,7 +82,16 @@ pub enum UserCommand {
 /// # Errors
 ///
 /// A service is unavailable, or there is no account with the name.
-pub async fn run(args: &UserArgs, print: impl Fn(&str)) -> anyhow::Result<()> {
+///
+/// The future is boxed, so that its code is compiled in this crate and not again in the program.
+pub fn run<'a>(
+    args: &'a UserArgs,
+    print: &'a dyn Fn(&str),
+) -> LocalBoxFuture<'a, anyhow::Result<()>> {
+    Box::pin(execute(args, print))
+}
+
+async fn execute(args: &UserArgs, print: &dyn Fn(&str)) -> anyhow::Result<()> {
     let address = &args.suite.suite;
     match &args.command {
         UserCommand::ResetPassword { name } => {
@@ -152,7 +162,7 @@ async fn delete(
     address: &SuiteAddress,
     name: &str,
     yes: bool,
-    print: impl Fn(&str),
+    print: &dyn Fn(&str),
 ) -> anyhow::Result<()> {
     let pools = address.pools();
     let account = Accounts::new(pools.user.clone())

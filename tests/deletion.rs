@@ -29,7 +29,7 @@ fn args(suite: &Running, command: UserCommand) -> UserArgs {
 
 async fn run(suite: &Running, command: UserCommand) -> Result<String, String> {
     let said = RefCell::new(Vec::new());
-    let ran = user::run(&args(suite, command), |line| {
+    let ran = user::run(&args(suite, command), &|line| {
         said.borrow_mut().push(line.to_owned());
     })
     .await;

@@ -49,12 +49,12 @@ async fn a_flagged_message_is_gone_and_an_unflagged_one_is_back() {
     let said = RefCell::new(Vec::new());
     let tell = |line: &str| said.borrow_mut().push(line.to_owned());
 
-    flag::run(&args, true, tell).await.unwrap();
+    flag::run(&args, true, &tell).await.unwrap();
     assert_eq!(said.take(), [format!("{id} flagged")]);
     for path in ["/msgs", "/msgs/a"] {
         assert_eq!(api.contents(path).await, ["kept"]);
     }
-    flag::run(&args, false, tell).await.unwrap();
+    flag::run(&args, false, &tell).await.unwrap();
     assert_eq!(api.contents("/msgs").await, ["bad", "kept"]);
 
     let unknown = FlagArgs {
@@ -62,7 +62,7 @@ async fn a_flagged_message_is_gone_and_an_unflagged_one_is_back() {
         ..args
     };
     said.take();
-    let error = flag::run(&unknown, true, tell)
+    let error = flag::run(&unknown, true, &tell)
         .await
         .unwrap_err()
         .to_string();

@@ -11,7 +11,10 @@ use anyhow::{Context as _, ensure};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{
@@ -134,11 +137,11 @@ async fn fold(metrics: PrometheusHandle) {
 
 /// Creates the filter of the log layer. The filter rejects the spans of requests, because log lines
 /// take the ids of the trace from the OpenTelemetry context.
-fn log_filter(filter: &str) -> anyhow::Result<EnvFilter> {
-    let no_spans = format!("{}=off", trace::TARGET);
-    Ok(EnvFilter::try_new(filter)
-        .with_context(|| format!("cannot read the log filter {filter:?}"))?
-        .add_directive(no_spans.parse()?))
+fn log_filter(filter: &str) -> anyhow::Result<Targets> {
+    let targets: Targets = filter
+        .parse()
+        .with_context(|| format!("cannot read the log filter {filter:?}"))?;
+    Ok(targets.with_target(trace::TARGET, LevelFilter::OFF))
 }
 
 /// Creates the layer that writes log lines.

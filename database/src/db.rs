@@ -7,6 +7,7 @@ mod outage;
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context, bail};
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection as _, PgConnection, PgPool, Postgres, SqlitePool,
@@ -348,7 +349,13 @@ impl Db {
     }
 
     /// Closes all connections. SQLite then writes its write-ahead log into the file.
-    pub async fn close(&self) {
+    ///
+    /// The future is boxed, so that sqlx is not compiled again in each service.
+    pub fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.close_pools())
+    }
+
+    async fn close_pools(&self) {
         match self {
             Self::Sqlite { read, write, .. } => {
                 read.close().await;

@@ -42,7 +42,17 @@ impl ServiceConfig {
     /// # Errors
     ///
     /// The URL is not valid.
-    pub async fn database(
+    ///
+    /// The future is boxed, so that sqlx is not compiled again in each service.
+    pub fn database<'a>(
+        &'a self,
+        migrations: &'a Migrations,
+        shutdown: &'a CancellationToken,
+    ) -> BoxFuture<'a, anyhow::Result<Option<Db>>> {
+        Box::pin(self.open_database(migrations, shutdown))
+    }
+
+    async fn open_database(
         &self,
         migrations: &Migrations,
         shutdown: &CancellationToken,

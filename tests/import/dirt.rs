@@ -160,7 +160,7 @@ async fn flagged_messages_come_over_flagged() {
             suite: suite.services.into(),
         },
     };
-    minitwit::flag::list(&args, |line| found.borrow_mut().push(line.to_owned()))
+    minitwit::flag::list(&args, &|line| found.borrow_mut().push(line.to_owned()))
         .await
         .unwrap();
     let found = found.into_inner();

@@ -79,7 +79,7 @@ async fn export(suite: &Running, name: &str) -> Value {
         },
     };
     let said = RefCell::new(String::new());
-    user::run(&args, |text| said.borrow_mut().push_str(text))
+    user::run(&args, &|text| said.borrow_mut().push_str(text))
         .await
         .unwrap();
     serde_json::from_str(&said.into_inner()).unwrap()

@@ -21,7 +21,7 @@ async fn set_moderator(suite: &Running, name: &str, remove: bool) {
             suite: suite.services.into(),
         },
     };
-    user::run(&args, |_| ()).await.unwrap();
+    user::run(&args, &|_| ()).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::LocalBoxFuture;
 use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, PgConnection,
     migrate::{Migration, Migrator},
@@ -35,7 +36,16 @@ impl Db {
     /// # Errors
     ///
     /// The database cannot be reached, or a migration failed.
-    pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
+    ///
+    /// The future is boxed, so that sqlx is not compiled again in each program.
+    pub fn migrate<'a>(
+        &'a self,
+        migrations: &'a Migrations,
+    ) -> LocalBoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(self.run_migrations(migrations))
+    }
+
+    async fn run_migrations(&self, migrations: &Migrations) -> anyhow::Result<()> {
         match self {
             Self::Sqlite { write, .. } => ignoring_missing(&migrations.sqlite)
                 .run(write)
