@@ -141,8 +141,8 @@ pub fn encode_ids(ids: &[Uuid]) -> Bytes {
 }
 
 /// Runs `work` on the valid items of a list. Returns one result for each item, in the order of the
-/// list: the result of `work` for a valid item, and the error itself for an invalid item. `work` must
-/// return one result for each valid item, in order.
+/// list. A valid item gets the result of `work`, and an invalid item keeps its own error. `work` must return
+/// one result for each valid item, in order.
 ///
 /// # Errors
 ///

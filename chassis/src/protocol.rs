@@ -1,4 +1,4 @@
-//! Parts of the gRPC protocol that servers and clients share: names of status codes, and headers.
+//! Parts of the gRPC protocol that servers and clients share, such as names of status codes and headers.
 
 pub(crate) mod timeout;
 

@@ -77,7 +77,7 @@ fn is_outage_code(code: &str) -> bool {
         "25006" | "57014" | "40001" | "40P01" | "55P03" | "5" | "6" | "10" | "13" => true,
         // Classes of PostgreSQL: connection exception (08), insufficient resources (53), operator
         // intervention (57), system error (58). Invalid authorization (28) is temporary while the
-        // password of a role is rotated. A missing database (3D) is temporary during a restore.
+        // password of a role is rotated. A missing database (3D) counts as temporary too.
         _ => code.len() == 5 && ["08", "53", "57", "58", "28", "3D"].contains(&&code[..2]),
     }
 }

@@ -71,8 +71,8 @@ fn status_code(head: &response::Parts, trailers: Option<&HeaderMap>) -> Code {
     if let Some(code) = in_trailers.or_else(|| head.headers.get(Status::GRPC_STATUS)) {
         return Code::from_bytes(code.as_bytes());
     }
-    // An answer without a gRPC status, such as one of a proxy. The mapping is that of gRPC's
-    // http-grpc-status-mapping.md.
+    // An answer without a gRPC status, such as one of a proxy. The HTTP codes that mean
+    // `UNAVAILABLE` are those of gRPC's http-grpc-status-mapping.md.
     match head.status {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
