@@ -137,14 +137,7 @@ pub(super) struct Observed {
 impl Observed {
     /// The observations as a result.
     pub(super) fn result(&self) -> ScenarioResult {
-        let mut result = ScenarioResult::new(self.load.clone());
-        result.facts.push(self.calls.to_string());
-        let windows = self.load.error_windows.iter().map(|window| {
-            let (errors, from, to) = (window.errors, window.from, window.to);
-            format!("{errors} errors from {from:.1} to {to:.1} s")
-        });
-        result.facts.extend(windows);
-        result
+        ScenarioResult::new(self.load.clone()).fact(self.calls.to_string())
     }
 }
 
