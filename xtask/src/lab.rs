@@ -1,10 +1,10 @@
 //! The commands of the lab, a program of its own for benches, fault tests and other measurements.
 //!
-//! The lab needs an asynchronous runtime and database drivers. A separate program keeps them out of
-//! `cargo xtask check`.
+//! The lab needs an asynchronous runtime and database drivers. Because the lab is a separate program,
+//! `cargo xtask` itself is built without them.
 
 use std::{
-    env::consts::EXE_SUFFIX,
+    env::{self, consts::EXE_SUFFIX},
     ffi::OsString,
     process::{Command, ExitCode},
 };
@@ -40,9 +40,10 @@ pub(crate) struct Arguments {
     arguments: Vec<OsString>,
 }
 
-/// Builds the lab and runs one of its commands.
+/// Builds the lab and runs one of its commands in the present folder, which relative paths refer to.
 pub(crate) fn run(command: &str, options: &Arguments) -> anyhow::Result<ExitCode> {
     let status = cargo(BUILD_AND_RUN)
+        .current_dir(env::current_dir()?)
         .arg(command)
         .args(&options.arguments)
         .status()
