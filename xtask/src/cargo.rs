@@ -1,4 +1,4 @@
-//! Cargo, and the tools that come through it.
+//! Cargo, and tools that cargo installs.
 
 use std::{env, path::PathBuf};
 
@@ -6,7 +6,7 @@ pub(crate) use xtask::{cargo, find_program, workspace};
 
 use crate::steps::{self, Outcome};
 
-/// A tool from crates.io, built when it is missing.
+/// A tool from crates.io that is built if it is missing.
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
-    /// The tool's program: an installed one, or one that an earlier run has built.
+    /// Returns the path of the tool: from `PATH`, or from an earlier [`Tool::install`].
     pub(crate) fn find(&self) -> Option<PathBuf> {
         find_program(self.name).or_else(|| {
             let built = self.folder().join("bin").join(self.name);
@@ -22,10 +22,10 @@ impl Tool {
         })
     }
 
-    /// Builds it, away from the user's own programs.
+    /// Builds the tool in a folder of its own, separate from the user's programs.
     pub(crate) fn install(&self) -> anyhow::Result<Outcome> {
-        // Unoptimised: it takes a third of the time to build, and as long to run. In a folder of its
-        // own, since nothing else can use what is built on the way.
+        // An unoptimised build takes a third of the time, and the tool runs as fast. The build does
+        // not use the workspace's target folder because no other build can reuse its artifacts.
         let mut install = cargo(["install", "--locked", "--debug", "--version", self.version]);
         install.arg(self.name).arg("--root").arg(self.folder());
         install
@@ -34,13 +34,16 @@ impl Tool {
         steps::run(&mut install)
     }
 
-    /// Outside of the checkout, so that the next clone finds it.
     fn folder(&self) -> PathBuf {
-        env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(env::home_dir()?.join(".cache")))
-            .unwrap_or_else(|| workspace().join("target"))
-            .join("minitwit-tools")
-            .join(format!("{}-{}", self.name, self.version))
+        tool_cache().join(format!("{}-{}", self.name, self.version))
     }
+}
+
+/// Returns the folder for installed tools. It is outside of the checkout, so that all clones share it.
+pub(crate) fn tool_cache() -> PathBuf {
+    env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env::home_dir()?.join(".cache")))
+        .unwrap_or_else(|| workspace().join("target"))
+        .join("minitwit-tools")
 }

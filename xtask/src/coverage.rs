@@ -1,4 +1,4 @@
-//! `cargo xtask coverage`: which lines the tests run through.
+//! `cargo xtask coverage`: line coverage of the tests.
 
 use std::{fs, process::Command};
 
@@ -8,33 +8,32 @@ use xtask::target_folder;
 
 use crate::{
     cargo::{cargo, find_program},
-    setup,
+    setup::{self, Scope},
     steps::{self, Outcome},
     test::{EVERYTHING, SERVER_VARIABLE},
 };
 
-/// Run all tests and tell which lines they run through.
+/// Run all tests and measure which lines they execute.
 ///
-/// Needs cargo-llvm-cov, cargo-nextest and the toolchain's component `llvm-tools`, and what the tests
-/// need, as for `cargo xtask test`: PostgreSQL, `HAProxy`, Chromium, and npm, which brings axe-core. What
-/// is missing of these is installed, or asked for, in the same way. The summary and a file for editors
-/// and services (lcov) are left in target/coverage.
+/// Needs cargo-llvm-cov, cargo-nextest, the component `llvm-tools` of the toolchain, and the programs
+/// that the tests need. Those programs are installed as by `cargo xtask test`. The summary and a file
+/// for editors and services (lcov) are written to target/coverage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Install nothing: work with what is there.
+    /// Install nothing. Tests without their programs fail.
     #[arg(long)]
     no_install: bool,
 }
 
-/// Measures, shows the summary, and leaves both forms in a folder.
+/// Measures the coverage, prints the summary, and writes both files.
 pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     for program in ["cargo-llvm-cov", "cargo-nextest"] {
         if find_program(program).is_none() {
-            bail!("{program} is not installed: `cargo install {program}` brings it");
+            bail!("{program} is not installed: run `cargo install {program}`");
         }
     }
     if !options.no_install {
-        setup::install_missing()?;
+        setup::install_missing(Scope::Tests)?;
     }
     let cluster = Cluster::start(ClusterOptions {
         durable: false,

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the Debian packages that are given, as root.
+# Installs the Debian packages that are given as arguments. Root must run it.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-# A service's package would start its service, and take a port that is somebody else's: the tests
-# start their own. This is Debian's way to say no; what a machine's owner has decided is kept.
+# The package of a service starts the service, which then holds a port. The tests start their own
+# servers, so this policy forbids the start. An existing policy of the machine is kept.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT

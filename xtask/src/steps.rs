@@ -1,22 +1,33 @@
-//! Steps that are run one after the other, whatever becomes of each, and summed up at the end.
+//! A sequence of steps. A step that fails does not stop the next step. A summary names each outcome.
 
 use std::{
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-/// How a step ended that did not fail.
+/// Result of a step that did not fail.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
-    /// It cannot run here; the reason, and what would help.
+    /// The step cannot run on this machine. The text gives the reason and the remedy.
     Skipped(String),
 }
 
-/// The steps so far.
-#[derive(Debug, Default)]
+/// Outcomes of the steps that have run.
+#[derive(Debug)]
 pub(crate) struct Report {
+    start: Instant,
     rows: Vec<Row>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        let start = Instant::now();
+        Self {
+            start,
+            rows: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -27,7 +38,7 @@ struct Row {
 }
 
 impl Report {
-    /// Runs a step under its title; tells whether it passed.
+    /// Runs a step, prints its outcome, and returns whether the step passed.
     pub(crate) fn step(
         &mut self,
         title: &'static str,
@@ -47,12 +58,12 @@ impl Report {
         passed
     }
 
-    /// Names a step that an earlier one made pointless.
+    /// Records a step as skipped because an earlier step failed.
     pub(crate) fn skip(&mut self, title: &'static str, reason: &str) {
         self.step(title, || Ok(Outcome::Skipped(reason.to_owned())));
     }
 
-    /// Prints the table and, as the last line, the counts.
+    /// Prints the table of outcomes, the total time since the report began, and the counts.
     pub(crate) fn finish(self) -> ExitCode {
         println!("\n== Summary");
         for row in &self.rows {
@@ -62,7 +73,12 @@ impl Report {
         let failed = count(|row| row.outcome.is_err());
         let skipped = count(|row| matches!(row.outcome, Ok(Outcome::Skipped(_))));
         let passed = self.rows.len() - failed - skipped;
-        // The form that CI systems look for, alone on its line.
+        println!(
+            "total    {:<16} {:>6.1} s",
+            "",
+            self.start.elapsed().as_secs_f32()
+        );
+        // CI systems recognize this form if it stands alone on the last line.
         println!("\n{passed} passed, {failed} failed, {skipped} skipped");
         if failed == 0 {
             ExitCode::SUCCESS
@@ -79,6 +95,12 @@ fn describe(title: &str, outcome: &anyhow::Result<Outcome>, time: Duration) -> S
         Ok(Outcome::Skipped(reason)) => format!("skipped  {title:<16}          {reason}"),
         Err(error) => format!("FAILED   {title:<16} {seconds:>6.1} s  {error:#}"),
     }
+}
+
+/// Prints the line that a rule returns if the rule holds.
+pub(crate) fn rule(result: anyhow::Result<String>) -> anyhow::Result<Outcome> {
+    println!("{}", result?);
+    Ok(Outcome::Passed)
 }
 
 /// Prints a command, runs it with this program's output, and fails if the command fails.

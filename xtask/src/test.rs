@@ -1,17 +1,18 @@
-//! `cargo xtask test`: everything that has to hold before a change is merged.
+//! `cargo xtask test`: all steps that must pass before a change is merged.
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use minitwit_postgres::{Cluster, ClusterOptions};
 
 use crate::{
     cargo::{Tool, cargo, find_program, workspace},
-    lab, ops, setup,
+    lab, ops,
+    setup::{self, Scope, pypi},
     steps::{self, Outcome, Report},
 };
 
-/// What the stores' tests look for; see `test_database`.
+/// Environment variable with the PostgreSQL URL that the store tests use. See `test_database`.
 pub(crate) const SERVER_VARIABLE: &str = "MINITWIT_TEST_POSTGRES_URL";
 
 const CARGO_DENY: Tool = Tool {
@@ -19,29 +20,29 @@ const CARGO_DENY: Tool = Tool {
     version: "0.20.2",
 };
 
-/// The same packages and features in every step, so that what one has built the next can use.
+/// Packages and features of every step. They are the same, so that steps share built artifacts.
 pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--locked"];
 
-/// Run everything that has to hold before a change is merged.
+/// Run all steps that must pass before a change is merged.
 ///
-/// Format, lints, build, tests on both databases, documentation tests, a simulator run, faults, a
-/// Swarm, a Prometheus that watches the suite, licences.
-/// Every step runs, whatever became of the others; the summary names what failed and what cannot run
-/// on this system. Debian packages that are missing are installed by root, or after asking through
-/// sudo; otherwise the command to run is printed. No question is asked when `CI` is set.
+/// Format, lints, imports, build, tests on both databases, documentation tests, a simulator run,
+/// faults, a Swarm, a Prometheus that scrapes the suite, licences, and checks of the deployment files.
+/// All steps run even if one fails. The summary names the steps that failed and the steps that cannot
+/// run on this machine. Missing Debian packages are installed if the user is root, or through sudo
+/// after a question. Otherwise the command to run is printed. No question is asked when `CI` is set.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Install nothing: work with what is there.
+    /// Install nothing. Steps without their programs are skipped or fail.
     #[arg(long)]
     no_install: bool,
 }
 
-/// Runs all the steps.
+/// Runs all steps.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    if !options.no_install {
-        setup::install_missing()?;
-    }
     let mut report = Report::default();
+    if !options.no_install {
+        setup::install_missing(Scope::AllSteps)?;
+    }
     lint(&mut report);
     if report.step("build", || {
         steps::run(cargo(["build", "--all-targets"]).args(EVERYTHING))
@@ -66,7 +67,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(report.finish())
 }
 
-/// Runs the steps that compile nothing to run.
+/// Runs the steps that need the Rust toolchain only.
 pub(crate) fn check() -> ExitCode {
     let mut report = Report::default();
     lint(&mut report);
@@ -81,18 +82,42 @@ fn lint(report: &mut Report) {
         let mut clippy = cargo(["clippy", "--all-targets"]);
         steps::run(clippy.args(EVERYTHING).args(["--", "--deny", "warnings"]))
     });
+    report.step("imports", || {
+        check_gateway()?;
+        steps::rule(test_rules::imports::check(workspace()))
+    });
 }
 
-/// All tests, in one run that shares one PostgreSQL server.
+/// Checks that the gateway does not depend on sqlx, because only services have databases.
+fn check_gateway() -> anyhow::Result<()> {
+    let mut tree = cargo(["tree", "--locked", "--package", "minitwit-gateway"]);
+    tree.args(["--edges", "normal,build", "--prefix", "none"]);
+    let output = tree.output().context("cannot run cargo tree")?;
+    let packages = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "cargo tree failed: {}",
+        errors.trim()
+    );
+    let sqlx = packages.lines().find(|package| package.starts_with("sqlx"));
+    ensure!(
+        sqlx.is_none(),
+        "the gateway depends on sqlx: `cargo tree -p minitwit-gateway -i sqlx` shows the reason"
+    );
+    Ok(())
+}
+
+/// Runs all tests. They share one PostgreSQL server.
 fn tests() -> anyhow::Result<Outcome> {
-    // Its data is gone after the run, whatever happens to the power.
+    // The data is deleted after the run, so it need not survive a loss of power.
     let cluster = Cluster::start(ClusterOptions {
         durable: false,
         ..ClusterOptions::default()
     })?;
     let runner = match find_program("cargo-nextest") {
         Some(_) => ["nextest", "run"].as_slice(),
-        // Slower to tell of one test among many, but it comes with cargo.
+        // Slower, but always installed because it is a part of cargo.
         None => ["test", "--all-targets", "--no-fail-fast"].as_slice(),
     };
     let mut command = cargo(runner.iter().copied());
@@ -100,16 +125,16 @@ fn tests() -> anyhow::Result<Outcome> {
         command
             .args(EVERYTHING)
             .env(SERVER_VARIABLE, cluster.url("postgres"))
-            // A page that looks different is a failure here, never a new file.
+            // A page that differs from its snapshot is a failure and does not write a new snapshot.
             .env("INSTA_UPDATE", "no"),
     )
 }
 
-/// Licences, sources and bans; advisories need a network, so they are for a scheduled job.
+/// Checks licences, sources and bans. A scheduled job checks advisories because they need a network.
 fn dependencies(options: &Options) -> anyhow::Result<Outcome> {
     let Some(program) = find_or_install(options) else {
         return Ok(Outcome::Skipped(
-            "it cannot be installed here: `cargo install cargo-deny`".to_owned(),
+            "cargo-deny cannot be installed: run `cargo install cargo-deny`".to_owned(),
         ));
     };
     let mut command = std::process::Command::new(program);
@@ -136,15 +161,16 @@ fn find_or_install(options: &Options) -> Option<PathBuf> {
     CARGO_DENY.find()
 }
 
+/// Checks the contracts.
 fn protos() -> anyhow::Result<Outcome> {
-    let Some(buf) = find_program("buf") else {
+    let Some(buf) = pypi::find("buf") else {
         return Ok(Outcome::Skipped(
-            "buf is not installed: `pip install buf-bin` brings it".to_owned(),
+            "buf is not installed: run `cargo xtask setup`".to_owned(),
         ));
     };
     steps::run(
         std::process::Command::new(buf)
-            .arg("lint")
-            .current_dir(workspace().join("proto")),
+            .args(["lint", "proto"])
+            .current_dir(workspace()),
     )
 }
