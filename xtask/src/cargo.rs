@@ -14,7 +14,7 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
-    /// Returns the path of the tool: from `PATH`, or from an earlier [`Tool::install`].
+    /// Returns the path of the tool in `PATH`, or the path of a tool that [`Tool::install`] built.
     pub(crate) fn find(&self) -> Option<PathBuf> {
         find_program(self.name).or_else(|| {
             let built = self.folder().join("bin").join(self.name);

@@ -1,4 +1,4 @@
-//! `cargo xtask coverage`: line coverage of the tests.
+//! Command `cargo xtask coverage`, which measures the line coverage of the tests.
 
 use std::{fs, process::Command};
 

@@ -35,7 +35,7 @@ enum Task {
     Check,
     /// Install the programs that `cargo xtask test` needs.
     Setup,
-    /// Check deployment files: stack, edge, alerts, dashboards, migrations, workflows, scripts.
+    /// Check the files of the stack, edge, alerts, dashboards, migrations, workflows and scripts.
     Ops {
         /// Also run a Prometheus that scrapes the suite. Needs an idle machine.
         #[arg(long)]

@@ -1,4 +1,4 @@
-//! Checks of the deployment files: stack, edge, alerts, dashboards, migrations, workflows, scripts.
+//! Checks of the files of the stack, edge, alerts, dashboards, migrations, workflows and scripts.
 //!
 //! The program that reads a file in production checks the file, or a linter does. A check whose program
 //! is not installed is skipped, and the summary names the program.
@@ -111,7 +111,8 @@ fn with(
 /// Lets the Docker client parse the compose files of the stack. That needs no Engine.
 fn stacks() -> anyhow::Result<Outcome> {
     if find_program("docker").is_some() && !docker_has(&["stack", "config"]) {
-        let reason = "the Docker client is too old for `docker stack config`: install version 25";
+        let reason =
+            "the Docker client has no `docker stack config`: install a newer client from Docker";
         return Ok(Outcome::Skipped(reason.to_owned()));
     }
     for files in STACKS {

@@ -23,9 +23,9 @@ const DEBIAN_PACKAGES: &str = include_str!("../tools/debian.txt");
 /// Extent of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// What the tests of the workspace need.
+    /// Install the packages that the tests of the workspace need.
     Tests,
-    /// What any step of `cargo xtask test` needs.
+    /// Install the packages that all steps of `cargo xtask test` need.
     AllSteps,
 }
 
@@ -41,9 +41,9 @@ struct DebianPackage {
 /// Method to install Debian packages as the current user.
 #[derive(Debug, PartialEq, Eq)]
 enum Method {
-    /// The user is root: install without a question.
+    /// Install without a question, because the user is root.
     Root,
-    /// The user is at a terminal and has sudo: ask, then install.
+    /// Ask, then install with sudo. The user is at a terminal.
     Sudo,
     /// Print the command that the user has to run.
     Manual,

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all steps that must pass before a change is merged.
+//! Command `cargo xtask test`, which runs all steps that must pass before a change is merged.
 
 use std::{path::PathBuf, process::ExitCode};
 

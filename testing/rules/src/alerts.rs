@@ -1,4 +1,4 @@
-//! Completeness of the alerts: each has an entry in the runbook and a test of its rule.
+//! Rule that each alert has an entry in the runbook and a test.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -14,7 +14,7 @@ use crate::{
 /// Versions and hashes of the packages.
 const REQUIREMENTS: &str = include_str!("../../tools/requirements.txt");
 
-/// Returns the path of a program: the installed version of the requirements, or any in `PATH`.
+/// Returns the path of a program. The version of the requirements takes precedence over `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let installed = environment().join("bin").join(program);
     if is_current() && installed.is_file() {
