@@ -179,7 +179,8 @@ async fn nobody() -> SocketAddr {
     minitwit::free_port().await.unwrap().local_addr().unwrap()
 }
 
-fn gateway_config() -> GatewayConfig {
+/// Configuration of the gateways of the tests.
+pub fn gateway_config() -> GatewayConfig {
     GatewayConfig {
         credentials: Credentials::parse(&"simulator:super_safe!".into()).unwrap(),
         trusted_proxies: Vec::new(),

@@ -1,6 +1,9 @@
-//! A wire that can be cut, and an address that stands for several.
+//! Relay of TCP connections, which can be interrupted, and which can stand for several addresses.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::{
     io::copy_bidirectional,
@@ -8,10 +11,25 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Passes each connection on to the next of its targets, for as long as it is kept.
+/// Relays each connection to the next of its targets, until it is dropped.
 pub struct Relay {
     pub address: SocketAddr,
-    stop: DropGuard,
+    connections: Arc<Connections>,
+    _stop: DropGuard,
+}
+
+/// Tokens that end the connections.
+struct Connections {
+    /// Cancelled when the relay is dropped.
+    stop: CancellationToken,
+    /// Cancelled while the relay is paused.
+    current: Mutex<CancellationToken>,
+}
+
+impl Connections {
+    fn token(&self) -> MutexGuard<'_, CancellationToken> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Relay {
@@ -19,27 +37,45 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let accept = pass_on(listener, targets.to_vec(), stop.clone());
+        let connections = Arc::new(Connections {
+            current: Mutex::new(stop.child_token()),
+            stop: stop.clone(),
+        });
+        let accept = accept(listener, targets.to_vec(), Arc::clone(&connections));
         tokio::spawn(stop.clone().run_until_cancelled_owned(accept));
-        let stop = stop.drop_guard();
-        Self { address, stop }
+        Self {
+            address,
+            connections,
+            _stop: stop.drop_guard(),
+        }
     }
 
-    /// Breaks every connection and takes no more.
+    /// Breaks all connections and stops listening.
     pub fn cut(self) {
-        drop(self.stop);
+        self.pause();
+    }
+
+    /// Breaks all connections. Closes new connections at once, until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.connections.token().cancel();
+    }
+
+    /// Relays new connections again.
+    pub fn resume(&self) {
+        *self.connections.token() = self.connections.stop.child_token();
     }
 }
 
-async fn pass_on(listener: TcpListener, targets: Vec<SocketAddr>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, targets: Vec<SocketAddr>, connections: Arc<Connections>) {
     for target in targets.into_iter().cycle() {
         let (mut near, _) = listener.accept().await.unwrap();
-        let passed = async move {
-            // Either end may hang up whenever it likes.
+        let relayed = async move {
+            // Either end may close the connection at any time.
             if let Ok(mut far) = TcpStream::connect(target).await {
                 let _ = copy_bidirectional(&mut near, &mut far).await;
             }
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(passed));
+        let token = connections.token().clone();
+        tokio::spawn(token.run_until_cancelled_owned(relayed));
     }
 }

@@ -68,3 +68,15 @@ async fn it_stands_while_a_service_is_away_and_says_which() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn each_gateway_shows_the_answers_of_its_own_api() {
+    let suite = Running::new().await;
+    let other = suite.another_gateway().await;
+    suite.simulator().register("a").await.is(204);
+    let own = Person::new(suite.pages).visit(PATH).await;
+    has(&own, &["1, of which "]);
+    let page = Person::new(other).visit(PATH).await;
+    has(&page, &["0, of which 0 bad", "nothing was asked yet"]);
+    suite.stop().await;
+}
