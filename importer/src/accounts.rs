@@ -1,73 +1,74 @@
-//! The old system's users on their way to become accounts.
+//! Import of the old system's users as accounts.
 
 use std::collections::HashMap;
 
 use chassis::per_item;
-use minitwit_client::Pools;
+use minitwit_client::{Pools, outcome::ItemResult as _};
 use minitwit_proto::{
     limits::{EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX, USERNAME_BYTES_MAX},
     user::v1::{
-        ImportUserResult, ImportUsersRequest, ImportedUser, import_user_result::Outcome,
+        ImportUserResult, ImportUsersRequest, ImportedUser,
         operator_service_client::OperatorServiceClient,
     },
 };
 use uuid::Uuid;
 
 use crate::{
-    courier::{Courier, Parcel, request},
     key,
     old::{OldDatabase, OldUser},
     progress::Stage,
     report::{Report, Tally},
-    run::Import,
+    run::ImportJob,
+    sender::{Row, Sender, request},
     text::Text,
 };
 
-/// Who of the old system is which account.
+/// Accounts of the old system's users.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
+    /// First user of each name.
     by_name: HashMap<String, i64>,
-    /// The account, or why there is none.
+    /// Account of each user, or the reason why the user has none.
     by_id: HashMap<i64, Result<Uuid, NoAccount>>,
-    /// Users of a name that another one had first.
-    same_as: HashMap<i64, i64>,
+    /// First user of the same name, for each later user of the name.
+    first_of_name: HashMap<i64, i64>,
 }
 
-/// Why an old user has no account.
+/// Reason why an old user has no account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoAccount {
-    /// There is no such user.
+    /// The old database has no such user.
     Unknown,
-    /// The user was not brought over.
-    NotBrought,
+    /// The user was refused.
+    NotImported,
 }
 
 impl Accounts {
-    /// The account of an old user.
+    /// Returns the account of an old user.
     pub(crate) fn get(&self, user_id: i64) -> Result<Uuid, NoAccount> {
-        let user_id = self.same_as.get(&user_id).unwrap_or(&user_id);
+        let user_id = self.first_of_name.get(&user_id).unwrap_or(&user_id);
         *self.by_id.get(user_id).unwrap_or(&Err(NoAccount::Unknown))
     }
 
-    /// Judges a row: an account to be brought over, or nothing, of which `report` then tells.
-    fn judge(&mut self, user: OldUser, report: &mut Report) -> Option<Parcel<ImportedUser>> {
+    /// Checks a user. Returns the account to import, or adds the reason to `report`.
+    fn check(&mut self, user: OldUser, report: &mut Report) -> Option<Row<ImportedUser>> {
         let tally = &mut report.users;
         let Some(user_id) = user.user_id else {
             tally.refuse(user.row, "it has no number that others could name");
             return None;
         };
-        if self.by_id.contains_key(&user_id) || self.same_as.contains_key(&user_id) {
+        if self.by_id.contains_key(&user_id) || self.first_of_name.contains_key(&user_id) {
             tally.refuse(user_id, "another user has the same number");
             return None;
         }
-        self.by_id.insert(user_id, Err(NoAccount::NotBrought));
+        self.by_id.insert(user_id, Err(NoAccount::NotImported));
         match self.account(user_id, user, tally) {
             Ok(Some(account)) => {
-                if !is_whole(&account.password_hash) {
+                if !is_known_format(&account.password_hash) {
                     report.locked_out.push(user_id);
                 }
-                Some(Parcel {
-                    row: user_id,
+                Some(Row {
+                    number: user_id,
                     content: account,
                 })
             }
@@ -90,9 +91,10 @@ impl Accounts {
             return Err("the name is empty".to_owned());
         }
         if let Some(first) = self.by_name.get(&username) {
-            // The old system finds the first of a name alone, and shows what either wrote under it.
+            // The old system signs in only the first user of a name, and shows the messages of all users
+            // of the name on one page.
             self.by_id.remove(&user_id);
-            self.same_as.insert(user_id, *first);
+            self.first_of_name.insert(user_id, *first);
             tally.merge(
                 user_id,
                 format!("it has the name of user {first}, and is one with it"),
@@ -109,7 +111,7 @@ impl Accounts {
             id: per_item::encode_id(id),
             username,
             email,
-            // What is damaged matches no password, neither there nor here.
+            // A damaged hash matches no password, in the old system too.
             password_hash: user
                 .pw_hash
                 .take("", PASSWORD_HASH_BYTES_MAX)
@@ -117,27 +119,24 @@ impl Accounts {
         }))
     }
 
-    /// What the user service says of an account.
-    fn settle(
-        &mut self,
-        parcel: &Parcel<ImportedUser>,
-        said: ImportUserResult,
-        report: &mut Report,
-    ) {
-        let settled = match said.outcome {
-            Some(Outcome::User(user)) => Uuid::from_slice(&user.id).map_err(|_| String::new()),
-            Some(Outcome::Error(error)) => Err(error.message),
-            None => Err("the user service did not say what became of it".to_owned()),
-        };
-        match settled {
+    /// Records the result of the user service for a user.
+    fn record(&mut self, user_id: i64, result: ImportUserResult, report: &mut Report) {
+        let stored_before = result.stored_before;
+        let account = result
+            .into_result()
+            .and_then(|user| per_item::id("id", &user.id));
+        match account {
             Ok(id) => {
-                self.by_id.insert(parcel.row, Ok(id));
-                report.users.delivered(said.stored_before);
+                self.by_id.insert(user_id, Ok(id));
+                report.users.stored(stored_before);
             }
-            Err(reason) => {
-                report.locked_out.retain(|row| *row != parcel.row);
+            Err(status) => {
+                let reason = status.message();
+                report
+                    .locked_out
+                    .retain(|locked_out| *locked_out != user_id);
                 report.users.refuse(
-                    parcel.row,
+                    user_id,
                     format!("{reason}: the suite has, or had, somebody else of that name"),
                 );
             }
@@ -145,9 +144,9 @@ impl Accounts {
     }
 }
 
-/// Brings the users over.
-pub(crate) async fn bring(
-    import: &Import<'_>,
+/// Imports the users.
+pub(crate) async fn import(
+    job: &ImportJob<'_>,
     old: &OldDatabase,
     report: &mut Report,
 ) -> anyhow::Result<Accounts> {
@@ -155,57 +154,59 @@ pub(crate) async fn bring(
     report.users.rows = rows;
     let stage = Stage::begin("users", rows);
     let mut accounts = Accounts::default();
-    let mut parcels = Vec::new();
+    let mut rows_to_send = Vec::new();
     let mut after = i64::MIN;
     loop {
-        let page = old.users(after, import.args.batch).await?;
+        let page = old.users(after, job.args.batch).await?;
         let Some(last) = page.last() else { break };
         after = last.row;
         for user in page {
-            match accounts.judge(user, report) {
-                Some(parcel) => parcels.push(parcel),
+            match accounts.check(user, report) {
+                Some(row) => rows_to_send.push(row),
                 None => stage.step(),
             }
         }
     }
-    let Some(services) = import.services else {
-        for parcel in parcels {
-            let id = Uuid::from_slice(&parcel.content.id)?;
-            accounts.by_id.insert(parcel.row, Ok(id));
-            report.users.delivered(false);
+    let Some(services) = job.services else {
+        for row in rows_to_send {
+            let id = Uuid::from_slice(&row.content.id)?;
+            accounts.by_id.insert(row.number, Ok(id));
+            report.users.stored(false);
         }
         return Ok(accounts);
     };
-    deliver(import, services, &stage, parcels, |parcel, said| {
+    send(job, services, &stage, rows_to_send, |row, result| {
         stage.step();
-        accounts.settle(&parcel, said, report);
+        accounts.record(row.number, result, report);
     })
     .await?;
     Ok(accounts)
 }
 
-async fn deliver(
-    import: &Import<'_>,
+async fn send(
+    job: &ImportJob<'_>,
     services: &Pools,
     stage: &Stage,
-    parcels: Vec<Parcel<ImportedUser>>,
-    done: impl FnMut(Parcel<ImportedUser>, ImportUserResult),
+    rows: Vec<Row<ImportedUser>>,
+    done: impl FnMut(Row<ImportedUser>, ImportUserResult),
 ) -> anyhow::Result<()> {
     let client = OperatorServiceClient::new(services.user.clone())
         .max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
-    let batch = usize::try_from(import.args.batch)?;
-    let mut batches = parcels.chunks(batch).map(<[_]>::to_vec);
-    let courier = Courier::new("user", import.args, stage);
+    let batch = usize::try_from(job.args.batch)?;
+    let mut batches = rows.chunks(batch).map(<[_]>::to_vec);
+    let sender = Sender::new("user", job.args, stage);
     let send = async |users| {
         let mut client = client.clone();
         let response = client.import_users(request(ImportUsersRequest { users }));
         Ok(response.await?.into_inner().results)
     };
-    courier.carry(async || Ok(batches.next()), send, done).await
+    sender
+        .send_all(async || Ok(batches.next()), send, done)
+        .await
 }
 
-/// Whether a hash is in one of the old system's formats, as far as one can see.
-fn is_whole(hash: &str) -> bool {
+/// Returns whether a password hash has one of the old system's formats.
+fn is_known_format(hash: &str) -> bool {
     let mut parts = hash.splitn(3, '$');
     let (Some(method), Some(_), Some(hex)) = (parts.next(), parts.next(), parts.next()) else {
         return false;
@@ -235,24 +236,24 @@ mod tests {
     }
 
     #[test]
-    fn of_one_name_the_first_has_the_account_and_the_others_are_part_of_it() {
+    fn later_users_of_a_name_share_the_account_of_the_first() {
         let (mut accounts, mut report) = (Accounts::default(), Report::default());
-        let first = accounts.judge(user(1, "a"), &mut report).unwrap();
-        assert!(accounts.judge(user(2, "a"), &mut report).is_none());
-        assert!(accounts.judge(user(3, ""), &mut report).is_none());
-        assert!(accounts.judge(user(1, "b"), &mut report).is_none());
+        let first = accounts.check(user(1, "a"), &mut report).unwrap();
+        assert!(accounts.check(user(2, "a"), &mut report).is_none());
+        assert!(accounts.check(user(3, ""), &mut report).is_none());
+        assert!(accounts.check(user(1, "b"), &mut report).is_none());
 
         let id = Uuid::from_slice(&first.content.id).unwrap();
         accounts.by_id.insert(1, Ok(id));
         assert_eq!(accounts.get(2), Ok(id));
-        assert_eq!(accounts.get(3), Err(NoAccount::NotBrought));
+        assert_eq!(accounts.get(3), Err(NoAccount::NotImported));
         assert_eq!(accounts.get(4), Err(NoAccount::Unknown));
         assert_eq!(report.users.merged.len(), 1);
         assert_eq!(report.users.refused.len(), 2);
     }
 
     #[test]
-    fn whoever_cannot_sign_in_is_told_of() {
+    fn users_with_a_damaged_hash_are_listed_as_locked_out() {
         let (mut accounts, mut report) = (Accounts::default(), Report::default());
         for (user_id, pw_hash) in [
             (1, Text::Valid("7".to_owned())),
@@ -261,9 +262,9 @@ mod tests {
         ] {
             let mut damaged = user(user_id, &user_id.to_string());
             damaged.pw_hash = pw_hash;
-            assert!(accounts.judge(damaged, &mut report).is_some());
+            assert!(accounts.check(damaged, &mut report).is_some());
         }
-        assert!(accounts.judge(user(4, "whole"), &mut report).is_some());
+        assert!(accounts.check(user(4, "whole"), &mut report).is_some());
         assert_eq!(report.locked_out, [1, 2, 3]);
     }
 }

@@ -1,8 +1,9 @@
-//! The old system's follows on their way to become edges.
+//! Import of the old system's follow relations.
 
 use std::collections::HashMap;
 
 use chassis::per_item;
+use minitwit_client::outcome::ItemResult as _;
 use minitwit_proto::follower::v1::{
     FollowUpdate, ImportFollowResult, ImportFollowsRequest, import_follow_result::Outcome,
     operator_service_client::OperatorServiceClient,
@@ -11,26 +12,27 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Accounts, NoAccount},
-    courier::{Courier, Parcel, request},
     key,
     old::{OldDatabase, OldFollow},
     progress::Stage,
     report::{Report, Tally},
-    run::Import,
+    run::ImportJob,
+    sender::{Row, Sender, request},
 };
 
-/// Judges follows.
-struct Judge<'a> {
+/// Check of the rows, which recognises repeated relations.
+struct FollowCheck<'a> {
     accounts: &'a Accounts,
-    /// Which row has brought an edge.
+    /// Row that each relation was found in first.
     seen: HashMap<(Uuid, Uuid), i64>,
 }
 
-impl Judge<'_> {
-    fn judge(&mut self, follow: OldFollow, tally: &mut Tally) -> Option<Parcel<FollowUpdate>> {
+impl FollowCheck<'_> {
+    /// Checks a row. Returns the relation to import, or adds the reason to `tally`.
+    fn check(&mut self, follow: OldFollow, tally: &mut Tally) -> Option<Row<FollowUpdate>> {
         match self.edge(follow) {
-            Ok((from, to)) => {
-                if let Some(first) = self.seen.get(&(from, to)) {
+            Ok((follower, followee)) => {
+                if let Some(first) = self.seen.get(&(follower, followee)) {
                     tally.merge(follow.row, format!("it says the same as row {first}"));
                     return None;
                 }
@@ -38,12 +40,12 @@ impl Judge<'_> {
                     tally.refuse(follow.row, "its number is out of bounds");
                     return None;
                 };
-                self.seen.insert((from, to), follow.row);
-                Some(Parcel {
-                    row: follow.row,
+                self.seen.insert((follower, followee), follow.row);
+                Some(Row {
+                    number: follow.row,
                     content: FollowUpdate {
-                        follower_id: per_item::encode_id(from),
-                        followee_id: per_item::encode_id(to),
+                        follower_id: per_item::encode_id(follower),
+                        followee_id: per_item::encode_id(followee),
                         following: true,
                         stamp: per_item::encode_id(stamp),
                     },
@@ -57,62 +59,61 @@ impl Judge<'_> {
     }
 
     fn edge(&self, follow: OldFollow) -> Result<(Uuid, Uuid), String> {
-        let who = self.account("who", follow.who_id)?;
-        let whom = self.account("whom", follow.whom_id)?;
-        Ok((who, whom))
+        let follower = self.account("who", follow.who_id)?;
+        let followee = self.account("whom", follow.whom_id)?;
+        Ok((follower, followee))
     }
 
-    fn account(&self, what: &str, user_id: Option<i64>) -> Result<Uuid, String> {
-        let user_id = user_id.ok_or_else(|| format!("{what} it is about is no number"))?;
-        self.accounts.get(user_id).map_err(|why| match why {
+    fn account(&self, column: &str, user_id: Option<i64>) -> Result<Uuid, String> {
+        let user_id = user_id.ok_or_else(|| format!("{column} it is about is no number"))?;
+        self.accounts.get(user_id).map_err(|reason| match reason {
             NoAccount::Unknown => format!("there is no user {user_id}"),
-            NoAccount::NotBrought => format!("user {user_id} was not brought over"),
+            NoAccount::NotImported => format!("user {user_id} was not brought over"),
         })
     }
 }
 
-/// Brings the follows over.
-pub(crate) async fn bring(
-    import: &Import<'_>,
+/// Imports the follow relations.
+pub(crate) async fn import(
+    job: &ImportJob<'_>,
     old: &OldDatabase,
     accounts: &Accounts,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let rows = old.count("follower").await?;
-    report.follows.rows = rows;
-    let stage = Stage::begin("follows", rows);
-    let mut judge = Judge {
+    report.follows.rows = old.count("follower").await?;
+    let stage = Stage::begin("follows", report.follows.rows);
+    let mut follow_check = FollowCheck {
         accounts,
         seen: HashMap::new(),
     };
     let tally = std::cell::RefCell::new(&mut report.follows);
     let mut after = i64::MIN;
     let next = async || {
-        let page = old.follows(after, import.args.batch).await?;
+        let page = old.follows(after, job.args.batch).await?;
         let Some(last) = page.last() else {
             return Ok(None);
         };
         after = last.row;
-        let mut parcels = Vec::with_capacity(page.len());
+        let mut rows = Vec::with_capacity(page.len());
         for follow in page {
-            match judge.judge(follow, &mut tally.borrow_mut()) {
-                Some(parcel) => parcels.push(parcel),
+            match follow_check.check(follow, &mut tally.borrow_mut()) {
+                Some(row) => rows.push(row),
                 None => stage.step(),
             }
         }
-        Ok(Some(parcels))
+        Ok(Some(rows))
     };
-    let done = |parcel: Parcel<FollowUpdate>, said: ImportFollowResult| {
+    let done = |row: Row<FollowUpdate>, result: ImportFollowResult| {
         stage.step();
         let mut tally = tally.borrow_mut();
-        match said.outcome {
-            Some(Outcome::Applied(_)) => tally.delivered(said.stored_before),
-            Some(Outcome::Error(error)) => tally.refuse(parcel.row, error.message),
-            None => tally.refuse(parcel.row, "the service did not say what became of it"),
+        let stored_before = result.stored_before;
+        match result.into_result() {
+            Ok(()) => tally.stored(stored_before),
+            Err(status) => tally.refuse(row.number, status.message()),
         }
     };
-    let courier = Courier::new("follower", import.args, &stage);
-    let Some(services) = import.services else {
+    let sender = Sender::new("follower", job.args, &stage);
+    let Some(services) = job.services else {
         let send = async |updates: Vec<_>| {
             let applied = ImportFollowResult {
                 outcome: Some(Outcome::Applied(minitwit_proto::common::v1::Applied {})),
@@ -120,7 +121,7 @@ pub(crate) async fn bring(
             };
             Ok(vec![applied; updates.len()])
         };
-        return courier.carry(next, send, done).await;
+        return sender.send_all(next, send, done).await;
     };
     let client = OperatorServiceClient::new(services.follower.clone())
         .max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
@@ -129,5 +130,5 @@ pub(crate) async fn bring(
         let response = client.import_follows(request(ImportFollowsRequest { updates }));
         Ok(response.await?.into_inner().results)
     };
-    courier.carry(next, send, done).await
+    sender.send_all(next, send, done).await
 }

@@ -1,27 +1,27 @@
-//! The keys of what is brought over: the same for the same row, however often it is read.
+//! Keys of imported rows. A row has the same key each time it is read.
 //!
-//! They are UUIDs of version 7, whose first 48 bits are milliseconds since 1970. Behind those stands
-//! the row's own number, so that rows of one moment keep their order, and a hash of what the row says,
-//! so that two old systems can be brought together.
+//! A key is a UUID of version 7, whose first 48 bits are the milliseconds since 1970. The number of the
+//! row follows, so rows with the same time keep their order. A hash of the content ends the key, so two
+//! old databases can be imported into one suite.
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// How many bits of a key are the row's number.
+/// Number of bits for the number of the row.
 const ROW_BITS: u32 = 48;
 
-/// How many bits are the hash.
+/// Number of bits for the hash.
 const HASH_BITS: u32 = 26;
 
-/// How many bits are the milliseconds.
+/// Number of bits for the milliseconds.
 const MILLIS_BITS: u32 = 48;
 
-/// The key of an account. The old system does not know since when it has somebody.
+/// Key of an account. Its time is zero, because the old system does not store the time of a sign-up.
 pub(crate) fn account(user_id: i64, username: &str) -> Option<Uuid> {
     key(0, user_id, &["account", username])
 }
 
-/// The key of a message; `None` when its time or its number cannot be part of one.
+/// Key of a message; `None` if its time or its number is too large, or negative.
 pub(crate) fn message(message_id: i64, author_id: i64, millis: i64, text: &str) -> Option<Uuid> {
     key(
         millis,
@@ -30,18 +30,18 @@ pub(crate) fn message(message_id: i64, author_id: i64, millis: i64, text: &str) 
     )
 }
 
-/// The stamp of an edge: older than anything that is done in the suite.
+/// Stamp of a follow relation, which is older than each stamp of the suite.
 pub(crate) fn follow(row: i64) -> Option<Uuid> {
     key(0, row, &["follow"])
 }
 
-fn key(millis: i64, row: i64, what: &[&str]) -> Option<Uuid> {
+fn key(millis: i64, row: i64, content: &[&str]) -> Option<Uuid> {
     let millis = u64::try_from(millis)
         .ok()
         .filter(|millis| millis >> MILLIS_BITS == 0)?;
     let row = u64::try_from(row).ok().filter(|row| row >> ROW_BITS == 0)?;
     let mut hasher = Sha256::new();
-    for part in what {
+    for part in content {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }
@@ -49,7 +49,7 @@ fn key(millis: i64, row: i64, what: &[&str]) -> Option<Uuid> {
     let hash = u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
     let hash = hash >> (64 - HASH_BITS);
 
-    // 12 bits of the number stand before the variant, 36 behind it.
+    // 12 bits of the number precede the variant, and 36 bits follow it.
     let tail_bits = ROW_BITS - 12;
     let high = millis << 16 | 0x7000 | row >> tail_bits;
     let tail = (row & ((1 << tail_bits) - 1)) << HASH_BITS | hash;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_in_the_order_of_time_and_then_of_rows() {
+    fn keys_are_ordered_by_time_and_then_by_row() {
         let key = |row, millis| message(row, 9, millis, &row.to_string()).unwrap();
         let rows = [1, 2, 4095, 4096, (1 << 36) - 1, 1 << 36, (1 << 48) - 1];
         let keys: Vec<Uuid> = rows.iter().map(|&row| key(row, 5_000)).collect();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_has_no_key() {
+    fn a_number_or_a_time_out_of_bounds_has_no_key() {
         assert_eq!(message(1, 1, -1, ""), None);
         assert_eq!(message(1, 1, 1 << 48, ""), None);
         assert_eq!(message(-1, 1, 0, ""), None);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_is_older_than_anything_done_since() {
+    fn a_follow_relation_is_older_than_each_stamp_of_the_suite() {
         assert!(follow((1 << 48) - 1).unwrap() < chassis::stamp::from_name(1, 0));
     }
 }

@@ -1,13 +1,14 @@
-//! Brings the old system's database over into a running suite, through the services' own rpcs.
+//! Import of the old system's database into a running suite, through the rpcs of the services.
 //!
-//! The way of a run: `old` reads the file, whatever is in its columns → `accounts`, `follows` and
-//! `messages` judge each row, give what is good a key and say of the rest why it is not → `courier`
-//! delivers, patiently → `report`. The invariant: a row's key depends on the row alone, so a run may
-//! be stopped anywhere and repeated, and nothing is ever doubled.
+//! `old` reads the rows of the file, whatever their columns contain. `accounts`, `follows` and `messages`
+//! check each row, and create its key or the reason why the row is refused. `sender` sends the rows to
+//! the services, and `report` lists the results.
+//!
+//! The key of a row depends only on the row. An import can therefore be interrupted and repeated at any
+//! time without storing a row twice.
 
 mod accounts;
 mod args;
-mod courier;
 mod follows;
 mod key;
 mod messages;
@@ -15,24 +16,25 @@ mod old;
 mod progress;
 mod report;
 mod run;
+mod sender;
 mod text;
 
 pub use args::ImportArgs;
 pub use run::run;
 
-/// How an import ended; its exit code is for scripts.
+/// Result of an import. Scripts read its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every row is there: 0.
+    /// All rows are stored. Exit code 0.
     Complete,
-    /// Some rows are not, and the report says which and why: 1.
+    /// Some rows were refused, and the report lists them with the reasons. Exit code 1.
     Incomplete,
-    /// It did not come to its end; what it has brought over stays: 2.
+    /// The import was interrupted. The rows that it has stored stay. Exit code 2.
     Unfinished,
 }
 
 impl Outcome {
-    /// The exit code of the process.
+    /// Exit code of the process.
     pub const fn code(self) -> u8 {
         match self {
             Self::Complete => 0,

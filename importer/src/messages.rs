@@ -1,6 +1,7 @@
-//! The old system's messages on their way.
+//! Import of the old system's messages.
 
 use chassis::per_item;
+use minitwit_client::outcome::ItemResult as _;
 use minitwit_proto::{
     limits::TEXT_BYTES_MAX,
     message::v1::{
@@ -11,33 +12,30 @@ use minitwit_proto::{
 
 use crate::{
     accounts::{Accounts, NoAccount},
-    courier::{Courier, Parcel, request},
     key,
     old::{OldDatabase, OldMessage},
     progress::Stage,
     report::Report,
-    run::Import,
+    run::ImportJob,
+    sender::{Row, Sender, request},
 };
 
-/// Who has flagged what comes flagged.
+/// Name of the moderator of all imported flags.
 const MODERATOR: &str = "the old system";
 
-/// Judges a row: a message to be brought over under its number, or the reason why not.
-fn judge(
-    message: OldMessage,
-    accounts: &Accounts,
-) -> Result<Parcel<ImportedMessage>, (i64, String)> {
-    let row = message.message_id.unwrap_or(message.row);
-    let content = imported(message, accounts).map_err(|reason| (row, reason))?;
-    Ok(Parcel { row, content })
+/// Checks a row. Returns the message to import, or the number of the row and the reason.
+fn check(message: OldMessage, accounts: &Accounts) -> Result<Row<ImportedMessage>, (i64, String)> {
+    let number = message.message_id.unwrap_or(message.row);
+    let content = imported(message, accounts).map_err(|reason| (number, reason))?;
+    Ok(Row { number, content })
 }
 
 fn imported(message: OldMessage, accounts: &Accounts) -> Result<ImportedMessage, String> {
     let message_id = message.message_id.ok_or("it has no number")?;
     let user_id = message.author_id.ok_or("its author is no number")?;
-    let author = accounts.get(user_id).map_err(|why| match why {
+    let author = accounts.get(user_id).map_err(|reason| match reason {
         NoAccount::Unknown => format!("its author, user {user_id}, does not exist"),
-        NoAccount::NotBrought => format!("its author, user {user_id}, was not brought over"),
+        NoAccount::NotImported => format!("its author, user {user_id}, was not brought over"),
     })?;
     let text = message.text.take("the text", TEXT_BYTES_MAX)?;
     let millis = message
@@ -53,47 +51,46 @@ fn imported(message: OldMessage, accounts: &Accounts) -> Result<ImportedMessage,
     })
 }
 
-/// Brings the messages over.
-pub(crate) async fn bring(
-    import: &Import<'_>,
+/// Imports the messages.
+pub(crate) async fn import(
+    job: &ImportJob<'_>,
     old: &OldDatabase,
     accounts: &Accounts,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let rows = old.count("message").await?;
-    report.messages.rows = rows;
-    let stage = Stage::begin("messages", rows);
+    report.messages.rows = old.count("message").await?;
+    let stage = Stage::begin("messages", report.messages.rows);
     let tally = std::cell::RefCell::new(&mut report.messages);
     let mut after = i64::MIN;
     let next = async || {
-        let page = old.messages(after, import.args.batch).await?;
+        let page = old.messages(after, job.args.batch).await?;
         let Some(last) = page.last() else {
             return Ok(None);
         };
         after = last.row;
-        let mut parcels = Vec::with_capacity(page.len());
+        let mut rows = Vec::with_capacity(page.len());
         for message in page {
-            match judge(message, accounts) {
-                Ok(parcel) => parcels.push(parcel),
-                Err((row, reason)) => {
+            match check(message, accounts) {
+                Ok(row) => rows.push(row),
+                Err((number, reason)) => {
                     stage.step();
-                    tally.borrow_mut().refuse(row, reason);
+                    tally.borrow_mut().refuse(number, reason);
                 }
             }
         }
-        Ok(Some(parcels))
+        Ok(Some(rows))
     };
-    let done = |parcel: Parcel<ImportedMessage>, said: ImportMessageResult| {
+    let done = |row: Row<ImportedMessage>, result: ImportMessageResult| {
         stage.step();
         let mut tally = tally.borrow_mut();
-        match said.outcome {
-            Some(Outcome::Applied(_)) => tally.delivered(said.stored_before),
-            Some(Outcome::Error(error)) => tally.refuse(parcel.row, error.message),
-            None => tally.refuse(parcel.row, "the service did not say what became of it"),
+        let stored_before = result.stored_before;
+        match result.into_result() {
+            Ok(()) => tally.stored(stored_before),
+            Err(status) => tally.refuse(row.number, status.message()),
         }
     };
-    let courier = Courier::new("message", import.args, &stage);
-    let Some(services) = import.services else {
+    let sender = Sender::new("message", job.args, &stage);
+    let Some(services) = job.services else {
         let send = async |messages: Vec<_>| {
             let applied = ImportMessageResult {
                 outcome: Some(Outcome::Applied(minitwit_proto::common::v1::Applied {})),
@@ -101,7 +98,7 @@ pub(crate) async fn bring(
             };
             Ok(vec![applied; messages.len()])
         };
-        return courier.carry(next, send, done).await;
+        return sender.send_all(next, send, done).await;
     };
     let client = OperatorServiceClient::new(services.message.clone())
         .max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX);
@@ -114,5 +111,5 @@ pub(crate) async fn bring(
         let response = client.import_messages(request(message));
         Ok(response.await?.into_inner().results)
     };
-    courier.carry(next, send, done).await
+    sender.send_all(next, send, done).await
 }

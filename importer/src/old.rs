@@ -1,4 +1,4 @@
-//! The old system's file, read as it is: its columns hold whatever was once put into them.
+//! Reader of the old system's SQLite file, whose columns may contain values of any type.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use sqlx::{
 
 use crate::text::Text;
 
-/// The tables, and the columns that are read.
+/// Tables and columns that the import reads.
 const TABLES: [(&str, &[&str]); 3] = [
     ("user", &["user_id", "username", "email", "pw_hash"]),
     ("follower", &["who_id", "whom_id"]),
@@ -20,24 +20,24 @@ const TABLES: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// The old system's database.
+/// Database of the old system.
 pub(crate) struct OldDatabase {
     pool: SqlitePool,
 }
 
-/// A row of `user`.
+/// Row of the table `user`.
 #[derive(Clone, Debug)]
 pub(crate) struct OldUser {
-    /// The row's number in its table.
+    /// Number of the row in its table.
     pub(crate) row: i64,
-    /// `None` when it is no integer.
+    /// Number of the user; `None` if the column is not an integer.
     pub(crate) user_id: Option<i64>,
     pub(crate) username: Text,
     pub(crate) email: Text,
     pub(crate) pw_hash: Text,
 }
 
-/// A row of `follower`.
+/// Row of the table `follower`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OldFollow {
     pub(crate) row: i64,
@@ -45,21 +45,21 @@ pub(crate) struct OldFollow {
     pub(crate) whom_id: Option<i64>,
 }
 
-/// A row of `message`.
+/// Row of the table `message`.
 #[derive(Clone, Debug)]
 pub(crate) struct OldMessage {
     pub(crate) row: i64,
     pub(crate) message_id: Option<i64>,
     pub(crate) author_id: Option<i64>,
     pub(crate) text: Text,
-    /// Milliseconds since 1970; `None` when it is no number.
+    /// Time of publication in milliseconds since 1970; `None` if the column is not a number.
     pub(crate) published_millis: Option<i64>,
     /// Whether the old system hides it.
     pub(crate) flagged: bool,
 }
 
 impl OldDatabase {
-    /// Opens the file to be read.
+    /// Opens the file read-only, and checks its tables.
     pub(crate) async fn open(file: &Path) -> anyhow::Result<Self> {
         if !file.is_file() {
             bail!("there is no file {}", file.display());
@@ -73,7 +73,7 @@ impl OldDatabase {
         let old = Self { pool };
         old.check()
             .await
-            .with_context(|| format!("{} is no MiniTwit database", file.display()))?;
+            .with_context(|| format!("{} is not a MiniTwit database", file.display()))?;
         Ok(old)
     }
 
@@ -95,7 +95,7 @@ impl OldDatabase {
         Ok(())
     }
 
-    /// How many rows a table has.
+    /// Counts the rows of a table.
     pub(crate) async fn count(&self, table: &'static str) -> anyhow::Result<u64> {
         let sql = format!("SELECT COUNT(*) FROM {table}");
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
@@ -105,7 +105,7 @@ impl OldDatabase {
         Ok(count.unsigned_abs())
     }
 
-    /// Users behind a row, at most `limit`.
+    /// Reads at most `limit` users whose row numbers are greater than `after`.
     pub(crate) async fn users(&self, after: i64, limit: u32) -> anyhow::Result<Vec<OldUser>> {
         let sql = format!(
             "SELECT rowid, {}, CAST(username AS TEXT), CAST(email AS TEXT), CAST(pw_hash AS TEXT)
@@ -124,7 +124,7 @@ impl OldDatabase {
         self.page("user", sql, after, limit, user).await
     }
 
-    /// Follows behind a row, at most `limit`.
+    /// Reads at most `limit` follow relations whose row numbers are greater than `after`.
     pub(crate) async fn follows(&self, after: i64, limit: u32) -> anyhow::Result<Vec<OldFollow>> {
         let sql = format!(
             "SELECT rowid, {}, {} FROM follower WHERE rowid > $1 ORDER BY rowid LIMIT $2",
@@ -141,9 +141,9 @@ impl OldDatabase {
         self.page("follower", sql, after, limit, follow).await
     }
 
-    /// Messages behind a row, at most `limit`.
+    /// Reads at most `limit` messages whose row numbers are greater than `after`.
     pub(crate) async fn messages(&self, after: i64, limit: u32) -> anyhow::Result<Vec<OldMessage>> {
-        // The old system lists what is not flagged by `flagged = 0`: all else is hidden.
+        // The old system lists the messages with `flagged = 0`, and hides all other messages.
         let sql = format!(
             "SELECT rowid, {}, {}, CAST(text AS TEXT),
                     CASE WHEN typeof(pub_date) IN ('integer', 'real')
@@ -184,13 +184,13 @@ impl OldDatabase {
     }
 }
 
-/// A column as an integer; anything else is nothing.
+/// SQL expression for a column that is NULL unless the value is an integer.
 fn integer(column: &str) -> String {
     format!("CASE typeof({column}) WHEN 'integer' THEN {column} END")
 }
 
-fn text(row: &SqliteRow, place: usize) -> Text {
-    match row.try_get_unchecked::<Option<String>, _>(place) {
+fn text(row: &SqliteRow, index: usize) -> Text {
+    match row.try_get_unchecked::<Option<String>, _>(index) {
         Ok(Some(text)) => Text::Valid(text),
         Ok(None) => Text::Null,
         Err(_) => Text::Damaged,

@@ -1,4 +1,4 @@
-//! A bar on the terminal; nothing where there is none.
+//! Progress bar on the terminal. Without a terminal, nothing is shown.
 
 use std::{cell::Cell, time::Duration};
 
@@ -7,16 +7,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const BAR: &str =
     "{prefix:>10} {elapsed:>5} [{bar:32}] {human_pos}/{human_len} {per_sec:>12} {msg}";
 
-/// One table; its bar goes away at its end.
+/// Progress of the import of one table. A drop removes the bar.
 pub(crate) struct Stage {
     bar: ProgressBar,
-    says_something: Cell<bool>,
+    shows_message: Cell<bool>,
 }
 
 impl Stage {
-    /// Begins a stage of `length` rows.
+    /// Starts a stage of `length` rows.
     pub(crate) fn begin(name: &'static str, length: u64) -> Self {
-        // Indicatif itself keeps quiet where the standard error is no terminal.
+        // Indicatif shows nothing if the standard error is not a terminal.
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(length), target).with_prefix(name);
         let style = ProgressStyle::with_template(BAR).expect("the template is well-formed");
@@ -24,19 +24,20 @@ impl Stage {
         bar.enable_steady_tick(Duration::from_millis(200));
         Self {
             bar,
-            says_something: Cell::new(false),
+            shows_message: Cell::new(false),
         }
     }
 
+    /// Advances the bar by one row.
     pub(crate) fn step(&self) {
         self.bar.inc(1);
     }
 
-    /// What there is to say of how it goes.
-    pub(crate) fn say(&self, what: &'static str) {
-        if !what.is_empty() || self.says_something.get() {
-            self.bar.set_message(what);
-            self.says_something.set(!what.is_empty());
+    /// Shows a message beside the bar. An empty message removes the previous message.
+    pub(crate) fn show(&self, message: &'static str) {
+        if !message.is_empty() || self.shows_message.get() {
+            self.bar.set_message(message);
+            self.shows_message.set(!message.is_empty());
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What came of an import, row by row where something is to be said.
+//! Report of an import: numbers per table, and each row that was refused or merged.
 
 use std::{
     io::{self, Write},
     time::Duration,
 };
 
-/// The tables, as people call them.
+/// Tables of the old system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
     Users,
@@ -24,8 +24,8 @@ impl Table {
         }
     }
 
-    /// What one row is called.
-    fn row(self) -> &'static str {
+    /// Name of one row in the report.
+    fn row_name(self) -> &'static str {
         match self {
             Self::Users => "user",
             Self::Follows => "follower, row",
@@ -34,50 +34,52 @@ impl Table {
     }
 }
 
-/// What became of the rows of one table.
+/// Results of the rows of one table.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// How many there are in the file.
+    /// Number of rows in the file.
     pub(crate) rows: u64,
-    /// How many were brought over.
-    pub(crate) brought: u64,
-    /// How many had been there before.
-    pub(crate) there_before: u64,
-    /// Rows that say what another row has said, and are part of that one now.
+    /// Number of rows that this import stored.
+    pub(crate) imported: u64,
+    /// Number of rows that an earlier import stored.
+    pub(crate) stored_before: u64,
+    /// Rows that have the same content as an earlier row, with the reason.
     pub(crate) merged: Vec<(i64, String)>,
-    /// Rows that are not brought over.
+    /// Rows that are not imported, with the reason.
     pub(crate) refused: Vec<(i64, String)>,
-    /// How long it took.
+    /// Duration of the import of the table.
     pub(crate) took: Duration,
 }
 
 impl Tally {
-    /// A row that is in the suite now.
-    pub(crate) fn delivered(&mut self, stored_before: bool) {
+    /// Counts a row that is stored.
+    pub(crate) fn stored(&mut self, stored_before: bool) {
         if stored_before {
-            self.there_before += 1;
+            self.stored_before += 1;
         } else {
-            self.brought += 1;
+            self.imported += 1;
         }
     }
 
+    /// Adds a row that is not imported.
     pub(crate) fn refuse(&mut self, row: i64, reason: impl Into<String>) {
         self.refused.push((row, reason.into()));
     }
 
+    /// Adds a row that has the same content as an earlier row.
     pub(crate) fn merge(&mut self, row: i64, reason: impl Into<String>) {
         self.merged.push((row, reason.into()));
     }
 }
 
-/// What became of all of them.
+/// Results of all tables.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) dry_run: bool,
     pub(crate) users: Tally,
     pub(crate) follows: Tally,
     pub(crate) messages: Tally,
-    /// Users whose passwords match nothing.
+    /// Users whose password hash matches no password.
     pub(crate) locked_out: Vec<i64>,
 }
 
@@ -90,23 +92,23 @@ impl Report {
         }
     }
 
-    /// Whether every row is in the suite, by itself or as part of another.
+    /// Returns whether all rows are stored or merged.
     pub(crate) fn is_complete(&self) -> bool {
         let mut all = Table::ALL.iter();
         all.all(|table| self.tally(*table).refused.is_empty())
     }
 
-    /// Writes it down for people; of each list at most `lines_max` lines.
+    /// Writes the report, with at most `lines_max` lines of each list.
     pub(crate) fn write(&self, lines_max: usize, out: &mut impl Write) -> io::Result<()> {
-        let brought = if self.dry_run {
-            "would come"
+        let imported = if self.dry_run {
+            "would import"
         } else {
-            "brought over"
+            "imported"
         };
         writeln!(
             out,
-            "{:10} {:>12} {brought:>14} {:>14} {:>10} {:>10} {:>10}",
-            "", "in the file", "there before", "merged", "refused", "seconds"
+            "{:10} {:>12} {imported:>14} {:>14} {:>10} {:>10} {:>10}",
+            "", "in the file", "stored before", "merged", "refused", "seconds"
         )?;
         for table in Table::ALL {
             let tally = self.tally(table);
@@ -115,50 +117,50 @@ impl Report {
                 "{:10} {:>12} {:>14} {:>14} {:>10} {:>10} {:>10.1}",
                 table.name(),
                 tally.rows,
-                tally.brought,
-                tally.there_before,
+                tally.imported,
+                tally.stored_before,
                 tally.merged.len(),
                 tally.refused.len(),
                 tally.took.as_secs_f64()
             )?;
         }
-        self.list("Not brought over", |tally| &tally.refused, lines_max, out)?;
-        self.list("Part of another row", |tally| &tally.merged, lines_max, out)?;
+        self.write_list("Not imported", |tally| &tally.refused, lines_max, out)?;
+        self.write_list("Part of another row", |tally| &tally.merged, lines_max, out)?;
         if !self.locked_out.is_empty() {
             writeln!(
                 out,
-                "\nWithout a password that could match, until `minitwit user reset-password`:"
+                "\nNo password matches until `minitwit user reset-password`:"
             )?;
             let lines = self.locked_out.iter().map(|id| format!("user {id}"));
-            some(lines, self.locked_out.len(), lines_max, out)?;
+            write_lines(lines, self.locked_out.len(), lines_max, out)?;
         }
         Ok(())
     }
 
-    fn list<'a>(
+    fn write_list<'a>(
         &'a self,
         title: &str,
-        of: impl Fn(&'a Tally) -> &'a Vec<(i64, String)>,
+        select: impl Fn(&'a Tally) -> &'a Vec<(i64, String)>,
         lines_max: usize,
         out: &mut impl Write,
     ) -> io::Result<()> {
         let count: usize = Table::ALL
             .iter()
-            .map(|&table| of(self.tally(table)).len())
+            .map(|&table| select(self.tally(table)).len())
             .sum();
         if count == 0 {
             return Ok(());
         }
         writeln!(out, "\n{title}:")?;
         let lines = Table::ALL.iter().flat_map(|&table| {
-            let rows = of(self.tally(table)).iter();
-            rows.map(move |(row, reason)| format!("{} {row}: {reason}", table.row()))
+            let rows = select(self.tally(table)).iter();
+            rows.map(move |(row, reason)| format!("{} {row}: {reason}", table.row_name()))
         });
-        some(lines, count, lines_max, out)
+        write_lines(lines, count, lines_max, out)
     }
 }
 
-fn some(
+fn write_lines(
     lines: impl Iterator<Item = String>,
     count: usize,
     lines_max: usize,
@@ -170,7 +172,7 @@ fn some(
     if count > lines_max {
         writeln!(
             out,
-            "  … and {} more: --report FILE has them all",
+            "  … and {} more, which --report FILE lists",
             count - lines_max
         )?;
     }
@@ -182,10 +184,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_row_with_something_to_say_is_listed_up_to_a_bound() {
+    fn refused_and_merged_rows_are_listed_up_to_a_limit() {
         let mut report = Report::default();
         report.users.rows = 3;
-        report.users.delivered(false);
+        report.users.stored(false);
         report.users.merge(2, "as user 1");
         for row in 7..10 {
             report.messages.refuse(row, "no author");

@@ -1,4 +1,4 @@
-//! One import, from the file to the report.
+//! Course of an import, from the file to the report.
 
 use std::{
     fs::File,
@@ -15,58 +15,58 @@ use crate::{
     Outcome, accounts, args::ImportArgs, follows, messages, old::OldDatabase, report::Report,
 };
 
-/// How many lines of a list are shown at the terminal.
-const LINES_SHOWN: usize = 20;
+/// Maximum number of lines of each list that are shown at the terminal.
+const REPORT_LINES_SHOWN_MAX: usize = 20;
 
-/// What every stage has at hand.
-pub(crate) struct Import<'a> {
+/// Options and services of an import.
+pub(crate) struct ImportJob<'a> {
     pub(crate) args: &'a ImportArgs,
-    /// Where everything goes; `None` for a dry run.
+    /// Services that store the rows; `None` for a dry run.
     pub(crate) services: Option<&'a Pools>,
 }
 
-/// Brings a file over and prints what came of it.
+/// Imports a file and prints the report.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or the report not be written. That a service stayed away is an
-/// [`Outcome`]: what has been brought over is told all the same.
+/// The file cannot be read, or the report cannot be written. If a service was unavailable for too long,
+/// the result is [`Outcome::Unfinished`], and the report shows the rows that are stored.
 ///
 /// The future is boxed, so that its code is compiled in this crate and not again in the program.
 pub fn run(args: &ImportArgs, services: Pools) -> LocalBoxFuture<'_, anyhow::Result<Outcome>> {
-    Box::pin(import(args, services))
+    Box::pin(run_import(args, services))
 }
 
-async fn import(args: &ImportArgs, services: Pools) -> anyhow::Result<Outcome> {
+async fn run_import(args: &ImportArgs, services: Pools) -> anyhow::Result<Outcome> {
     let old = OldDatabase::open(&args.file).await?;
-    // Before the work: a report that cannot be written must not be found out after an hour.
-    let file = args.report.as_deref().map(create).transpose()?;
+    // The file is created before the import, because the import may take an hour.
+    let report_file = args.report.as_deref().map(create).transpose()?;
     let mut report = Report {
         dry_run: args.dry_run,
         ..Report::default()
     };
-    let import = Import {
+    let job = ImportJob {
         args,
         services: (!args.dry_run).then_some(&services),
     };
-    let brought = tokio::select! {
-        brought = bring(&import, &old, &mut report) => brought,
+    let imported = tokio::select! {
+        imported = import(&job, &old, &mut report) => imported,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
 
     let mut out = std::io::stdout().lock();
-    report.write(LINES_SHOWN, &mut out)?;
+    report.write(REPORT_LINES_SHOWN_MAX, &mut out)?;
     out.flush()?;
-    if let Some(mut file) = file {
+    if let Some(mut file) = report_file {
         report
             .write(usize::MAX, &mut file)
             .and_then(|()| file.flush())
             .context("cannot write the report")?;
     }
-    if let Err(error) = brought {
+    if let Err(error) = imported {
         writeln!(
             std::io::stderr(),
-            "error: {error:#}\nnot finished: run the same again, and it goes on"
+            "error: {error:#}\nnot finished: run the same command again to continue"
         )?;
         return Ok(Outcome::Unfinished);
     }
@@ -82,20 +82,20 @@ fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
     Ok(BufWriter::new(file))
 }
 
-/// People first: they can sign in as soon as they are there.
-async fn bring(import: &Import<'_>, old: &OldDatabase, report: &mut Report) -> anyhow::Result<()> {
+/// Imports the tables. The users come first, so they can sign in soon.
+async fn import(job: &ImportJob<'_>, old: &OldDatabase, report: &mut Report) -> anyhow::Result<()> {
     let began = Instant::now();
-    let accounts = accounts::bring(import, old, report).await;
+    let accounts = accounts::import(job, old, report).await;
     report.users.took = began.elapsed();
     let accounts = accounts?;
 
     let began = Instant::now();
-    let brought = follows::bring(import, old, &accounts, report).await;
+    let imported = follows::import(job, old, &accounts, report).await;
     report.follows.took = began.elapsed();
-    brought?;
+    imported?;
 
     let began = Instant::now();
-    let brought = messages::bring(import, old, &accounts, report).await;
+    let imported = messages::import(job, old, &accounts, report).await;
     report.messages.took = began.elapsed();
-    brought
+    imported
 }

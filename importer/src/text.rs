@@ -1,28 +1,32 @@
-//! What stands in a text column, and what the suite takes of it.
+//! Values of text columns, and their check against the limits of the suite.
 
-/// What a text column held: numbers have become the text that the old system showed.
+/// Value of a text column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Text {
-    /// A text, or a number.
+    /// Text, or a number in the form that the old system showed.
     Valid(String),
-    /// Nothing.
+    /// No value.
     Null,
-    /// Bytes that are no UTF-8.
+    /// Bytes that are not UTF-8.
     Damaged,
 }
 
 impl Text {
-    /// The text, if the suite takes it; or what is wrong with it, for people.
-    pub(crate) fn take(self, what: &str, bytes_max: usize) -> Result<String, String> {
+    /// Returns the text.
+    ///
+    /// # Errors
+    ///
+    /// The reason, for the report, why the suite does not accept the text. `name` names the column.
+    pub(crate) fn take(self, name: &str, bytes_max: usize) -> Result<String, String> {
         match self {
-            Self::Null => Err(format!("{what} is missing")),
-            Self::Damaged => Err(format!("{what} is no text in UTF-8")),
+            Self::Null => Err(format!("{name} is missing")),
+            Self::Damaged => Err(format!("{name} is no text in UTF-8")),
             Self::Valid(text) if text.len() > bytes_max => Err(format!(
-                "{what} has {} bytes, at most {bytes_max} are taken",
+                "{name} has {} bytes, at most {bytes_max} are taken",
                 text.len()
             )),
             Self::Valid(text) if text.contains('\0') => {
-                Err(format!("{what} contains a NUL character"))
+                Err(format!("{name} contains a NUL character"))
             }
             Self::Valid(text) => Ok(text),
         }
@@ -34,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_text_is_said() {
+    fn a_bad_text_is_refused_with_the_reason() {
         let take = |text: &str| Text::Valid(text.to_owned()).take("it", 5);
         assert_eq!(take("hello"), Ok("hello".to_owned()));
         assert_eq!(
