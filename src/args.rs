@@ -1,4 +1,4 @@
-//! The command line of `minitwit`.
+//! Command line of `minitwit`.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -25,16 +25,16 @@ use crate::{
     user::UserArgs,
 };
 
-/// What stands below the commands.
+/// Text that follows the list of commands.
 const AFTER_HELP: &str = "\
 Examples:
-  minitwit                                 serve it all on this machine
-  minitwit serve --help                    what it can be told when it serves
-  minitwit import minitwit.db              move the old system's data into it
-  minitwit user reset-password 'Ann Lee'   help somebody who forgot the password
-  minitwit flagged --suite 'tasks.{}'      look into a Swarm, from within its networks
+  minitwit                                 serve the whole suite on this machine
+  minitwit serve --help                    list the options of the suite
+  minitwit import minitwit.db              import the data of the old system
+  minitwit user reset-password 'Ann Lee'   give a user a new password
+  minitwit flagged --suite 'tasks.{}'      list the flagged messages of a Swarm, from its network
 
-Each option of `serve` is an environment variable of the same name, too; `--log` is RUST_LOG.";
+Each option of `serve` is also an environment variable of the same name; `--log` is RUST_LOG.";
 
 /// MiniTwit: a micro-blog as a suite of services
 ///
@@ -48,96 +48,96 @@ Each option of `serve` is an environment variable of the same name, too; `--log`
     after_help = AFTER_HELP
 )]
 pub struct Cli {
-    /// What to do.
+    /// Command to execute.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The suite's options, when it is to be served.
+    /// Options of the suite, if there is no command.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
 
 impl Cli {
-    /// The command line. The options of serving are taken without a command, too, but told by
-    /// `minitwit serve --help` alone: there are many.
+    /// Creates the command line parser. Without a command it accepts the options of `serve`, which only
+    /// `minitwit serve --help` lists because there are many.
     pub fn command_line() -> clap::Command {
         Self::command().mut_args(|arg| arg.hide(true))
     }
 
-    /// Reads the command line of this process; ends it when that cannot be understood.
+    /// Parses the command line of this process. Ends the process if the command line is not valid.
     pub fn of_process() -> Self {
         let matches = Self::command_line().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 
-/// What `minitwit` can do.
+/// Commands of `minitwit`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the whole suite in this one process (the default)
+    /// Serve the whole suite in one process (the default)
     Serve(Box<ServeArgs>),
-    /// Bring the old system's database over into a running suite
+    /// Import the old system's database into a running suite
     ///
-    /// Accounts with their passwords, messages with their times and flags, and who follows whom go
-    /// through the services of the suite, while it serves. It may be stopped and started again at any
-    /// time, and repeated while the old system still runs: nothing is doubled.
+    /// Imports accounts with their passwords, messages with their times and flags, and follow relations,
+    /// through the services of the suite while the suite serves. The import can be interrupted and
+    /// repeated at any time, also while the old system still runs. No row is stored twice.
     ///
-    /// Exit code 0: everything is there; 1: some rows are not, and the report says which and why; 2: it
-    /// did not come to its end.
+    /// Exit code 0: all rows are stored. Exit code 1: the report lists the rows that are not stored, with
+    /// the reasons. Exit code 2: the import did not finish.
     Import(Box<ImportCommand>),
-    /// Look after people's accounts: passwords, moderators, export, deletion
+    /// Administer accounts: passwords, moderators, export, deletion
     User(UserArgs),
-    /// Flag messages: they are gone from every page and answer with the next request
+    /// Flag messages, which removes them from all pages and API responses at once
     Flag(FlagArgs),
-    /// Take flags back: the messages are listed again
+    /// Remove the flags of messages, which lists the messages again
     Unflag(FlagArgs),
-    /// List flagged messages, with who flagged them and when
+    /// List flagged messages, with the moderator and the time of each flag
     Flagged(FlaggedArgs),
-    /// Send the course's simulator, or a crowd, at a running suite, and verify what it did
+    /// Run the course's simulator, or a crowd of users, against a running suite, and verify the result
     Simulate(Box<SimulateArgs>),
-    /// Bring a stack to a Docker Swarm, follow it until it has converged, and say what became of it
+    /// Deploy a stack to a Docker Swarm, wait until it has converged, and report the result
     Deploy(Box<DeployArgs>),
-    /// Ask the suite that runs here whether it is ready: exit code 0 when it is
+    /// Check whether the suite on this machine is ready (exit code 0)
     Health {
-        /// Where its metrics and health listen
+        /// Address of the suite's metrics and health
         #[arg(long, env, default_value = "127.0.0.1:5009", value_name = "ADDRESS")]
         listen_admin: SocketAddr,
     },
-    /// Print what makes a shell complete these commands and options
+    /// Print the script for completion in a shell
     ///
     /// For example: `minitwit completions bash > /etc/bash_completion.d/minitwit`
     Completions {
-        /// Which shell
+        /// Shell that the script is for
         shell: Shell,
     },
 }
 
-/// What is to be brought over, and where to.
+/// Options of `minitwit import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportCommand {
-    /// What, and how.
+    /// Options of the import.
     #[command(flatten)]
     pub import: ImportArgs,
-    /// Which suite.
+    /// Address of the suite.
     #[command(flatten)]
     pub suite: SuiteArgs,
 }
 
-/// The options of the suite in one process.
+/// Options of the suite in one process.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// Where it listens.
+    /// Addresses of the gateway.
     #[command(flatten)]
     pub listen: ListenArgs,
-    /// Where the user service's gRPC interface listens
+    /// Address of the user service's gRPC interface
     #[arg(long, env, default_value = "127.0.0.1:5011", value_name = "ADDRESS")]
     pub listen_user: SocketAddr,
-    /// Where the follower service's gRPC interface listens
+    /// Address of the follower service's gRPC interface
     #[arg(long, env, default_value = "127.0.0.1:5012", value_name = "ADDRESS")]
     pub listen_follower: SocketAddr,
-    /// Where the message service's gRPC interface listens
+    /// Address of the message service's gRPC interface
     #[arg(long, env, default_value = "127.0.0.1:5013", value_name = "ADDRESS")]
     pub listen_message: SocketAddr,
-    /// The folder of the SQLite files
+    /// Folder of the SQLite files
     #[arg(
         long,
         env,
@@ -146,53 +146,53 @@ pub struct ServeArgs {
         help_heading = "Databases"
     )]
     pub data_dir: PathBuf,
-    /// Its databases.
+    /// Databases of the services.
     #[command(flatten)]
     pub databases: DatabaseUrlArgs,
     /// Answer gRPC reflection, for tools such as grpcurl
     #[arg(long, env)]
     pub reflection: bool,
-    /// Whom it believes.
+    /// Credentials, trusted proxies and limits of the gateway.
     #[command(flatten)]
     pub trust: TrustArgs,
-    /// How its pages behave.
+    /// Options of the pages.
     #[command(flatten)]
     pub pages: PageArgs,
-    /// How its process runs.
+    /// Options of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
 }
 
-/// Databases other than SQLite files in the data folder.
+/// Databases that replace the SQLite files in the data folder.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Databases")]
 pub struct DatabaseUrlArgs {
-    /// The user service's database [default: user.db in the data folder]
+    /// URL of the user service's database [default: user.db in the data folder]
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub user_database_url: Option<SecretString>,
-    /// A file that holds that URL
+    /// File that contains this URL
     #[arg(long, env, value_name = "FILE")]
     pub user_database_url_file: Option<PathBuf>,
-    /// The follower service's database [default: follower.db in the data folder]
+    /// URL of the follower service's database [default: follower.db in the data folder]
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub follower_database_url: Option<SecretString>,
-    /// A file that holds that URL
+    /// File that contains this URL
     #[arg(long, env, value_name = "FILE")]
     pub follower_database_url_file: Option<PathBuf>,
-    /// The message service's database [default: message.db in the data folder]
+    /// URL of the message service's database [default: message.db in the data folder]
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub message_database_url: Option<SecretString>,
-    /// A file that holds that URL
+    /// File that contains this URL
     #[arg(long, env, value_name = "FILE")]
     pub message_database_url_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
-    /// The suite's configuration.
+    /// Creates the configuration of the suite.
     ///
     /// # Errors
     ///
-    /// A secret is given twice or cannot be read, or the data folder cannot be made.
+    /// A secret is given twice or cannot be read, or the data folder cannot be created.
     pub fn config(&self, readiness: Readiness) -> anyhow::Result<Config> {
         Ok(Config {
             listen_pages: self.listen.listen_pages,
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_tells_of_the_commands_and_leaves_the_rest_to_them() {
+    fn help_lists_the_commands_without_the_options_of_serve() {
         let mut command = Cli::command_line();
         command.clone().debug_assert();
         let help = command.render_long_help().to_string();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn serving_needs_no_command_and_a_suite_may_be_named_anywhere() {
+    fn serving_needs_no_command_and_the_suite_option_may_stand_anywhere() {
         let read = |words: &[&str]| {
             let matches = Cli::command_line().try_get_matches_from(words).unwrap();
             Cli::from_arg_matches(&matches).unwrap()
@@ -284,7 +284,7 @@ mod tests {
             ["minitwit", "user", "export", "alice", "--suite", "a:1"],
         ] {
             let Some(Command::User(args)) = read(&words).command else {
-                panic!("it is a command for people's accounts");
+                panic!("not the command `user`");
             };
             assert_eq!(args.suite.suite.to_string(), "a:1,a:2,a:3");
         }

@@ -1,4 +1,4 @@
-//! `minitwit`: the whole suite in one process, and the tools around it.
+//! `minitwit`, the whole suite in one process, and the command line tools.
 
 use std::process::ExitCode;
 
@@ -37,12 +37,16 @@ fn main() -> ExitCode {
                 .await
                 .map(minitwit_importer::Outcome::code)
         }),
-        Some(Command::User(args)) => run_tool(async { done(user::run(&args, &print).await) }),
-        Some(Command::Flag(args)) => run_tool(async { done(flag::run(&args, true, &print).await) }),
-        Some(Command::Unflag(args)) => {
-            run_tool(async { done(flag::run(&args, false, &print).await) })
+        Some(Command::User(args)) => run_tool(async { succeeded(user::run(&args, &print).await) }),
+        Some(Command::Flag(args)) => {
+            run_tool(async { succeeded(flag::run(&args, true, &print).await) })
         }
-        Some(Command::Flagged(args)) => run_tool(async { done(flag::list(&args, &print).await) }),
+        Some(Command::Unflag(args)) => {
+            run_tool(async { succeeded(flag::run(&args, false, &print).await) })
+        }
+        Some(Command::Flagged(args)) => {
+            run_tool(async { succeeded(flag::list(&args, &print).await) })
+        }
         Some(Command::Completions { shell }) => {
             let command = &mut Cli::command();
             clap_complete::generate(shell, command, "minitwit", &mut std::io::stdout());
@@ -79,12 +83,12 @@ async fn run(
     suite.run(stop).await
 }
 
-/// Runs a tool that has its own words for what came of it, and its own exit codes.
+/// Runs a tool, which prints its own results and returns its exit code.
 fn run_tool<T: Into<u8>>(tool: impl Future<Output = anyhow::Result<T>>) -> ExitCode {
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start")
+        .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(tool));
     match outcome {
         Ok(code) => ExitCode::from(code.into()),
@@ -92,17 +96,17 @@ fn run_tool<T: Into<u8>>(tool: impl Future<Output = anyhow::Result<T>>) -> ExitC
     }
 }
 
-/// The exit code of a tool that either does what it is told or fails.
-fn done(outcome: anyhow::Result<()>) -> anyhow::Result<u8> {
+/// Exit code of a tool that succeeds or fails as a whole.
+fn succeeded(outcome: anyhow::Result<()>) -> anyhow::Result<u8> {
     outcome.map(|()| 0)
 }
 
-#[expect(clippy::print_stdout, reason = "what a person asked for at a terminal")]
+#[expect(clippy::print_stdout, reason = "output that the user asked for")]
 fn print(text: &str) {
     println!("{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "the last word of a tool")]
+#[expect(clippy::print_stderr, reason = "error message of a tool")]
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     ExitCode::from(2)

@@ -39,13 +39,13 @@ pub(crate) async fn names(
     Ok(names)
 }
 
-/// Time of a key in the format of RFC 3339; `None` for a key without a time, such as the id of an
+/// Time of a key in the format of RFC 3339, or `None` for a key without a time, such as the id of an
 /// account that was imported from the old system.
 pub(crate) fn rfc3339(key: Uuid) -> Option<String> {
     of_millis(i64::try_from(stamp::millis(key)).ok()?)
 }
 
-/// Time in milliseconds since 1970 in the format of RFC 3339; `None` if it is zero.
+/// Time in milliseconds since 1970 in the format of RFC 3339, or `None` if it is zero.
 pub(crate) fn of_millis(millis: i64) -> Option<String> {
     let nanos = i128::from(Some(millis).filter(|millis| *millis > 0)?) * 1_000_000;
     let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;

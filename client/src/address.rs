@@ -19,8 +19,8 @@ const PLACEHOLDER: &str = "{}";
 /// Option that selects the suite a tool calls.
 #[derive(Args, Clone, Debug)]
 pub struct SuiteArgs {
-    /// Address of the suite: a host if all services run in one process, a pattern such as `tasks.{}` in
-    /// a Swarm, or the three addresses USER,FOLLOWER,MESSAGE
+    /// Address of the suite, which is a host if all services run in one process, a pattern such as
+    /// `tasks.{}` in a Swarm, or the three addresses USER,FOLLOWER,MESSAGE
     #[arg(
         long,
         env,

@@ -1,4 +1,4 @@
-//! Flags of messages: writes, and the list of flagged messages.
+//! Writes of flags, and the list of flagged messages.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
 pub struct FlaggedMessage {
     /// Id of the message.
     pub id: Uuid,
-    /// Author; `None` if the account is deleted.
+    /// Author, or `None` if the account is deleted.
     pub author: Option<Arc<Account>>,
     /// Text of the message.
     pub text: String,
@@ -47,7 +47,7 @@ pub enum Moderator {
 pub struct FlaggedPage {
     /// Messages of the page.
     pub messages: Vec<FlaggedMessage>,
-    /// Stamp that the next page starts behind; `None` if this page is the last.
+    /// Stamp that the next page starts behind, or `None` if this page is the last.
     pub next: Option<Uuid>,
 }
 
@@ -134,7 +134,7 @@ impl Flags {
     }
 }
 
-/// Converts a message; `None` if the service sent a flag without a message.
+/// Converts a message, or `None` if the service sent a flag without a message.
 fn flagged_message(
     flagged: FlaggableMessage,
     accounts: &HashMap<Uuid, Arc<Account>>,

@@ -1,4 +1,4 @@
-//! Messages: their posting, and their form with the author.
+//! Posts of messages, and messages with their authors.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use minitwit_proto::{
     user::v1::user_service_server,
 };
 
-/// One value for each service: connection pools, addresses, URLs of databases.
+/// One value for each service, such as a connection pool, an address or the URL of a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerService<T> {
     /// Value for the user service.

@@ -1,4 +1,4 @@
-//! Writes with a stamp: of several writes of one state, the one with the greatest stamp wins.
+//! Writes with a stamp. Of several writes of one state, the write with the greatest stamp wins.
 
 use chassis::{
     per_item::WriteOutcome,
@@ -19,8 +19,8 @@ const AGE_MAX_MILLIS: u64 = 1_000;
 ///
 /// # Errors
 ///
-/// The status of the write. `Unavailable` if the key of the write is too old: this process was stopped
-/// for a while, and the proxy that named the request has sent it to another gateway.
+/// The status of the write. `Unavailable` if the key of the write is too old. This process was then
+/// stopped for a while, and the proxy that named the request has sent it to another gateway.
 pub async fn retry_superseded<F>(
     clock: &Clock,
     key: Uuid,

@@ -1,4 +1,4 @@
-//! The gateway's options, shared by its own process and the suite.
+//! Options of the gateway, shared by its own process and the suite in one process.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -15,27 +15,28 @@ use crate::{
     session::CookieKeys,
 };
 
-/// The course's own credentials of its simulator.
+/// Credentials of the course's simulator.
 const COURSE_CREDENTIALS: &str = "simulator:super_safe!";
 
-/// Where the gateway listens.
+/// Addresses of the gateway.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ListenArgs {
-    /// Where the pages listen
+    /// Address of the pages
     #[arg(long, env, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
     pub listen_pages: SocketAddr,
-    /// Where the simulator's API listens
+    /// Address of the simulator's API
     #[arg(long, env, default_value = "127.0.0.1:5001", value_name = "ADDRESS")]
     pub listen_api: SocketAddr,
-    /// Where metrics and health listen
+    /// Address of metrics and health
     #[arg(long, env, default_value = "127.0.0.1:5009", value_name = "ADDRESS")]
     pub listen_admin: SocketAddr,
 }
 
-/// Where the services are: each a list of `host:port`, a name standing for all its addresses.
+/// Addresses of the services, each a list of `host:port`. A host name stands for all addresses that it
+/// resolves to.
 #[derive(Args, Clone, Debug)]
 pub struct ServiceAddressArgs {
-    /// Where the user service is: host:port, several separated by commas
+    /// Addresses of the user service, each host:port, separated by commas
     #[arg(
         long,
         env,
@@ -44,7 +45,7 @@ pub struct ServiceAddressArgs {
         value_name = "LIST"
     )]
     pub user_service: Vec<String>,
-    /// Where the follower service is
+    /// Addresses of the follower service
     #[arg(
         long,
         env,
@@ -53,7 +54,7 @@ pub struct ServiceAddressArgs {
         value_name = "LIST"
     )]
     pub follower_service: Vec<String>,
-    /// Where the message service is
+    /// Addresses of the message service
     #[arg(
         long,
         env,
@@ -65,7 +66,7 @@ pub struct ServiceAddressArgs {
 }
 
 impl ServiceAddressArgs {
-    /// Opens a channel to each service; connections are made in the background.
+    /// Opens a connection pool for each service. The pools connect in the background.
     pub fn pools(&self) -> Pools {
         Pools::connect(PerService {
             user: &self.user_service,
@@ -75,33 +76,33 @@ impl ServiceAddressArgs {
     }
 }
 
-/// Whom the gateway believes what.
+/// Credentials, trusted proxies and limits of the gateway.
 #[derive(Args, Clone, Debug)]
 pub struct TrustArgs {
-    /// Who may use the simulator's API: a list of `name:password` [default: the course's]
+    /// Credentials for the simulator's API, a list of `name:password` [default: the course's]
     #[arg(long, env, hide_env_values = true, value_name = "LIST")]
     pub simulator_credentials: Option<SecretString>,
-    /// A file that holds the list
+    /// File that contains the list
     #[arg(long, env, value_name = "FILE")]
     pub simulator_credentials_file: Option<PathBuf>,
-    /// Proxies whose X-Request-Id, X-Request-Start and X-Forwarded-For are believed: addresses or
+    /// Proxies whose X-Request-Id, X-Request-Start and X-Forwarded-For are trusted, given as addresses or
     /// networks such as 10.0.0.0/8
     #[arg(long, env, value_delimiter = ',', value_parser = parse_network, value_name = "LIST")]
     pub trusted_proxies: Vec<IpNet>,
-    /// How many bytes of rendered answers are kept to be validated instead of made again
+    /// Maximum size of the cache of rendered lists, in bytes
     #[arg(long, env, default_value_t = 64 << 20, value_name = "BYTES")]
     pub rendered_bytes_max: u64,
-    /// How long a request of the API may take before it is answered 504, in milliseconds
+    /// Timeout of a request to the API, after which the response is 504, in milliseconds
     #[arg(long, env, default_value_t = 250, value_name = "MS")]
     pub api_budget_ms: u64,
-    /// How many requests of the API may be under way, reads at most three quarters of them, and a
-    /// quarter as many of the pages; the next one is refused at once
+    /// Maximum number of concurrent requests to the API, of which reads may use three quarters (the pages
+    /// have a quarter as many, and further requests are refused at once)
     #[arg(long, env, default_value_t = crate::REQUESTS_MAX, value_name = "N")]
     pub requests_max: usize,
 }
 
 impl TrustArgs {
-    /// Who may use the simulator's API.
+    /// Reads the credentials for the simulator's API.
     ///
     /// # Errors
     ///
@@ -116,28 +117,28 @@ impl TrustArgs {
     }
 }
 
-/// How the pages behave.
+/// Options of the pages.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pages")]
 pub struct PageArgs {
-    /// What cookies are signed with: a list of keys, the first one signs, all of them verify
-    /// [default: a random key]
+    /// Keys of cookies, separated by commas, of which the first signs and all verify [default: a random
+    /// key]
     #[arg(long, env, hide_env_values = true, value_name = "LIST")]
     pub cookie_keys: Option<SecretString>,
-    /// A file that holds the list
+    /// File that contains the list
     #[arg(long, env, value_name = "FILE")]
     pub cookie_keys_file: Option<PathBuf>,
-    /// Where pictures of people come from
+    /// Source of the avatars
     #[arg(long, env, value_enum, default_value_t, value_name = "SOURCE")]
     pub avatars: Avatars,
-    /// Where Prometheus is, such as `http://prometheus:9090`: the status page shows the error budget
-    /// that it has recorded
+    /// URL of Prometheus, such as `http://prometheus:9090`, whose recorded error budget the status page
+    /// shows
     #[arg(long, env, value_parser = parse_prometheus, value_name = "URL")]
     pub prometheus_url: Option<Uri>,
 }
 
 impl PageArgs {
-    /// How the pages behave.
+    /// Creates the options of the pages.
     ///
     /// # Errors
     ///
@@ -147,7 +148,9 @@ impl PageArgs {
         let cookie_keys = if let Some(list) = secret("COOKIE_KEYS", keys, file)? {
             CookieKeys::parse(&list)?
         } else {
-            tracing::warn!("no COOKIE_KEYS: a restart signs everybody out, and replicas disagree");
+            tracing::warn!(
+                "COOKIE_KEYS is not set: a restart ends all sessions, and other replicas do not accept them"
+            );
             CookieKeys::default()
         };
         Ok(PageOptions {
@@ -161,7 +164,7 @@ fn parse_prometheus(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
     match (url.scheme_str(), url.host()) {
         (Some("http"), Some(_)) => Ok(url),
-        _ => Err(format!("{text:?} is not like http://prometheus:9090")),
+        _ => Err(format!("{text:?} is not a URL like http://prometheus:9090")),
     }
 }
 

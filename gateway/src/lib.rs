@@ -1,4 +1,4 @@
-//! Gateway of MiniTwit: the pages and the simulator's API over HTTP, in front of the three services.
+//! Gateway of MiniTwit, which serves the pages and the simulator's API in front of the three services.
 //!
 //! The gateway translates each HTTP request into calls of the services and composes their results. It
 //! owns no durable data, so a replica may stop at any moment. It does not repeat the rules of the

@@ -1,4 +1,4 @@
-//! The gateway as its own process: one per Swarm task.
+//! Process of the gateway, one per task of the Swarm.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The gateway of MiniTwit: the simulator's API and the pages
+/// The gateway of MiniTwit, which serves the simulator's API and the pages
 #[derive(Parser)]
 #[command(name = "minitwit-gateway", version)]
 struct Cli {
@@ -47,7 +47,7 @@ enum Command {
     /// Serve until SIGTERM (the default)
     #[default]
     Serve,
-    /// Ask the process that runs here whether it is ready: exit code 0 when it is
+    /// Check whether the gateway on this machine is ready (exit code 0)
     Health,
 }
 

@@ -1,8 +1,8 @@
-//! What operators count: the course's own counters, by name.
+//! Counters of the operators, whose names the course defines.
 
 use metrics::Counter;
 
-/// The operators' counters, by the names that the course's dashboards know.
+/// Counters of the operators, with the names that the course's dashboards use.
 #[derive(Clone)]
 pub(crate) struct Counters {
     pub(crate) api_requests: Counter,
@@ -17,7 +17,7 @@ pub(crate) struct Counters {
 }
 
 impl Default for Counters {
-    /// Registers each counter, so that it is there at 0 from the start.
+    /// Registers each counter, so each exists with the value 0 from the start.
     fn default() -> Self {
         Self {
             api_requests: metrics::counter!("minitwit_api_requests_total"),

@@ -119,7 +119,7 @@ async fn accept(
             Ok((stream, peer)) => {
                 let connection = connect(&builder, stream, Peer(peer), Arc::clone(shedder));
                 let connection = connections.watch(connection);
-                // An error is the client's: it closed the connection, or does not speak HTTP.
+                // An error means that the client closed the connection, or does not speak HTTP.
                 tokio::spawn(async move { drop(connection.await) });
             }
             Err(error) => pause_after(&error).await,

@@ -62,7 +62,8 @@ pub(crate) struct AnswerCounts {
 }
 
 impl AnswerCounts {
-    /// Remaining share of the error budget; negative if the budget is exceeded, `None` without answers.
+    /// Remaining share of the error budget, or `None` without answers. The share is negative if the budget
+    /// is exceeded.
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     pub(crate) fn remaining_budget(self) -> Option<f64> {
         let allowed = self.answers as f64 * BAD_PER_THOUSAND_MAX / 1000.0;
@@ -70,7 +71,7 @@ impl AnswerCounts {
     }
 }
 
-/// Remaining share of the error budget of 30 days, from Prometheus; `None` without Prometheus, or if the
+/// Remaining share of the error budget of 30 days, from Prometheus, or `None` without Prometheus, or if the
 /// query fails.
 pub(crate) async fn recorded_budget(prometheus: Option<&Uri>) -> Option<f64> {
     let queried = timeout(QUERY_TIMEOUT, query(prometheus?)).await;

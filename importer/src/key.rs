@@ -21,7 +21,7 @@ pub(crate) fn account(user_id: i64, username: &str) -> Option<Uuid> {
     key(0, user_id, &["account", username])
 }
 
-/// Key of a message; `None` if its time or its number is too large, or negative.
+/// Key of a message, or `None` if its time or its number is too large, or negative.
 pub(crate) fn message(message_id: i64, author_id: i64, millis: i64, text: &str) -> Option<Uuid> {
     key(
         millis,

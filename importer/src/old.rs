@@ -30,7 +30,7 @@ pub(crate) struct OldDatabase {
 pub(crate) struct OldUser {
     /// Number of the row in its table.
     pub(crate) row: i64,
-    /// Number of the user; `None` if the column is not an integer.
+    /// Number of the user, or `None` if the column is not an integer.
     pub(crate) user_id: Option<i64>,
     pub(crate) username: Text,
     pub(crate) email: Text,
@@ -52,7 +52,7 @@ pub(crate) struct OldMessage {
     pub(crate) message_id: Option<i64>,
     pub(crate) author_id: Option<i64>,
     pub(crate) text: Text,
-    /// Time of publication in milliseconds since 1970; `None` if the column is not a number.
+    /// Time of publication in milliseconds since 1970, or `None` if the column is not a number.
     pub(crate) published_millis: Option<i64>,
     /// Whether the old system hides it.
     pub(crate) flagged: bool,

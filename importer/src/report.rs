@@ -1,4 +1,4 @@
-//! Report of an import: numbers per table, and each row that was refused or merged.
+//! Report of an import, with the numbers per table and each row that was refused or merged.
 
 use std::{
     io::{self, Write},

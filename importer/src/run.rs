@@ -21,7 +21,7 @@ const REPORT_LINES_SHOWN_MAX: usize = 20;
 /// Options and services of an import.
 pub(crate) struct ImportJob<'a> {
     pub(crate) args: &'a ImportArgs,
-    /// Services that store the rows; `None` for a dry run.
+    /// Services that store the rows, or `None` for a dry run.
     pub(crate) services: Option<&'a Pools>,
 }
 

@@ -157,7 +157,7 @@ fn message(flaggable: &FlaggableMessage) -> Option<Value> {
     }))
 }
 
-/// Converts a follow relation; `None` if the related account is deleted.
+/// Converts a follow relation, or `None` if the related account is deleted.
 fn follow(names: &HashMap<Uuid, String>, related: &[u8], edge: &FollowUpdate) -> Option<Value> {
     let related = Uuid::from_slice(related).ok()?;
     let stamp = Uuid::from_slice(&edge.stamp).ok();

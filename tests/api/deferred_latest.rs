@@ -1,5 +1,7 @@
 //! Values of `latest` that are deferred because the user service is unavailable, when the gateway stops.
 
+#![expect(clippy::unwrap_used, reason = "a failure of the setup fails the test")]
+
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -86,7 +88,7 @@ impl RelayedGateway {
 #[tokio::test]
 async fn a_deferred_latest_is_stored_before_the_gateway_exits() {
     let suite = Running::new().await;
-    let mut gateway = RelayedGateway::start(&suite, Duration::from_secs(60)).await;
+    let mut gateway = RelayedGateway::start(&suite, Duration::from_mins(1)).await;
     gateway.defer(&suite, 9).await;
     assert_eq!(suite.simulator().latest().await, -1);
 
@@ -121,7 +123,7 @@ async fn a_deferred_latest_is_counted_as_lost_at_the_hard_stop() {
 #[tokio::test]
 async fn a_gateway_without_deferred_values_exits_at_once() {
     let suite = Running::new().await;
-    let hard_stop = Duration::from_secs(60);
+    let hard_stop = Duration::from_mins(1);
     let mut gateway = RelayedGateway::start(&suite, hard_stop).await;
     gateway.user.pause();
     gateway.stop.cancel();

@@ -47,8 +47,8 @@ impl DeletionWatch {
         }
     }
 
-    /// Deletes an account on behalf of its owner. Also deletes its data if the time suffices; otherwise a
-    /// later poll resumes the deletion.
+    /// Deletes an account on behalf of its owner. Also deletes its data if the time suffices.
+    /// Otherwise a later poll resumes the deletion.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ pub(crate) struct Flagged {
 /// Page of flagged messages, the latest flag first.
 pub(crate) struct FlaggedPage {
     pub(crate) messages: Vec<Flagged>,
-    /// Stamp that the next page starts behind; `None` if this page is the last.
+    /// Stamp that the next page starts behind, or `None` if this page is the last.
     pub(crate) next: Option<Uuid>,
 }
 
@@ -86,7 +86,7 @@ impl Moderation {
     }
 }
 
-/// Converts a message for the page; `None` if its author is deleted, because the message is about to be
+/// Converts a message for the page, or `None` if its author is deleted, because the message is about to be
 /// deleted too.
 fn on_page(message: FlaggedMessage) -> Option<Flagged> {
     let by = match message.moderator {
