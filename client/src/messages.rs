@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{accounts::Account, batching::batcher, outcome::each};
 
 /// Message with its author.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// Id of the message, whose time is the time of publication.
     pub id: Uuid,

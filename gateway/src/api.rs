@@ -1,4 +1,4 @@
-//! The simulator's API: JSON in and out, on a port of its own.
+//! Handlers of the simulator's JSON API, which has its own port.
 
 use axum::{
     Router, middleware,
@@ -13,14 +13,14 @@ use crate::{
     observe::{self, Observer, Surface},
 };
 
-pub(crate) mod caller;
 mod docs;
-pub(crate) mod follows;
-pub(crate) mod latest;
-pub(crate) mod messages;
-pub(crate) mod register;
+mod follows;
+mod latest;
+mod messages;
+mod register;
+mod request;
 
-/// The routes of the API.
+/// Routes of the API.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/latest", get(latest::show))
@@ -33,8 +33,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/fllws/{username}", get(follows::list).post(follows::set))
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(
             Observer::new(app.clone(), Surface::Api),
             observe::observe,
@@ -42,33 +42,33 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn unknown() -> ApiError {
+async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "there is no such resource")
 }
 
-async fn wrong_method() -> ApiError {
+async fn method_not_allowed() -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "the resource does not take this method",
+        "the resource does not support this method",
     )
 }
 
-/// What is answered when too much is under way.
+/// Response when the maximum number of concurrent requests is reached.
 pub(crate) fn busy() -> Response {
-    let busy = "too many requests are under way, try again";
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy).into_response()
+    let message = "the server has too many requests, try again";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
 }
 
-/// What a handler answers with.
-pub(crate) type Answer = Result<Response, ApiError>;
+/// Result of a handler.
+type ApiResult = Result<Response, ApiError>;
 
-/// A JSON document that is rendered already.
-pub(crate) fn rendered(body: bytes::Bytes) -> Response {
+/// Response with a body that is already JSON.
+fn json_response(body: bytes::Bytes) -> Response {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 
-/// What is answered when a name in the path is nobody's.
-pub(crate) fn no_such_user(name: &str) -> ApiError {
+/// Error for a user name without an account.
+fn no_such_user(name: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("there is no user {name:?}"))
 }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use crate::{
     credentials::Credentials,
-    pages::{PageOptions, avatar::Avatars},
+    pages::{Avatars, PageOptions},
     session::CookieKeys,
 };
 

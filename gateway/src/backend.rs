@@ -19,9 +19,9 @@ use crate::meter::Counters;
 
 pub(crate) mod background;
 pub mod follows;
-pub(crate) mod keep;
 pub mod latest;
 pub(crate) mod moderation;
+pub(crate) mod render_cache;
 pub mod timelines;
 
 /// Calls of the services and the caches of one gateway.
@@ -53,12 +53,12 @@ impl Backend {
 
         let clock = Arc::new(Clock::default());
         let accounts = Accounts::new(pools.user.clone());
-        let kept = keep::Keep::new(rendered_bytes_max);
+        let cache = render_cache::RenderCache::new(rendered_bytes_max);
         Self {
             latest: latest::Latest::new(pools.user.clone(), Arc::clone(&clock)),
             reads: Reads::new(follower.clone(), message.clone(), accounts.clone()),
-            timelines: timelines::Timelines::new(message.clone(), accounts.clone(), kept.clone()),
-            follows: follows::Follows::new(follower.clone(), accounts.clone(), kept),
+            timelines: timelines::Timelines::new(message.clone(), accounts.clone(), cache.clone()),
+            follows: follows::Follows::new(follower.clone(), accounts.clone(), cache),
             follow_writes: FollowWrites::new(follower, Arc::clone(&clock)),
             messages: Messages::new(message),
             deletions: DeletionWatch::new(&pools, accounts.clone()),

@@ -1,20 +1,19 @@
-//! Who may use the simulator's API.
+//! Credentials of the simulator's API.
 
 use anyhow::{bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderValue;
-use minitwit_proto::limits::API_CLIENT_BYTES_MAX;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
-/// The API's clients and their passwords, ready to be compared with an `Authorization` header.
+/// API clients and their passwords, in the encoding of an `Authorization` header.
 #[derive(Clone)]
 pub struct Credentials(Vec<Client>);
 
 #[derive(Clone)]
 struct Client {
     name: String,
-    /// `name:password` in base64, as Basic authentication sends it.
+    /// `name:password` in Base64, which Basic authentication sends.
     token: String,
 }
 
@@ -28,12 +27,12 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Reads a list of `name:password`, separated by commas or line ends.
+    /// Parses a list of `name:password` entries that are separated by commas or line ends.
     ///
     /// # Errors
     ///
-    /// An entry without a colon or with an empty name, or no entry at all. The message does not
-    /// repeat what was given: it may be a password.
+    /// An entry has no colon or an empty name, or the list is empty. The message does not contain the
+    /// entry, because the entry may be a password.
     pub fn parse(list: &SecretString) -> anyhow::Result<Self> {
         let mut clients = Vec::new();
         for entry in list.expose_secret().split([',', '\n']) {
@@ -43,13 +42,13 @@ impl Credentials {
             }
             let Some((name, _)) = entry.split_once(':') else {
                 bail!(
-                    "SIMULATOR_CREDENTIALS: entry {} has no colon",
+                    "SIMULATOR_CREDENTIALS: entry {} has no colon; write name:password",
                     clients.len() + 1
                 );
             };
             ensure!(
-                (1..=API_CLIENT_BYTES_MAX).contains(&name.len()),
-                "SIMULATOR_CREDENTIALS: the name of entry {} has {} bytes, 1 to {API_CLIENT_BYTES_MAX} are taken",
+                (1..=255).contains(&name.len()),
+                "SIMULATOR_CREDENTIALS: the name of entry {} has {} bytes, but 1 to 255 are allowed",
                 clients.len() + 1,
                 name.len()
             );
@@ -61,12 +60,12 @@ impl Credentials {
         }
         ensure!(
             !clients.is_empty(),
-            "SIMULATOR_CREDENTIALS is empty: nobody could use the API"
+            "SIMULATOR_CREDENTIALS is empty, so no client could use the API"
         );
         Ok(Self(clients))
     }
 
-    /// The client whose credentials an `Authorization` header carries.
+    /// Returns the name of the client whose credentials an `Authorization` header contains.
     pub fn client(&self, authorization: &HeaderValue) -> Option<&str> {
         let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("basic") {
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_course_s_simulator_is_known_by_its_header() {
+    fn the_simulator_of_the_course_is_recognised_by_its_header() {
         let header = "Basic c2ltdWxhdG9yOnN1cGVyX3NhZmUh";
         assert_eq!(
             client("simulator:super_safe!", header).as_deref(),
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_nonsense_are_nobody() {
+    fn other_schemes_and_malformed_headers_match_no_client() {
         for header in [
             "",
             "Basic",
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_without_the_secret() {
+    fn an_error_does_not_contain_the_secret() {
         let error = Credentials::parse(&"hunter2".into())
             .unwrap_err()
             .to_string();

@@ -1,6 +1,4 @@
-//! Failed calls on their way to becoming HTTP answers: one table, and the API's rendering of it.
-
-use std::convert::Infallible;
+//! Errors of requests, and the HTTP status of each gRPC status.
 
 use axum::response::{IntoResponse, Response};
 use chassis::retry_after;
@@ -8,10 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tonic::{Code, Status};
 
-/// The rejection of an extractor that never rejects.
-pub(crate) type Never = Infallible;
-
-/// The HTTP status of a gRPC one.
+/// Maps a gRPC status code to an HTTP status.
 pub(crate) fn http_status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,
@@ -25,12 +20,12 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
     }
 }
 
-/// An answer of the API that tells of a failure: `{"status":…,"error_msg":…}`.
+/// Error response of the API, `{"status":…,"error_msg":…}`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
-    /// When the same may succeed, in seconds from now.
+    /// Time after which the client can send the request again, in seconds.
     pub(crate) retry_after_seconds: Option<u32>,
 }
 
@@ -62,9 +57,9 @@ impl ApiError {
 }
 
 impl From<Status> for ApiError {
-    /// A fault of ours is logged once, here; the outside sees an opaque message.
+    /// Logs server errors, once. The client receives a general message without internal text.
     fn from(status: Status) -> Self {
-        // Held off, and not because we have too much to do: that would say no time.
+        // A status with a retry time comes from a rate limit. Overload has no retry time.
         if let (Code::ResourceExhausted, Some(seconds)) =
             (status.code(), retry_after::seconds(&status))
         {
@@ -76,16 +71,16 @@ impl From<Status> for ApiError {
         let http = http_status(status.code());
         let message = match http {
             StatusCode::INTERNAL_SERVER_ERROR => {
-                tracing::error!(code = ?status.code(), message = status.message(), "a call failed");
+                tracing::error!(code = ?status.code(), message = status.message(), "call failed");
                 "something went wrong"
             }
             StatusCode::SERVICE_UNAVAILABLE => {
-                tracing::warn!(code = ?status.code(), message = status.message(), "a call failed");
+                tracing::warn!(code = ?status.code(), message = status.message(), "call failed");
                 "the service is not available right now, try again"
             }
             StatusCode::GATEWAY_TIMEOUT => {
-                tracing::warn!(code = ?status.code(), message = status.message(), "a call failed");
-                "the answer did not come in time, try again"
+                tracing::warn!(code = ?status.code(), message = status.message(), "call failed");
+                "the service did not respond in time, try again"
             }
             _ => status.message(),
         };

@@ -25,16 +25,18 @@ use crate::{
 pub mod api;
 pub mod args;
 pub mod backend;
+mod body;
 pub mod credentials;
 mod error;
-mod json;
 mod meter;
 mod observe;
 mod origin;
 pub mod pages;
+mod render;
 mod server;
 pub mod session;
 mod slo;
+mod validate;
 
 /// Configuration of the gateway, from its own process or from the suite.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
-//! Where a request comes from, and the key of what it writes.
+//! Origin of a request, and the key of its write.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -12,41 +13,42 @@ use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{App, error::Never};
+use crate::App;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The other end of the connection, put into each request by the server.
+/// Address of the connection's other end. The server adds it to each request as an extension.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Where a request comes from.
+/// Client, key and age of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
-    /// The client's address, as far as trusted proxies tell.
+    /// Address of the client. Only trusted proxies can report another address than that of the
+    /// connection.
     pub(crate) client: Option<IpAddr>,
-    /// The key of what this request writes: an edge that repeats a request names it, so that every
-    /// repetition writes the same thing; a request without a name is given a key of its own.
+    /// Key of the write. A trusted proxy that repeats a request sends the same `X-Request-Id`, so every
+    /// repetition has the same key. A request without an id receives a new key.
     pub(crate) key: Uuid,
-    /// Whether the client came by TLS, as far as trusted proxies tell.
+    /// Whether a trusted proxy reports that the client uses TLS.
     pub(crate) secure: bool,
-    /// How long the request has been on its way since a trusted proxy received it, as far as their
-    /// clocks agree: one that is repeated has waited for another gateway before.
+    /// Time since a trusted proxy received the request, by the clocks of both hosts. A repeated request
+    /// has already waited for another gateway.
     pub(crate) waited: Duration,
 }
 
 impl FromRequestParts<App> for Origin {
-    type Rejection = Never;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Never> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<Peer>().copied();
         let proxied = Self::is_proxied(peer, app);
         let (peer, trusted) = (peer.map(|peer| peer.0.ip()), &app.0.trusted_proxies);
         let start = start(&parts.headers).filter(|_| proxied);
-        let key = start.and_then(|start| named_key(&parts.headers, start));
+        let key = start.and_then(|start| key_of_id(&parts.headers, start));
         let waited = start.map_or(0, |start| unix_millis().saturating_sub(start));
         let client = if proxied {
             client_address(&parts.headers, trusted).or(peer)
@@ -65,7 +67,7 @@ impl FromRequestParts<App> for Origin {
 }
 
 impl Origin {
-    /// Whether the other end of the connection is a proxy that is believed.
+    /// Whether the connection's other end is a trusted proxy.
     pub(crate) fn is_proxied(peer: Option<Peer>, app: &App) -> bool {
         peer.is_some_and(|peer| is_trusted(&app.0.trusted_proxies, peer.0.ip()))
     }
@@ -76,7 +78,7 @@ fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 
-/// The last address of `X-Forwarded-For` that no trusted proxy has.
+/// Returns the last address of `X-Forwarded-For` that does not belong to a trusted proxy.
 fn client_address(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let lines = headers
         .get_all(X_FORWARDED_FOR)
@@ -93,20 +95,25 @@ fn client_address(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
         .copied()
 }
 
-/// When the proxy received the request, in milliseconds since 1970.
+/// Returns the time at which the proxy received the request, in milliseconds since 1970.
 fn start(headers: &HeaderMap) -> Option<u64> {
     parse_start(headers.get(X_REQUEST_START)?.to_str().ok()?)
 }
 
-fn named_key(headers: &HeaderMap, start: u64) -> Option<Uuid> {
-    let name = headers.get(X_REQUEST_ID)?;
-    let digest = Sha256::digest(name.as_bytes());
-    let name = u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes"));
+/// Derives the key of a write from the request's id and start.
+fn key_of_id(headers: &HeaderMap, start: u64) -> Option<Uuid> {
+    let id = headers.get(X_REQUEST_ID)?;
+    let digest = Sha256::digest(id.as_bytes());
+    let name = u128::from_be_bytes(
+        digest[..16]
+            .try_into()
+            .expect("a SHA-256 digest has 32 bytes"),
+    );
     Some(chassis::stamp::from_name(start, name))
 }
 
-/// Milliseconds since 1970, from seconds with a fraction, milliseconds or microseconds: proxies
-/// differ in what they write, with or without `t=`.
+/// Parses the start of a request as milliseconds since 1970. Proxies write seconds with a fraction,
+/// milliseconds or microseconds, some with the prefix `t=`.
 fn parse_start(text: &str) -> Option<u64> {
     let text = text.trim().trim_start_matches("t=");
     if let Some((seconds, fraction)) = text.split_once('.') {
@@ -126,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_of_a_request_is_read_in_the_ways_proxies_write_it() {
+    fn the_start_of_a_request_is_parsed_in_every_notation_of_proxies() {
         for text in [
             "1700000000.123",
             "t=1700000000123",
@@ -160,9 +167,9 @@ mod tests {
         assert_eq!(start(&headers), None);
         headers.insert(X_REQUEST_START, "1700000000123".parse().unwrap());
         let start = start(&headers).unwrap();
-        let key = named_key(&headers, start).unwrap();
-        assert_eq!(named_key(&headers.clone(), start), Some(key));
+        let key = key_of_id(&headers, start).unwrap();
+        assert_eq!(key_of_id(&headers.clone(), start), Some(key));
         assert_eq!(chassis::stamp::millis(key), 1_700_000_000_123);
-        assert_eq!(named_key(&HeaderMap::new(), start), None);
+        assert_eq!(key_of_id(&HeaderMap::new(), start), None);
     }
 }

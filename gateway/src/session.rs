@@ -1,27 +1,29 @@
-//! Who a browser says it is: a cookie that we have signed, and nothing kept on our side.
+//! Signed cookies, and the session that one of them contains.
 //!
-//! So any gateway serves any request. A cookie holds for seven days and is renewed daily; it names
-//! the generation of the account's sessions that it belongs to, and ends with it.
+//! The gateway stores no session, so every replica can serve every request. A session cookie is valid
+//! for seven days and is renewed daily. It contains the epoch of the account's sessions. When the
+//! account starts a new epoch, all sessions of earlier epochs end.
 
 use anyhow::ensure;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use cookie::Cookie;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// How long a session holds that is not renewed.
+/// Validity of a session cookie, in seconds.
 pub(crate) const SESSION_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
 
-/// After what time a session is renewed.
+/// Age after which a session cookie is renewed, in seconds.
 const RENEW_AFTER_SECONDS: i64 = 24 * 60 * 60;
 
-/// The shortest key: one that cannot be guessed by trying.
+/// Minimum length of a key, in bytes. Shorter keys could be guessed.
 const KEY_BYTES_MIN: usize = 32;
 
-/// The keys that cookies are signed with: the first one signs, all of them verify, so that a new
-/// one can be put before the old ones without ending anybody's session.
+/// Keys of cookie signatures. The first key signs and every key verifies, so an operator can put a new
+/// key first without ending any session.
 #[derive(Clone)]
 pub struct CookieKeys(Vec<Hmac<Sha256>>);
 
@@ -32,28 +34,29 @@ impl std::fmt::Debug for CookieKeys {
 }
 
 impl Default for CookieKeys {
-    /// A key that nobody else knows: other replicas do not, and it is gone with the process.
+    /// Creates a random key. Other replicas cannot verify its signatures, and it is lost when the
+    /// process ends.
     fn default() -> Self {
         Self(vec![key(&rand::random::<[u8; 32]>())])
     }
 }
 
 impl CookieKeys {
-    /// Reads a list of keys, separated by commas or line ends.
+    /// Parses a list of keys that are separated by commas or line ends.
     ///
     /// # Errors
     ///
-    /// A key is too short, or there is none.
+    /// A key is too short, or the list is empty.
     pub fn parse(list: &SecretString) -> anyhow::Result<Self> {
         let entries = list.expose_secret().split([',', '\n']).map(str::trim);
         let entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();
         ensure!(!entries.is_empty(), "COOKIE_KEYS is empty");
-        for (place, entry) in entries.iter().enumerate() {
+        for (index, entry) in entries.iter().enumerate() {
             ensure!(
                 entry.len() >= KEY_BYTES_MIN,
-                "COOKIE_KEYS: key {} has {} bytes, at least {KEY_BYTES_MIN} are needed: \
-                 `openssl rand -hex 32` makes one",
-                place + 1,
+                "COOKIE_KEYS: key {} has {} bytes, but at least {KEY_BYTES_MIN} are required; \
+                 create a key with `openssl rand -hex 32`",
+                index + 1,
                 entry.len()
             );
         }
@@ -65,35 +68,33 @@ impl CookieKeys {
         ))
     }
 
-    /// A cookie's value that only we can have made; `purpose` keeps one cookie from being taken
-    /// for another.
-    pub(crate) fn sign(&self, purpose: &str, payload: &[u8]) -> String {
-        let mac = mac(&self.0[0], purpose, payload).finalize().into_bytes();
+    /// Signs the value of a cookie. The signature covers the cookie's name, so the value is not valid
+    /// for another cookie.
+    pub(crate) fn sign(&self, name: &str, payload: &[u8]) -> String {
+        let mac = mac(&self.0[0], name, payload).finalize().into_bytes();
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         format!("{}.{}", encode(payload), encode(&mac))
     }
 
-    /// What we have signed.
-    pub(crate) fn verify(&self, purpose: &str, value: &str) -> Option<Vec<u8>> {
+    /// Returns the payload of a signed value, or `None` if no key verifies the signature.
+    pub(crate) fn verify(&self, name: &str, value: &str) -> Option<Vec<u8>> {
         let (payload, signature) = value.split_once('.')?;
         let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let ours = |key| mac(key, purpose, &payload).verify_slice(&signature).is_ok();
-        self.0.iter().any(ours).then_some(payload)
+        let valid = |key| mac(key, name, &payload).verify_slice(&signature).is_ok();
+        self.0.iter().any(valid).then_some(payload)
     }
 
-    /// What we have signed, from the cookie of a request.
-    pub(crate) fn cookie(&self, headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
-        let lines = headers
+    /// Returns the payload of the first cookie with this name whose signature is valid.
+    pub(crate) fn read(&self, headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
+        headers
             .get_all(header::COOKIE)
             .iter()
-            .filter_map(|line| line.to_str().ok());
-        let pairs = lines
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.split_once('='));
-        pairs
-            .filter(|(key, _)| key.trim() == name)
-            .find_map(|(_, value)| self.verify(name, value.trim()))
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(Cookie::split_parse)
+            .filter_map(Result::ok)
+            .filter(|cookie| cookie.name() == name)
+            .find_map(|cookie| self.verify(name, cookie.value()))
     }
 }
 
@@ -101,30 +102,30 @@ fn key(bytes: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(bytes).expect("a key may have any length")
 }
 
-fn mac(key: &Hmac<Sha256>, purpose: &str, payload: &[u8]) -> Hmac<Sha256> {
+fn mac(key: &Hmac<Sha256>, name: &str, payload: &[u8]) -> Hmac<Sha256> {
     key.clone()
-        .chain_update(purpose)
+        .chain_update(name)
         .chain_update([0])
         .chain_update(payload)
 }
 
-/// What a session's cookie says.
+/// Content of a session cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) account: Uuid,
-    /// The generation of the account's sessions that it belongs to.
+    /// Epoch of the account's sessions that this session belongs to.
     pub(crate) epoch: i64,
-    /// When it was signed, in seconds since 1970.
+    /// Time of the signature, in seconds since 1970.
     pub(crate) issued: i64,
-    /// The account's name, for when the user service is away.
+    /// Name of the account, for pages that are shown while the user service is unavailable.
     pub(crate) username: String,
 }
 
 impl Session {
-    /// The name of the cookie.
+    /// Name of the cookie.
     pub(crate) const COOKIE: &str = "session";
 
-    /// What is signed.
+    /// Encodes the session as the payload of its cookie.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.account.as_bytes().to_vec();
         bytes.extend(self.epoch.to_be_bytes());
@@ -145,14 +146,15 @@ impl Session {
         })
     }
 
-    /// The session that a request comes with, if it is ours and not too old.
-    pub(crate) fn of(headers: &HeaderMap, keys: &CookieKeys, now: i64) -> Option<Self> {
-        let session = Self::decode(&keys.cookie(headers, Self::COOKIE)?)?;
+    /// Reads the session cookie of a request. Returns `None` if the signature is not valid or the cookie
+    /// has expired.
+    pub(crate) fn from_headers(headers: &HeaderMap, keys: &CookieKeys, now: i64) -> Option<Self> {
+        let session = Self::decode(&keys.read(headers, Self::COOKIE)?)?;
         (now - session.issued <= SESSION_SECONDS_MAX).then_some(session)
     }
 
-    /// Whether it is time to sign it again.
-    pub(crate) fn is_old(&self, now: i64) -> bool {
+    /// Whether the cookie must be renewed.
+    pub(crate) fn needs_renewal(&self, now: i64) -> bool {
         now - self.issued > RENEW_AFTER_SECONDS
     }
 }
@@ -182,31 +184,31 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_read_as_it_was_signed_for_seven_days() {
+    fn a_session_is_valid_for_seven_days() {
         let keys = CookieKeys::default();
         let headers = request(&keys);
-        assert_eq!(Session::of(&headers, &keys, NOW), Some(session()));
-        assert!(Session::of(&headers, &keys, NOW + SESSION_SECONDS_MAX).is_some());
+        assert_eq!(Session::from_headers(&headers, &keys, NOW), Some(session()));
+        assert!(Session::from_headers(&headers, &keys, NOW + SESSION_SECONDS_MAX).is_some());
         assert_eq!(
-            Session::of(&headers, &keys, NOW + SESSION_SECONDS_MAX + 1),
+            Session::from_headers(&headers, &keys, NOW + SESSION_SECONDS_MAX + 1),
             None
         );
-        assert!(session().is_old(NOW + RENEW_AFTER_SECONDS + 1));
+        assert!(session().needs_renewal(NOW + RENEW_AFTER_SECONDS + 1));
     }
 
     #[test]
-    fn old_keys_verify_and_strange_ones_do_not() {
+    fn old_keys_verify_and_unknown_keys_do_not() {
         let (old, new) = ("o".repeat(32), "n".repeat(32));
         let headers = request(&CookieKeys::parse(&old.clone().into()).unwrap());
         let both = CookieKeys::parse(&format!("{new},{old}\n").into()).unwrap();
-        assert!(Session::of(&headers, &both, NOW).is_some());
+        assert!(Session::from_headers(&headers, &both, NOW).is_some());
         let new = CookieKeys::parse(&new.into()).unwrap();
-        assert!(Session::of(&headers, &new, NOW).is_none());
-        assert!(Session::of(&request(&both), &new, NOW).is_some());
+        assert!(Session::from_headers(&headers, &new, NOW).is_none());
+        assert!(Session::from_headers(&request(&both), &new, NOW).is_some());
     }
 
     #[test]
-    fn one_cookie_cannot_be_taken_for_another() {
+    fn the_value_of_one_cookie_is_not_valid_for_another_cookie() {
         let keys = CookieKeys::default();
         let value = keys.sign("flash", b"hello");
         assert_eq!(
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_key_is_refused_without_being_shown() {
+    fn a_short_key_is_rejected_and_does_not_appear_in_the_error() {
         let error = CookieKeys::parse(&"hunter2".into())
             .unwrap_err()
             .to_string();

@@ -1,7 +1,7 @@
 //! What other sites and browsers may do.
 
 use http::header;
-use minitwit_gateway::pages::avatar::Avatars;
+use minitwit_gateway::pages::Avatars;
 
 use crate::{
     harness::{Running, person::Person},

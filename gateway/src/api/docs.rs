@@ -1,5 +1,5 @@
-//! The API's description: the document for machines, and a page of it for people. Everything the
-//! page needs is in the page.
+//! The `OpenAPI` document of the API, and a page that shows the document. The page loads no other
+//! resource.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse};
 use http::header;
 use serde_json::Value;
 
-/// The document, as it stands in the repository.
+/// The `OpenAPI` document.
 const DOCUMENT: &str = include_str!("../../assets/openapi.json");
 
 pub(crate) async fn document() -> impl IntoResponse {
@@ -20,7 +20,7 @@ pub(crate) async fn page() -> impl IntoResponse {
         let document = serde_json::from_str(DOCUMENT).expect("the document is valid JSON");
         Page::new(&document)
             .render()
-            .expect("strings can be written")
+            .expect("a string accepts every write")
     });
     const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
     (
@@ -43,19 +43,19 @@ struct Operation<'a> {
     path: &'a str,
     summary: &'a str,
     about: &'a str,
-    authorised: bool,
+    authenticated: bool,
     parameters: Vec<Parameter<'a>>,
     body: Option<&'a str>,
-    answers: Vec<Answer<'a>>,
+    responses: Vec<DocumentedResponse<'a>>,
 }
 
 struct Parameter<'a> {
     name: &'a str,
-    place: &'a str,
+    location: &'a str,
     about: &'a str,
 }
 
-struct Answer<'a> {
+struct DocumentedResponse<'a> {
     status: &'a str,
     about: &'a str,
     schema: Option<&'a str>,
@@ -93,26 +93,27 @@ impl<'a> Page<'a> {
 impl<'a> Operation<'a> {
     fn new(method: &str, path: &'a str, operation: &'a Value) -> Self {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let answers = entries(&operation["responses"]).map(|(status, answer)| Answer {
-            status,
-            about: text(&answer["description"]),
-            schema: schema(answer),
-        });
+        let responses =
+            entries(&operation["responses"]).map(|(status, response)| DocumentedResponse {
+                status,
+                about: text(&response["description"]),
+                schema: schema(response),
+            });
         Self {
             method: method.to_uppercase(),
             path,
             summary: text(&operation["summary"]),
             about: text(&operation["description"]),
-            authorised: !operation["security"].is_null(),
+            authenticated: !operation["security"].is_null(),
             parameters: parameters
                 .map(|parameter| Parameter {
                     name: text(&parameter["name"]),
-                    place: text(&parameter["in"]),
+                    location: text(&parameter["in"]),
                     about: text(&parameter["description"]),
                 })
                 .collect(),
             body: schema(&operation["requestBody"]),
-            answers: answers.collect(),
+            responses: responses.collect(),
         }
     }
 }
@@ -129,7 +130,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The name of the schema that a body has.
+/// Name of the schema of a body.
 fn schema(body: &Value) -> Option<&str> {
     let reference = body["content"]["application/json"]["schema"]["$ref"].as_str()?;
     reference.rsplit('/').next()

@@ -1,56 +1,41 @@
-//! `/fllws/{username}`: whom somebody follows.
+//! `/fllws/{username}`: the accounts that a user follows.
 
 use axum::{
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use http::StatusCode;
 use minitwit_client::follows::Edge;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
-    caller::{Caller, Username},
-    no_such_user, rendered,
+    json_response, no_such_user,
+    request::{AuthenticatedRequest, Username},
 };
 use crate::{
-    App,
-    backend::follows::{FollowsKey, Form},
-    error::ApiError,
-    json,
+    App, backend::follows::FollowsKey, body::read_json, error::ApiError,
+    render::account_list::Format,
 };
-
-#[derive(Serialize)]
-struct Followees<'a> {
-    follows: &'a [&'a str],
-}
-
-/// A list of names as the simulator reads it.
-pub(crate) fn render(names: &[&str]) -> Bytes {
-    serde_json::to_vec(&Followees { follows: names })
-        .expect("texts can be written")
-        .into()
-}
 
 pub(crate) async fn list(
     State(app): State<App>,
-    Caller(caller): Caller,
+    AuthenticatedRequest(request): AuthenticatedRequest,
     Username(username): Username,
 ) -> Response {
-    caller
+    request
         .answer(async {
             let backend = &app.0.backend;
             let Some(account) = backend
                 .accounts
-                .find_cached(&username, caller.deadline)
+                .find_cached(&username, request.deadline)
                 .await?
             else {
                 return Err(no_such_user(&username));
             };
-            let key = FollowsKey::followees(account.id, caller.no, Form::Json);
-            let followees = backend.follows.list(key, caller.deadline).await?;
-            Ok(rendered(followees.body.bytes()))
+            let key = FollowsKey::followees(account.id, request.no, Format::Json);
+            let followees = backend.follows.list(key, request.deadline).await?;
+            Ok(json_response(followees.body.bytes()))
         })
         .await
 }
@@ -62,8 +47,8 @@ struct Change {
 }
 
 impl Change {
-    /// Whom, and whether to follow: when both are given, follow wins.
-    fn wanted(self) -> Result<(String, bool), ApiError> {
+    /// Returns the target's name and whether to follow the target. `follow` wins over `unfollow`.
+    fn target(self) -> Result<(String, bool), ApiError> {
         let neither = || ApiError::bad_request("the body has neither \"follow\" nor \"unfollow\"");
         let follow = self.follow.map(|name| (name, true));
         follow
@@ -74,15 +59,15 @@ impl Change {
 
 pub(crate) async fn set(
     State(app): State<App>,
-    Caller(caller): Caller,
+    AuthenticatedRequest(request): AuthenticatedRequest,
     Username(username): Username,
     body: Body,
 ) -> Response {
-    caller
+    request
         .answer(async {
             let backend = &app.0.backend;
-            let change: Change = json::read(body, caller.deadline).await?;
-            let (target, following) = change.wanted()?;
+            let change: Change = read_json(body, request.deadline).await?;
+            let (target, following) = change.target()?;
             let counters = &backend.counters;
             if following {
                 &counters.follow
@@ -91,7 +76,7 @@ pub(crate) async fn set(
             }
             .increment(1);
 
-            let (accounts, deadline) = (&backend.accounts, caller.deadline);
+            let (accounts, deadline) = (&backend.accounts, request.deadline);
             let (follower, followee) = tokio::try_join!(
                 accounts.find_cached(&username, deadline),
                 accounts.find_cached(&target, deadline)
@@ -105,7 +90,7 @@ pub(crate) async fn set(
             };
             backend
                 .follow_writes
-                .set(edge, caller.key, deadline)
+                .set(edge, request.key, deadline)
                 .await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         })

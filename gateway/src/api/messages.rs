@@ -1,4 +1,4 @@
-//! `/msgs` and `/msgs/{username}`: what was written, by everybody or by one.
+//! `/msgs` and `/msgs/{username}`: messages of all users or of one user.
 
 use axum::{
     body::Body,
@@ -6,107 +6,57 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use memchr::memmem;
-use minitwit_proto::limits::TEXT_BYTES_MAX;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
-    caller::{Caller, Username},
-    no_such_user, rendered,
+    ApiResult, json_response, no_such_user,
+    request::{ApiRequest, AuthenticatedRequest, Username},
 };
 use crate::{
     App,
-    backend::timelines::{Entry, Format, Scope, TimelineKey},
-    error::ApiError,
-    json,
+    backend::timelines::{Scope, TimelineKey},
+    body::read_json,
+    render::timeline::Format,
+    validate,
 };
 
-#[derive(Serialize)]
-struct Message<'a> {
-    content: &'a str,
-    pub_date: u64,
-    user: &'a str,
-}
-
-/// How each message begins, and nothing within one: in a text a quote is escaped.
-const START: &[u8] = br#"{"content":"#;
-
-/// A timeline as the simulator reads it.
-pub(crate) fn render(entries: &[Entry]) -> Vec<u8> {
-    let messages: Vec<Message<'_>> = entries
-        .iter()
-        .map(|entry| Message {
-            content: &entry.text,
-            pub_date: chassis::stamp::millis(entry.id) / 1000,
-            user: &entry.author.username,
-        })
-        .collect();
-    serde_json::to_vec(&messages).expect("texts and numbers can be written")
-}
-
-/// A rendered timeline with `newer` messages before it, and no more than `limit` altogether.
-pub(crate) fn extend(rendered: &[u8], newer: &[Entry], limit: usize) -> Vec<u8> {
-    let newer = &newer[..newer.len().min(limit)];
-    let mut body = render(newer);
-    let first_too_many = memmem::find_iter(rendered, START).nth(limit - newer.len());
-    // Without the bracket, or the comma, before it.
-    let end = first_too_many.unwrap_or(rendered.len()).saturating_sub(1);
-    let older = rendered.get(1..end).unwrap_or_default();
-    if !older.is_empty() {
-        body.pop();
-        if !newer.is_empty() {
-            body.push(b',');
-        }
-        body.extend_from_slice(older);
-        body.push(b']');
-    }
-    body
-}
-
-pub(crate) async fn list_all(State(app): State<App>, Caller(caller): Caller) -> Response {
-    caller
+pub(crate) async fn list_all(
+    State(app): State<App>,
+    AuthenticatedRequest(request): AuthenticatedRequest,
+) -> Response {
+    request
         .answer(async {
             app.0.backend.counters.get.increment(1);
-            let (limit, format) = (caller.no, Format::Json);
-            let key = TimelineKey {
-                scope: Scope::Everybody,
-                limit,
-                before: None,
-                format,
-            };
-            let timeline = app.0.backend.timelines.list(key, caller.deadline).await?;
-            Ok(rendered(timeline.body.bytes()))
+            list(&app, &request, Scope::Everybody).await
         })
         .await
 }
 
 pub(crate) async fn list_of_user(
     State(app): State<App>,
-    Caller(caller): Caller,
+    AuthenticatedRequest(request): AuthenticatedRequest,
     Username(username): Username,
 ) -> Response {
-    caller
+    request
         .answer(async {
             let backend = &app.0.backend;
             backend.counters.get.increment(1);
             let Some(author) = backend
                 .accounts
-                .find_cached(&username, caller.deadline)
+                .find_cached(&username, request.deadline)
                 .await?
             else {
                 return Err(no_such_user(&username));
             };
-            let (scope, limit, format) = (Scope::Author(author.id), caller.no, Format::Json);
-            let key = TimelineKey {
-                scope,
-                limit,
-                before: None,
-                format,
-            };
-            let timeline = backend.timelines.list(key, caller.deadline).await?;
-            Ok(rendered(timeline.body.bytes()))
+            list(&app, &request, Scope::Author(author.id)).await
         })
         .await
+}
+
+async fn list(app: &App, request: &ApiRequest, scope: Scope) -> ApiResult {
+    let key = TimelineKey::newest(scope, request.no, Format::Json);
+    let timeline = app.0.backend.timelines.list(key, request.deadline).await?;
+    Ok(json_response(timeline.body.bytes()))
 }
 
 #[derive(Deserialize)]
@@ -114,41 +64,26 @@ struct Post {
     content: String,
 }
 
-/// Why a text cannot be a message; `None` when it can.
-pub(crate) fn objection(content: &str) -> Option<ApiError> {
-    if content.len() > TEXT_BYTES_MAX {
-        return Some(ApiError::bad_request(format!(
-            "the content has {} bytes, at most {TEXT_BYTES_MAX} are taken",
-            content.len()
-        )));
-    }
-    content
-        .contains('\0')
-        .then(|| ApiError::bad_request("the content contains a NUL character"))
-}
-
 pub(crate) async fn post(
     State(app): State<App>,
-    Caller(caller): Caller,
+    AuthenticatedRequest(request): AuthenticatedRequest,
     Username(username): Username,
     body: Body,
 ) -> Response {
-    caller
+    request
         .answer(async {
             let backend = &app.0.backend;
             backend.counters.post.increment(1);
-            let post: Post = json::read(body, caller.deadline).await?;
-            if let Some(objection) = objection(&post.content) {
-                return Err(objection);
-            }
+            let post: Post = read_json(body, request.deadline).await?;
+            validate::content(&post.content)?;
             let Some(author) = backend
                 .accounts
-                .find_cached(&username, caller.deadline)
+                .find_cached(&username, request.deadline)
                 .await?
             else {
                 return Err(no_such_user(&username));
             };
-            let (key, deadline) = (caller.key, caller.deadline);
+            let (key, deadline) = (request.key, request.deadline);
             backend
                 .messages
                 .post(author.id, post.content, key, deadline)
@@ -156,57 +91,4 @@ pub(crate) async fn post(
             Ok(StatusCode::NO_CONTENT.into_response())
         })
         .await
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use uuid::Uuid;
-
-    use super::*;
-    use minitwit_client::accounts::Account;
-
-    fn entries(texts: &[&str]) -> Vec<Entry> {
-        let author = Arc::new(Account {
-            id: Uuid::nil(),
-            username: r#"{"content":"#.to_owned(),
-            avatar_hash: String::new(),
-            session_epoch: 0,
-            moderator: false,
-        });
-        let entry = |text: &&str| Entry {
-            id: Uuid::now_v7(),
-            author: Arc::clone(&author),
-            text: (*text).to_owned(),
-        };
-        texts.iter().map(entry).collect()
-    }
-
-    #[test]
-    fn an_extended_timeline_is_what_would_be_rendered_anew() {
-        let all = entries(&[
-            "plain",
-            r#"{"content":"not the start of one"},{"content":""#,
-            "",
-            r#"\","pub_date":1,"user":"x"},{"content":"#,
-            "]",
-            "Hæ, hvað?",
-        ]);
-        for newer in 0..=all.len() {
-            for kept in newer..=all.len() {
-                for limit in 0..=all.len() + 1 {
-                    let rendered = render(&all[newer..kept]);
-                    let extended = extend(&rendered, &all[..newer], limit);
-                    let anew = render(&all[..kept.min(limit)]);
-                    assert_eq!(
-                        String::from_utf8(extended).unwrap(),
-                        String::from_utf8(anew).unwrap(),
-                        "{newer} before {}, at most {limit}",
-                        kept - newer
-                    );
-                }
-            }
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! `POST /register`: a new account.
+//! `POST /register`: creation of an account.
 
 use axum::{
     body::Body,
@@ -7,18 +7,12 @@ use axum::{
 };
 use chassis::deadline::Deadline;
 use http::StatusCode;
-use minitwit_proto::{
-    limits::{EMAIL_BYTES_MAX, PASSWORD_BYTES_MAX, USERNAME_BYTES_MAX},
-    user::v1::NewUser,
-};
+use minitwit_proto::user::v1::NewUser;
 use serde::Deserialize;
 use tonic::Code;
 
-use super::caller::Anyone;
-use crate::{App, SIGN_IN_BUDGET, error::ApiError, json};
-
-/// What the old system says when a name is taken; there and here it is a 400.
-pub(crate) const TAKEN: &str = "The username is already taken";
+use super::request::ApiRequest;
+use crate::{App, SIGN_IN_BUDGET, body::read_json, error::ApiError, validate};
 
 #[derive(Deserialize)]
 struct Registration {
@@ -30,49 +24,17 @@ struct Registration {
     pwd: Option<String>,
 }
 
-/// Why a registration cannot be, in the old system's words and order; `None` when it can be tried.
-pub(crate) fn objection(username: &str, email: &str, password: &str) -> Option<String> {
-    if username.is_empty() {
-        return Some("You have to enter a username".to_owned());
-    }
-    if !email.contains('@') {
-        return Some("You have to enter a valid email address".to_owned());
-    }
-    if password.is_empty() {
-        return Some("You have to enter a password".to_owned());
-    }
-    let limits = [
-        ("username", username, USERNAME_BYTES_MAX),
-        ("email address", email, EMAIL_BYTES_MAX),
-        ("password", password, PASSWORD_BYTES_MAX),
-    ];
-    for (what, value, most) in limits {
-        if value.len() > most {
-            let length = value.len();
-            return Some(format!(
-                "The {what} has {length} bytes, at most {most} are taken"
-            ));
-        }
-        if value.contains('\0') {
-            return Some(format!("The {what} contains a NUL character"));
-        }
-    }
-    None
-}
-
-pub(crate) async fn register(State(app): State<App>, caller: Anyone, body: Body) -> Response {
-    caller
+pub(crate) async fn register(State(app): State<App>, request: ApiRequest, body: Body) -> Response {
+    request
         .answer(async {
             let backend = &app.0.backend;
             backend.counters.register.increment(1);
-            let wanted: Registration = json::read(body, caller.deadline).await?;
-            let username = wanted.username.unwrap_or_default();
-            let email = wanted.email.unwrap_or_default();
-            let password = wanted.pwd.unwrap_or_default();
-            if let Some(objection) = objection(&username, &email, &password) {
-                return Err(ApiError::bad_request(objection));
-            }
-            let id = bytes::Bytes::copy_from_slice(caller.key.as_bytes());
+            let registration: Registration = read_json(body, request.deadline).await?;
+            let username = registration.username.unwrap_or_default();
+            let email = registration.email.unwrap_or_default();
+            let password = registration.pwd.unwrap_or_default();
+            validate::registration(&username, &email, &password)?;
+            let id = bytes::Bytes::copy_from_slice(request.key.as_bytes());
             let new = NewUser {
                 id,
                 username,
@@ -86,7 +48,7 @@ pub(crate) async fn register(State(app): State<App>, caller: Anyone, body: Body)
             {
                 Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
                 Err(status) if status.code() == Code::AlreadyExists => {
-                    Err(ApiError::bad_request(TAKEN))
+                    Err(ApiError::bad_request(validate::USERNAME_TAKEN))
                 }
                 Err(status) => Err(status.into()),
             }

@@ -1,4 +1,4 @@
-//! Who follows whom: lists, rendered and asked for by version.
+//! Lists of followers and followees, rendered and cached.
 
 use std::sync::Arc;
 
@@ -20,74 +20,55 @@ use minitwit_proto::follower::v1::{
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::pages::avatar::Avatars;
+use super::render_cache::{Body, RenderCache, Rendered};
+use crate::render::{account_list::Format, html, json};
 
-use super::keep::{Body, Keep, Rendered};
-
-/// Which list of accounts, and how it is wanted.
+/// Key of a rendered list of accounts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FollowsKey {
     pub(crate) account: Uuid,
     pub(crate) direction: Direction,
     pub(crate) limit: u32,
-    /// Only accounts whose ids are greater than this one.
+    /// Id that all ids of the list are greater than.
     pub(crate) after: Option<Uuid>,
-    pub(crate) form: Form,
-}
-
-/// How a list of accounts is rendered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Form {
-    /// The simulator's JSON: their names.
-    Json,
-    /// Their ids and the account's own, one behind the other: the authors of its timeline.
-    Authors,
-    /// The list of a page.
-    Html(Avatars),
+    pub(crate) format: Format,
 }
 
 impl FollowsKey {
-    /// Whom an account follows.
-    pub(crate) fn followees(account: Uuid, limit: u32, form: Form) -> Self {
+    /// Key of the list of accounts that an account follows.
+    pub(crate) fn followees(account: Uuid, limit: u32, format: Format) -> Self {
         Self {
             account,
             direction: Direction::Followees,
             limit,
             after: None,
-            form,
-        }
-    }
-
-    /// How many of `limit` accounts are shown: a page asks for one more than it shows, to learn
-    /// whether there are more.
-    fn shown(&self) -> usize {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        if let Form::Html(_) = self.form {
-            limit.saturating_sub(1)
-        } else {
-            limit
+            format,
         }
     }
 }
 
-/// The lists of the follower service.
+/// Lists of followers and followees.
 pub(crate) struct Follows {
     lists: Batcher<List>,
 }
 
 impl Follows {
-    pub(super) fn new(client: FollowerServiceClient<Pool>, accounts: Accounts, kept: Keep) -> Self {
+    pub(super) fn new(
+        client: FollowerServiceClient<Pool>,
+        accounts: Accounts,
+        cache: RenderCache,
+    ) -> Self {
         let list = List {
             client,
             accounts,
-            kept,
+            cache,
         };
         Self {
             lists: batcher("gateway.list_follows", list),
         }
     }
 
-    /// A list of accounts as it is now.
+    /// Returns the current list of accounts.
     pub(crate) async fn list(
         &self,
         key: FollowsKey,
@@ -100,7 +81,7 @@ impl Follows {
 struct List {
     client: FollowerServiceClient<Pool>,
     accounts: Accounts,
-    kept: Keep,
+    cache: RenderCache,
 }
 
 impl BatchHandler for List {
@@ -109,18 +90,19 @@ impl BatchHandler for List {
 
     async fn run(
         &self,
-        asked: Vec<FollowsKey>,
+        keys: Vec<FollowsKey>,
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
-        let (keys, positions) = dedup(asked);
-        // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
-        let kept = self.kept.get_each(&keys);
-        let queries = keys.iter().zip(&kept).map(|(key, kept)| FollowsQuery {
+        let (keys, positions) = dedup(keys);
+        // The references keep responses that the service reports as unchanged, even if the cache
+        // evicts them during the rpc.
+        let cached = self.cache.get_each(&keys);
+        let queries = keys.iter().zip(&cached).map(|(key, cached)| FollowsQuery {
             account_id: per_item::encode_id(key.account),
             direction: key.direction.into(),
             limit: key.limit,
             after_id: key.after.map(per_item::encode_id).unwrap_or_default(),
-            known_version: kept.as_ref().map(|kept| kept.version),
+            known_version: cached.as_ref().map(|cached| cached.version),
         });
         let request = deadline.request(ListFollowsRequest {
             queries: queries.collect(),
@@ -132,17 +114,16 @@ impl BatchHandler for List {
             .await?
             .into_inner();
 
-        let mut answers = Vec::with_capacity(keys.len());
-        let results = each(response.results);
-        for ((key, kept), result) in keys.into_iter().zip(kept).zip(results) {
-            answers.push(match (result, kept) {
+        let mut results = Vec::with_capacity(keys.len());
+        for ((key, cached), result) in keys.into_iter().zip(cached).zip(each(response.results)) {
+            results.push(match (result, cached) {
                 (Ok(Conditional::Content(list)), _) => self.render(key, &list, deadline).await,
-                (Ok(Conditional::Unchanged), Some(kept)) => Ok(kept),
+                (Ok(Conditional::Unchanged), Some(cached)) => Ok(cached),
                 (Ok(Conditional::Unchanged), None) => Err(incomplete()),
                 (Err(status), _) => Err(status),
             });
         }
-        fan_out_complete(&answers, &positions)
+        fan_out_complete(&results, &positions)
     }
 }
 
@@ -154,23 +135,24 @@ impl List {
         deadline: Deadline,
     ) -> Result<Arc<Rendered>, Status> {
         let mut ids = per_item::decode_ids("ids", &list.ids)?;
-        let more = ids.len() > key.shown();
-        ids.truncate(key.shown());
-        let body = match key.form {
-            Form::Authors => {
+        let shown = key.format.shown(key.limit);
+        let more = ids.len() > shown;
+        ids.truncate(shown);
+        let body = match key.format {
+            Format::AuthorIds => {
                 let own = std::iter::once(key.account);
                 per_item::encode_ids(&ids.iter().copied().chain(own).collect::<Vec<_>>())
             }
-            Form::Json => {
+            Format::Json => {
                 let accounts = self.accounts.lookup(&ids, deadline).await?;
                 let known = accounts.iter().flatten();
                 let names: Vec<&str> = known.map(|account| account.username.as_str()).collect();
-                crate::api::follows::render(&names)
+                json::followees(&names)
             }
-            Form::Html(avatars) => {
+            Format::Html(avatars) => {
                 let accounts = self.accounts.lookup(&ids, deadline).await?;
                 let known: Vec<Arc<Account>> = accounts.into_iter().flatten().collect();
-                crate::pages::people::render(&known, avatars)
+                html::accounts(&known, avatars)
             }
         };
         let rendered = Rendered {
@@ -181,6 +163,6 @@ impl List {
             more,
             ..Rendered::default()
         };
-        Ok(self.kept.insert(key, rendered))
+        Ok(self.cache.insert(key, rendered))
     }
 }

@@ -1,6 +1,6 @@
-//! Timelines, rendered: asked for by version, and made again only when they changed.
+//! Timelines, rendered, cached, and rendered again only after a change.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::{
@@ -9,43 +9,47 @@ use chassis::{
     per_item,
     pool::Pool,
 };
-pub(crate) use minitwit_client::messages::Entry;
 use minitwit_client::{
-    accounts::{Account, Accounts},
+    accounts::Accounts,
     batching::{LIMITS, batcher},
+    messages::Entry,
     outcome::{TimelineUpdate, each, fan_out_complete, incomplete},
 };
 use minitwit_proto::message::v1::{
-    Authors, Everybody, ListTimelinesRequest, Message, Timeline, TimelineQuery,
+    Authors, Everybody, ListTimelinesRequest, TimelineQuery,
     message_service_client::MessageServiceClient, timeline_query,
 };
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::pages::avatar::Avatars;
+use super::render_cache::{Body, RenderCache, Rendered};
+use crate::render::timeline::{EntryIndex, Format};
+use authorship::Authorship;
 
-use super::keep::{Body, Keep, Rendered};
+mod authorship;
 
-/// Whose messages.
+/// Authors of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
+    /// All authors.
     Everybody,
+    /// A single author.
     Author(Uuid),
-    /// Of several authors, merged: their ids, one behind the other.
+    /// Several authors, whose messages are merged. Their ids form one byte string.
     Authors(Bytes),
 }
 
 impl Scope {
-    /// A rendered timeline of it, as it is to be kept.
-    fn body(&self, rendered: Bytes) -> Body {
+    /// Body of a rendered timeline, as the cache stores it.
+    fn body(&self, bytes: Bytes) -> Body {
         match self {
-            Self::Everybody => Body::Plain(rendered),
-            Self::Author(_) | Self::Authors(_) => Body::packed(rendered),
+            Self::Everybody => Body::Plain(bytes),
+            Self::Author(_) | Self::Authors(_) => Body::compressed(bytes),
         }
     }
 
-    /// What it holds beside its own size.
-    pub(super) fn bytes(&self) -> usize {
+    /// Memory that the scope uses beside its own size, in bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
         if let Self::Authors(ids) = self {
             ids.len()
         } else {
@@ -54,79 +58,59 @@ impl Scope {
     }
 }
 
-/// Which timeline, and how it is wanted.
+/// Key of a rendered timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TimelineKey {
     pub(crate) scope: Scope,
     pub(crate) limit: u32,
-    /// Only messages older than this one.
+    /// Id that all messages of the timeline are older than.
     pub(crate) before: Option<Uuid>,
     pub(crate) format: Format,
 }
 
-/// How a timeline is rendered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Format {
-    /// The simulator's JSON.
-    Json,
-    /// The list of a page.
-    Html(Avatars),
-    /// The same for a moderator, who may flag what is listed.
-    Moderated(Avatars),
-    /// The entries of a feed.
-    Atom,
-    /// The bare ids, for those who only want to know what is new.
-    Ids,
-}
-
-impl Format {
-    /// How many of `limit` entries are shown: a page asks for one more than it shows, to learn
-    /// whether there are more.
-    fn shown(self, limit: u32) -> usize {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if let Self::Html(_) | Self::Moderated(_) = self {
-            limit.saturating_sub(1)
-        } else {
-            limit
+impl TimelineKey {
+    /// Key of the newest messages of a timeline.
+    pub(crate) fn newest(scope: Scope, limit: u32, format: Format) -> Self {
+        Self {
+            scope,
+            limit,
+            before: None,
+            format,
         }
     }
 
-    /// Whether newer messages can be put before what was rendered: who pages on has to know the ids at its
-    /// end as well.
-    fn grows(self) -> bool {
-        self == Self::Json
-    }
-
-    fn render(self, entries: &[Entry]) -> Bytes {
-        match self {
-            Self::Json => crate::api::messages::render(entries).into(),
-            Self::Html(avatars) => crate::pages::message::render(entries, avatars, false),
-            Self::Moderated(avatars) => crate::pages::message::render(entries, avatars, true),
-            Self::Atom => crate::pages::feed::render(entries),
-            Self::Ids => crate::pages::live::render(entries),
-        }
+    /// Whether new messages are put before the cached ones. New messages appear only in a timeline that
+    /// starts with the newest message.
+    fn grows(&self) -> bool {
+        self.before.is_none()
     }
 }
 
-/// For timelines of many authors: as many as the message service reads at once.
+/// Limits of the batcher for timelines of several authors. The maximum weight is the maximum number of
+/// authors that the message service merges in one request.
 const MERGED_LIMITS: Limits = Limits {
     batch_weight_max: 2_000,
     ..LIMITS
 };
 
-/// The timelines of the message service.
+/// Timelines of the message service.
 pub(crate) struct Timelines {
     single: Batcher<List>,
-    /// Apart, because one of them may take as long as hundreds of others.
+    /// Batcher for timelines of several authors. One such timeline can take as long as hundreds of
+    /// other timelines, so it must not delay them.
     merged: Batcher<List>,
 }
 
 impl Timelines {
-    pub(super) fn new(client: MessageServiceClient<Pool>, accounts: Accounts, kept: Keep) -> Self {
+    pub(super) fn new(
+        client: MessageServiceClient<Pool>,
+        accounts: Accounts,
+        cache: RenderCache,
+    ) -> Self {
         let list = List {
             client,
             accounts,
-            kept,
+            cache,
         };
         Self {
             single: batcher("gateway.list_timelines", list.clone()),
@@ -134,7 +118,7 @@ impl Timelines {
         }
     }
 
-    /// A timeline as it is now.
+    /// Returns the current timeline.
     pub(crate) async fn list(
         &self,
         key: TimelineKey,
@@ -152,7 +136,7 @@ impl Timelines {
 struct List {
     client: MessageServiceClient<Pool>,
     accounts: Accounts,
-    kept: Keep,
+    cache: RenderCache,
 }
 
 impl BatchHandler for List {
@@ -161,16 +145,17 @@ impl BatchHandler for List {
 
     async fn run(
         &self,
-        asked: Vec<TimelineKey>,
+        keys: Vec<TimelineKey>,
         deadline: Deadline,
     ) -> Result<Vec<Result<Arc<Rendered>, Status>>, Status> {
-        let (keys, positions) = dedup(asked);
-        // Held until the answer is there: what is "unchanged" must not be evicted meanwhile.
-        let kept = self.kept.get_each(&keys);
+        let (keys, positions) = dedup(keys);
+        // The references keep responses that the service reports as unchanged, even if the cache
+        // evicts them during the rpc.
+        let cached = self.cache.get_each(&keys);
         let queries = keys
             .iter()
-            .zip(&kept)
-            .map(|(key, kept)| query(key, kept.as_deref()));
+            .zip(&cached)
+            .map(|(key, cached)| query(key, cached.as_deref()));
         let request = deadline.request(ListTimelinesRequest {
             queries: queries.collect(),
         });
@@ -181,134 +166,78 @@ impl BatchHandler for List {
             .await?
             .into_inner();
 
-        let results = each(response.results);
-        let timelines = results
+        let updates = each(response.results);
+        let timelines = updates
             .iter()
             .flatten()
             .filter_map(TimelineUpdate::timeline);
-        let authors = self.authors(timelines, deadline).await;
-        let mut answers = Vec::with_capacity(keys.len());
-        for ((key, kept), result) in keys.into_iter().zip(kept).zip(results) {
-            answers.push(match (result, kept) {
-                (Ok(TimelineUpdate::Whole(timeline)), _) => self.render(key, timeline, &authors),
-                (Ok(TimelineUpdate::Added(timeline)), Some(kept)) if key.format.grows() => {
-                    self.extend(key, &kept, timeline, &authors)
-                }
-                (Ok(TimelineUpdate::Unchanged), Some(kept)) => Ok(kept),
-                (Err(status), _) => Err(status),
+        let authors = Authorship::look_up(&self.accounts, timelines, deadline).await;
+        let mut results = Vec::with_capacity(keys.len());
+        for ((key, cached), update) in keys.into_iter().zip(cached).zip(updates) {
+            results.push(match (update, cached) {
+                (Ok(TimelineUpdate::Whole(timeline)), _) => authors
+                    .entries(timeline.messages)
+                    .map(|entries| render(&key, timeline.version, entries))
+                    .map(|rendered| self.cache.insert(key, rendered)),
+                (Ok(TimelineUpdate::Added(added)), Some(cached)) if key.grows() => authors
+                    .entries(added.messages)
+                    .map(|newer| grow(&key, &cached, added.version, &newer))
+                    .map(|rendered| self.cache.insert(key, rendered)),
+                (Ok(TimelineUpdate::Unchanged), Some(cached)) => Ok(cached),
                 (Ok(TimelineUpdate::Unchanged | TimelineUpdate::Added(_)), _) => Err(incomplete()),
+                (Err(status), _) => Err(status),
             });
         }
-        fan_out_complete(&answers, &positions)
+        fan_out_complete(&results, &positions)
     }
 
-    /// As many as authors are merged.
+    /// Number of authors that are merged.
     fn weight(key: &TimelineKey) -> usize {
-        (key.scope.bytes() / size_of::<Uuid>()).max(1)
+        (key.scope.heap_bytes() / size_of::<Uuid>()).max(1)
     }
 }
 
-impl List {
-    /// The authors of timelines, as far as they can be had.
-    async fn authors<'a>(
-        &self,
-        timelines: impl Iterator<Item = &'a Timeline>,
-        deadline: Deadline,
-    ) -> Authorship {
-        let mut ids: Vec<Uuid> = timelines
-            .flat_map(|timeline| &timeline.messages)
-            // One that is no id fails the timeline that it is in.
-            .filter_map(|message| per_item::id("author_id", &message.author_id).ok())
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        // A look-up that takes all the time there is must not take those along who do not need it.
-        let deadline = deadline.at_most(deadline.remaining() / 4 * 3);
-        let (accounts, looked_up) = self.accounts.lookup_partial(&ids, deadline).await;
-        let known = ids.into_iter().zip(accounts);
-        Authorship {
-            known: known
-                .filter_map(|(id, account)| Some((id, account?)))
-                .collect(),
-            looked_up,
-        }
-    }
-
-    fn render(
-        &self,
-        key: TimelineKey,
-        timeline: Timeline,
-        authors: &Authorship,
-    ) -> Result<Arc<Rendered>, Status> {
-        let mut entries = authors.entries(timeline.messages)?;
-        let shown = key.format.shown(key.limit);
-        let more = entries.len() > shown;
-        entries.truncate(shown);
-        let body = key.format.render(&entries);
-        let rendered = Rendered {
-            version: timeline.version,
-            body: key.scope.body(body),
-            first: entries.first().map(|entry| entry.id),
-            last: entries.last().map(|entry| entry.id),
-            more,
-            ..Rendered::default()
-        };
-        Ok(self.kept.insert(key, rendered))
-    }
-
-    /// Puts what was added before what is kept.
-    fn extend(
-        &self,
-        key: TimelineKey,
-        kept: &Rendered,
-        added: Timeline,
-        authors: &Authorship,
-    ) -> Result<Arc<Rendered>, Status> {
-        let entries = authors.entries(added.messages)?;
-        let shown = key.format.shown(key.limit);
-        let body = crate::api::messages::extend(&kept.body.bytes(), &entries, shown).into();
-        let rendered = Rendered {
-            version: added.version,
-            body: key.scope.body(body),
-            first: entries.first().map(|entry| entry.id).or(kept.first),
-            ..Rendered::default()
-        };
-        Ok(self.kept.insert(key, rendered))
+/// Renders a timeline.
+fn render(key: &TimelineKey, version: i64, mut entries: Vec<Entry>) -> Rendered {
+    let shown = key.format.shown(key.limit);
+    let more = entries.len() > shown;
+    entries.truncate(shown);
+    let timeline = key.format.render(&entries);
+    Rendered {
+        version,
+        body: key.scope.body(timeline.body),
+        first: entries.first().map(|entry| entry.id),
+        last: timeline.index.last_id(),
+        more,
+        index: if key.grows() {
+            timeline.index
+        } else {
+            EntryIndex::default()
+        },
+        ..Rendered::default()
     }
 }
 
-/// The authors that are known, and whether the others are known to be none.
-struct Authorship {
-    known: HashMap<Uuid, Arc<Account>>,
-    looked_up: Result<(), Status>,
-}
-
-impl Authorship {
-    /// The messages with their authors.
-    ///
-    /// # Errors
-    ///
-    /// One of the authors is not known, and could not be looked up.
-    fn entries(&self, messages: Vec<Message>) -> Result<Vec<Entry>, Status> {
-        let mut entries = Vec::with_capacity(messages.len());
-        for message in messages {
-            let author = per_item::id("author_id", &message.author_id)?;
-            let Some(author) = self.known.get(&author) else {
-                // A message whose account is gone is about to go as well.
-                self.looked_up.clone()?;
-                continue;
-            };
-            entries.push(Entry {
-                id: per_item::id("id", &message.id)?,
-                author: Arc::clone(author),
-                text: message.text,
-            });
-        }
-        Ok(entries)
+/// Renders a timeline that consists of `newer` entries and the cached timeline.
+fn grow(key: &TimelineKey, cached: &Rendered, version: i64, newer: &[Entry]) -> Rendered {
+    let shown = key.format.shown(key.limit);
+    let cut = newer.len() + cached.index.len() > shown;
+    let newer = &newer[..newer.len().min(shown)];
+    let timeline = key
+        .format
+        .grow(&cached.body.bytes(), &cached.index, newer, shown);
+    Rendered {
+        version,
+        body: key.scope.body(timeline.body),
+        first: newer.first().map(|entry| entry.id).or(cached.first),
+        last: timeline.index.last_id(),
+        more: cached.more || (cut && key.format.has_pages()),
+        index: timeline.index,
+        ..Rendered::default()
     }
 }
 
-fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
+fn query(key: &TimelineKey, cached: Option<&Rendered>) -> TimelineQuery {
     let scope = match &key.scope {
         Scope::Everybody => timeline_query::Scope::Everybody(Everybody {}),
         Scope::Author(id) => timeline_query::Scope::Authors(Authors {
@@ -320,76 +249,80 @@ fn query(key: &TimelineKey, kept: Option<&Rendered>) -> TimelineQuery {
         scope: Some(scope),
         limit: key.limit,
         before_id: key.before.map(per_item::encode_id).unwrap_or_default(),
-        known_version: kept.map(|kept| kept.version),
-        known_newest_id: kept
-            .filter(|_| key.format.grows())
-            .map(|kept| per_item::encode_id(kept.first.unwrap_or_default())),
+        known_version: cached.map(|cached| cached.version),
+        known_newest_id: cached
+            .filter(|_| key.grows())
+            .map(|cached| per_item::encode_id(cached.first.unwrap_or_default())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
+    use proptest::prelude::*;
 
     use super::*;
-
-    fn account(id: u128) -> Arc<Account> {
-        Arc::new(Account {
-            id: Uuid::from_u128(id),
-            username: format!("account {id}"),
-            avatar_hash: String::new(),
-            session_epoch: 0,
-            moderator: false,
-        })
-    }
-
-    fn by(author: u128) -> Message {
-        Message {
-            id: per_item::encode_id(Uuid::now_v7()),
-            author_id: per_item::encode_id(Uuid::from_u128(author)),
-            text: "hello".to_owned(),
-        }
-    }
-
-    fn authorship(looked_up: Result<(), Status>) -> Authorship {
-        Authorship {
-            known: HashMap::from([(Uuid::from_u128(1), account(1))]),
-            looked_up,
-        }
-    }
+    use crate::render::timeline::tests::{FORMATS, entries};
 
     #[test]
-    fn a_failed_look_up_concerns_only_those_whom_nobody_knows() {
-        let authors = authorship(Err(Status::unavailable("the user service is away")));
-        let known = authors.entries(vec![by(1), by(1)]).unwrap();
-        assert_eq!(known.len(), 2);
-        let error = authors.entries(vec![by(1), by(2)]).unwrap_err();
-        assert_eq!(error.code(), Code::Unavailable);
-    }
-
-    #[test]
-    fn messages_of_nobody_are_left_out() {
-        let authors = authorship(Ok(()));
-        let entries = authors.entries(vec![by(2), by(1)]).unwrap();
-        let names: Vec<&str> = entries
-            .iter()
-            .map(|entry| entry.author.username.as_str())
-            .collect();
-        assert_eq!(names, ["account 1"]);
-    }
-
-    #[test]
-    fn a_timeline_weighs_as_much_as_it_merges() {
-        let weight = |scope| {
-            List::weight(&TimelineKey {
-                scope,
-                limit: 30,
-                before: None,
-                format: Format::Json,
-            })
-        };
+    fn the_weight_of_a_timeline_is_the_number_of_its_authors() {
+        let weight = |scope| List::weight(&TimelineKey::newest(scope, 30, Format::Json));
         assert_eq!(weight(Scope::Everybody), 1);
         assert_eq!(weight(Scope::Author(Uuid::nil())), 1);
         assert_eq!(weight(Scope::Authors(Bytes::from(vec![0; 48]))), 3);
+    }
+
+    /// What the service reads for a key, newest first.
+    fn read(entries: &[Entry], limit: u32) -> Vec<Entry> {
+        entries.iter().take(limit as usize).cloned().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_cached_timeline_that_grows_equals_a_timeline_rendered_again(
+            entries in entries(12),
+            steps in prop::collection::vec(0_usize..4, 1..8),
+            limit in 1_u32..14,
+        ) {
+            let scopes = [Scope::Everybody, Scope::Author(Uuid::nil())];
+            for (scope, format) in scopes.iter().flat_map(|scope| FORMATS.map(|format| (scope, format))) {
+                let key = TimelineKey::newest(scope.clone(), limit, format);
+                let mut first = entries.len() / 2;
+                let mut grown = render(&key, 0, read(&entries[first..], limit));
+                for step in &steps {
+                    let newer = &entries[first.saturating_sub(*step)..first];
+                    first -= newer.len();
+                    grown = grow(&key, &grown, 1, &read(newer, limit));
+                    let again = render(&key, 1, read(&entries[first..], limit));
+                    prop_assert_eq!(grown.body.bytes(), again.body.bytes(), "{:?}", key);
+                    prop_assert_eq!(&grown.index, &again.index, "{:?}", key);
+                    prop_assert_eq!(
+                        (grown.version, grown.first, grown.last, grown.more),
+                        (again.version, again.first, again.last, again.more),
+                        "{:?}", key
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_names_the_newest_message_only_if_the_timeline_starts_with_it() {
+        let newest = Uuid::from_u128(7);
+        let cached = Rendered {
+            version: 5,
+            first: Some(newest),
+            ..Rendered::default()
+        };
+        for format in FORMATS {
+            let mut key = TimelineKey::newest(Scope::Everybody, 31, format);
+            let asked = query(&key, Some(&cached));
+            assert_eq!(asked.known_version, Some(5));
+            assert_eq!(asked.known_newest_id, Some(per_item::encode_id(newest)));
+            assert_eq!(query(&key, None).known_newest_id, None);
+            key.before = Some(newest);
+            let asked = query(&key, Some(&cached));
+            assert_eq!(asked.known_version, Some(5));
+            assert_eq!(asked.known_newest_id, None);
+        }
     }
 }

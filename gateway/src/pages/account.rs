@@ -1,19 +1,18 @@
-//! Signing up, in and out.
+//! Registration, sign-in and sign-out.
 
 use askama::Template;
-use axum::{
-    body::Body,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{body::Body, extract::State, response::Response};
 use chassis::deadline::Deadline;
 use minitwit_proto::user::v1::{NewUser, PasswordCheck};
 use tonic::Code;
 
-use super::{PageAnswer, error::PageError, form::Form, layout::Layout, visitor::Visitor};
+use super::{
+    PageResult, csrf::StateChange, error::PageError, form::Form, layout::Layout,
+    request::PageRequest, visitor::Visitor,
+};
 use crate::{
     App, SIGN_IN_BUDGET,
-    api::register::{TAKEN, objection},
+    validate::{self, InvalidInput, PASSWORDS_DIFFER, USERNAME_TAKEN},
 };
 
 #[derive(Template)]
@@ -33,7 +32,8 @@ struct RegisterPage<'a> {
     email: &'a str,
 }
 
-pub(super) async fn login_form(visitor: Visitor) -> Response {
+pub(super) async fn login_form(request: PageRequest) -> Response {
+    let visitor = request.verify_session().await;
     if visitor.account.is_some() {
         return visitor.redirect("/");
     }
@@ -48,7 +48,13 @@ fn login_page(visitor: &Visitor, error: Option<&str>, username: &str) -> Respons
     })
 }
 
-pub(super) async fn login(State(app): State<App>, mut visitor: Visitor, body: Body) -> PageAnswer {
+pub(super) async fn login(
+    State(app): State<App>,
+    change: StateChange,
+    request: PageRequest,
+    body: Body,
+) -> PageResult {
+    let mut visitor = request.verify_session().await;
     if visitor.account.is_some() {
         return Ok(visitor.redirect("/"));
     }
@@ -72,10 +78,12 @@ pub(super) async fn login(State(app): State<App>, mut visitor: Visitor, body: Bo
         .await
     {
         Ok(verified) => {
-            visitor.sign_in(&verified.account);
+            visitor.sign_in(&verified.account, &change);
             visitor.flash("You were logged in");
             if verified.one_time_password {
-                visitor.flash("That password is used up now: choose a new one before you leave");
+                visitor.flash(
+                    "This password was valid for one sign-in only. Choose a new password now.",
+                );
                 return Ok(visitor.redirect("/-/account"));
             }
             Ok(visitor.redirect("/"))
@@ -91,7 +99,8 @@ pub(super) async fn login(State(app): State<App>, mut visitor: Visitor, body: Bo
     }
 }
 
-pub(super) async fn register_form(visitor: Visitor) -> Response {
+pub(super) async fn register_form(request: PageRequest) -> Response {
+    let visitor = request.verify_session().await;
     if visitor.account.is_some() {
         return visitor.redirect("/");
     }
@@ -106,9 +115,10 @@ pub(super) async fn register_form(visitor: Visitor) -> Response {
 
 pub(super) async fn register(
     State(app): State<App>,
-    mut visitor: Visitor,
+    request: PageRequest,
     body: Body,
-) -> PageAnswer {
+) -> PageResult {
+    let mut visitor = request.verify_session().await;
     if visitor.account.is_some() {
         return Ok(visitor.redirect("/"));
     }
@@ -126,18 +136,18 @@ pub(super) async fn register(
     }))
 }
 
-/// Registers, or tells why not.
+/// Registers an account. Returns the error that the form shows, if there is one.
 async fn try_register(
     app: &App,
     visitor: &Visitor,
     form: &Form,
 ) -> Result<Option<String>, PageError> {
     let [username, email, password] = ["username", "email", "password"].map(|name| form.text(name));
-    if let Some(objection) = objection(username, email, password) {
-        return Ok(Some(objection));
+    if let Err(InvalidInput(error)) = validate::registration(username, email, password) {
+        return Ok(Some(error));
     }
     if password != form.text("password2") {
-        return Ok(Some("The two passwords do not match".to_owned()));
+        return Ok(Some(PASSWORDS_DIFFER.to_owned()));
     }
     let new = NewUser {
         id: bytes::Bytes::copy_from_slice(visitor.origin.key.as_bytes()),
@@ -153,13 +163,14 @@ async fn try_register(
         .await
     {
         Ok(_) => Ok(None),
-        Err(status) if status.code() == Code::AlreadyExists => Ok(Some(TAKEN.to_owned())),
+        Err(status) if status.code() == Code::AlreadyExists => Ok(Some(USERNAME_TAKEN.to_owned())),
         Err(status) => Err(status.into()),
     }
 }
 
-pub(super) async fn logout(mut visitor: Visitor) -> Response {
-    visitor.sign_out();
+pub(super) async fn logout(change: StateChange, request: PageRequest) -> Response {
+    let mut visitor = request.verify_session().await;
+    visitor.sign_out(&change);
     visitor.flash("You were logged out");
-    visitor.redirect("/public").into_response()
+    visitor.redirect("/public")
 }

@@ -1,4 +1,4 @@
-//! The files that belong to the pages, compiled in.
+//! Static files of the pages, which are part of the binary.
 
 use std::sync::LazyLock;
 
@@ -11,8 +11,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::PageError;
 
-/// For what never changes under its address.
-pub(crate) const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Cache-Control of a response that never changes at its address.
+pub(super) const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
+
+/// Number of bytes of the digest that are the version.
+const VERSION_BYTES: usize = 6;
 
 struct Asset {
     name: &'static str,
@@ -43,21 +46,17 @@ const ASSETS: [Asset; 4] = [
     },
 ];
 
-/// The version of all the files together, which their addresses on pages carry.
+/// Version of all files. Pages add the version to the addresses of the files.
 pub(crate) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut digest = Sha256::new();
     for asset in &ASSETS {
         digest.update(asset.bytes);
     }
-    digest
-        .finalize()
-        .iter()
-        .take(6)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex::encode(&digest.finalize()[..VERSION_BYTES])
 });
 
-/// A file: for ever under the address that carries our version, to be asked for again under any
-/// other.
+/// Sends a file. Browsers cache the file without end if the address contains the current version.
+/// Otherwise they validate it before each use.
 pub(super) async fn show(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
@@ -66,8 +65,12 @@ pub(super) async fn show(
     let asset = ASSETS.iter().find(|asset| asset.name == name);
     let asset = asset.ok_or_else(|| PageError::new(StatusCode::NOT_FOUND))?;
     let tag = format!("\"{}\"", *VERSION);
-    let ours = query.as_deref().and_then(|query| query.strip_prefix("v=")) == Some(&VERSION);
-    let caching = if ours { FOR_EVER } else { "public, no-cache" };
+    let current = query.as_deref().and_then(|query| query.strip_prefix("v=")) == Some(&VERSION);
+    let caching = if current {
+        CACHE_FOREVER
+    } else {
+        "public, no-cache"
+    };
     if headers
         .get(header::IF_NONE_MATCH)
         .is_some_and(|known| known.as_bytes() == tag.as_bytes())

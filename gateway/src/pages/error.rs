@@ -1,23 +1,27 @@
-//! What a page says when it cannot be what was asked for, in the same dress as every other page.
+//! Error pages.
 
 use std::borrow::Cow;
 
 use askama::Template;
-use axum::response::{Html, IntoResponse, Response};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{Html, IntoResponse, Response},
+};
 use http::{HeaderValue, StatusCode, header};
 use tonic::Status;
 
-use super::layout::Layout;
-use crate::error::ApiError;
+use super::{layout::Layout, request::SessionClaim, visitor::render};
+use crate::{App, error::ApiError, validate::InvalidInput};
 
-/// A failure on its way to becoming a page. The response carries it to the [`guard`](super::guard),
-/// who knows who asked.
+/// Error of a handler or an extractor. [`render_errors`] turns the error into a page, because only the
+/// middleware knows the visitor for every error.
 #[derive(Clone, Debug)]
-pub(crate) struct PageError {
+pub(super) struct PageError {
     status: StatusCode,
-    /// What else there is to say; most often the status says it all.
+    /// Explanation; `None` for the general explanation of the status.
     message: Option<Cow<'static, str>>,
-    /// When the same may succeed, in seconds from now.
+    /// Time after which the client can send the request again, in seconds.
     retry_after_seconds: Option<u32>,
 }
 
@@ -28,16 +32,33 @@ struct ErrorPage<'a> {
     status: u16,
     title: &'static str,
     explanation: &'a str,
-    /// Whether signing in may help.
+    /// Whether the page has a link to the sign-in form.
     sign_in: bool,
-    /// Whether the same again may help, and that is a link's work.
-    again: bool,
-    /// Whether the same again may help, and that is a form's work.
-    back: bool,
+    /// Whether the page has a link that repeats the request.
+    retry_link: bool,
+    /// Whether the page tells the visitor to submit the form again.
+    resubmit_hint: bool,
+}
+
+/// Reads the session cookie of each request, and renders errors as pages. An error page shows the name
+/// from the cookie without asking the user service.
+pub(super) async fn render_errors(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let claim = SessionClaim::read(request.headers(), &app.0.pages.cookie_keys);
+    let by_link = request.method().is_safe();
+    request.extensions_mut().insert(claim.clone());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<PageError>() {
+        Some(error) => error.render(claim.username(), by_link),
+        None => response,
+    }
 }
 
 impl PageError {
-    pub(crate) fn new(status: StatusCode) -> Self {
+    pub(super) fn new(status: StatusCode) -> Self {
         Self {
             status,
             message: None,
@@ -45,66 +66,65 @@ impl PageError {
         }
     }
 
-    pub(crate) fn because(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn with_message(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             message: Some(message.into()),
             ..Self::new(status)
         }
     }
 
-    /// Nobody is signed in where somebody has to be.
-    pub(crate) fn unauthorized() -> Self {
+    /// Error of a page that requires a session.
+    pub(super) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED)
     }
 
-    fn words(&self) -> (&'static str, &'static str) {
+    /// Title and general explanation of the status.
+    fn texts(&self) -> (&'static str, &'static str) {
         match self.status {
-            StatusCode::BAD_REQUEST => (
-                "That did not work",
-                "Something in what was sent is not right.",
-            ),
+            StatusCode::BAD_REQUEST => {
+                ("Invalid request", "Something in the request is not valid.")
+            }
             StatusCode::UNAUTHORIZED => ("Sign in first", "You have to be signed in to do that."),
-            StatusCode::FORBIDDEN => ("Not from there", "That is not allowed."),
-            StatusCode::NOT_FOUND => ("Nothing here", "There is no such page, person or message."),
-            StatusCode::METHOD_NOT_ALLOWED => {
-                ("Not that way", "This page cannot be used like that.")
+            StatusCode::FORBIDDEN => ("Not allowed", "You are not allowed to do that."),
+            StatusCode::NOT_FOUND => ("Not found", "There is no such page, user or message."),
+            StatusCode::METHOD_NOT_ALLOWED => (
+                "Not supported",
+                "This page does not support that kind of request.",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => ("Too large", "The request is too large."),
+            StatusCode::TOO_MANY_REQUESTS => {
+                ("Too many attempts", "Wait a while and try again later.")
             }
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                ("Too much", "That was more than can be taken at once.")
-            }
-            StatusCode::TOO_MANY_REQUESTS => ("Slow down", "That was too often. Try again later."),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => (
-                "Back in a moment",
+                "Temporarily unavailable",
                 "A part of MiniTwit cannot be reached right now.",
             ),
-            _ => ("Something broke", "That is our fault, not yours."),
+            _ => ("Something went wrong", "MiniTwit has an internal error."),
         }
     }
 
-    /// The page, for whoever is signed in; `by_link` if a link has led to it, not a form.
-    pub(super) fn render(&self, me: Option<&str>, by_link: bool) -> Response {
-        let (title, explanation) = self.words();
-        let server_is_away = matches!(
+    /// Renders the error page. `by_link` tells whether the visitor followed a link and did not submit a
+    /// form.
+    pub(super) fn render(&self, username: Option<&str>, by_link: bool) -> Response {
+        let (title, explanation) = self.texts();
+        let unavailable = matches!(
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
         );
         let page = ErrorPage {
             layout: Layout {
-                me,
-                moderator: false,
-                flashes: &[],
-                here: "",
+                username,
+                ..Layout::default()
             },
             status: self.status.as_u16(),
             title,
             explanation: self.message.as_deref().unwrap_or(explanation),
             sign_in: self.status == StatusCode::UNAUTHORIZED,
-            again: server_is_away && by_link,
-            back: server_is_away && !by_link,
+            retry_link: unavailable && by_link,
+            resubmit_hint: unavailable && !by_link,
         };
-        let html = Html(page.render().expect("a string takes everything"));
-        let mut response = (self.status, html).into_response();
-        let retry_after = self.retry_after_seconds.or(server_is_away.then_some(1));
+        let mut response = (self.status, Html(render(&page))).into_response();
+        let retry_after = self.retry_after_seconds.or(unavailable.then_some(1));
         if let Some(seconds) = retry_after {
             response
                 .headers_mut()
@@ -117,7 +137,7 @@ impl PageError {
 impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
         let message = error.status.is_client_error();
-        let message = message.then(|| capitalised(&error.message).into());
+        let message = message.then(|| as_sentence(&error.message).into());
         Self {
             status: error.status,
             message,
@@ -126,14 +146,21 @@ impl From<ApiError> for PageError {
     }
 }
 
+impl From<InvalidInput> for PageError {
+    fn from(invalid: InvalidInput) -> Self {
+        ApiError::from(invalid).into()
+    }
+}
+
 impl From<Status> for PageError {
-    /// Logged there, where the API's are.
+    /// Logs server errors, as [`ApiError`] does.
     fn from(status: Status) -> Self {
         ApiError::from(status).into()
     }
 }
 
-fn capitalised(message: &str) -> String {
+/// Capitalises a message and adds a full stop.
+fn as_sentence(message: &str) -> String {
     let mut rest = message.chars();
     let first = rest.next().map(char::to_uppercase).into_iter().flatten();
     first.chain(rest).chain(['.']).collect()

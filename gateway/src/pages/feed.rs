@@ -1,139 +1,90 @@
-//! Atom feeds: everybody's messages, and one person's.
+//! Atom feeds of all users and of one user.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use askama::Template;
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use chassis::deadline::Deadline;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{PageAnswer, escape, person::Named, timeline::PER_PAGE};
+use super::{PageResult, path_user::PathUser, timeline::PER_PAGE};
 use crate::{
     App, PAGE_BUDGET,
-    backend::timelines::{Entry, Format, Scope, TimelineKey},
+    backend::timelines::{Scope, TimelineKey},
     origin::Origin,
+    render::{path, time, timeline::Format},
 };
-
-/// How much of a message is its title.
-const TITLE_CHARS: usize = 60;
 
 #[derive(Template)]
 #[template(path = "feed.xml")]
 struct Feed<'a> {
+    /// Scheme and host name of the request. Links in the entries are relative to it.
     base: &'a str,
     title: &'a str,
-    /// Where the same messages are as a page.
+    /// Path of the page with the same messages.
     page: &'a str,
-    /// Where the feed itself is.
+    /// Path of the feed.
     path: &'a str,
     updated: String,
-    entries: &'a str,
+    entries: Cow<'a, str>,
 }
 
-/// The entries of a feed. Where they lead is completed when it is known where we are.
-pub(crate) fn render(entries: &[Entry]) -> Bytes {
-    let mut xml = String::new();
-    for entry in entries {
-        let (id, time) = (entry.id, escape::machine_time(entry.id));
-        let name = text(&entry.author.username);
-        let path = escape::user_path(&entry.author.username);
-        let _ = writeln!(
-            xml,
-            "<entry><id>urn:uuid:{id}</id><title>{title}</title><published>{time}</published>\
-             <updated>{time}</updated><author><name>{name}</name><uri>{path}</uri></author>\
-             <link rel=\"alternate\" type=\"text/html\" href=\"/-/message/{id}\"/>\
-             <content type=\"text\">{content}</content></entry>",
-            title = text(&title(&entry.text)),
-            content = text(&entry.text),
-        );
-    }
-    xml.into()
+/// Metadata of a feed.
+struct Metadata<'a> {
+    title: &'a str,
+    /// Path of the page with the same messages.
+    page: &'a str,
+    /// Path of the feed.
+    path: &'a str,
 }
 
-/// A text as XML, which does not take every character.
-fn text(text: &str) -> String {
-    let valid = |character: char| match character {
-        '\t' | '\n' | '\r' => character,
-        '\u{FFFE}' | '\u{FFFF}' => '\u{FFFD}',
-        _ if character < ' ' => '\u{FFFD}',
-        _ => character,
-    };
-    escape::escaped(&text.chars().map(valid).collect::<String>())
-}
-
-fn title(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut title: String = characters.by_ref().take(TITLE_CHARS).collect();
-    if characters.next().is_some() {
-        title.push('…');
-    }
-    title
-}
-
-/// `/-/public.atom`: everybody's messages.
+/// `/-/public.atom`: the feed of all users.
 pub(super) async fn public(
     State(app): State<App>,
     origin: Origin,
     headers: HeaderMap,
-) -> PageAnswer {
-    let what = What {
+) -> PageResult {
+    let metadata = Metadata {
         title: "Public Timeline",
         page: "/public",
         path: "/-/public.atom",
     };
-    answer(&app, origin, &headers, Scope::Everybody, what).await
+    respond(&app, origin, &headers, Scope::Everybody, metadata).await
 }
 
-/// `/{username}/atom`: one person's messages.
+/// `/{username}/atom`: the feed of one user.
 pub(super) async fn of_user(
     State(app): State<App>,
-    named: Named,
+    user: PathUser,
     origin: Origin,
     headers: HeaderMap,
-) -> PageAnswer {
-    let account = named.account(&app, Deadline::after(PAGE_BUDGET)).await?;
+) -> PageResult {
+    let account = user.account(&app, Deadline::after(PAGE_BUDGET)).await?;
     let title = format!("{}'s Timeline", account.username);
-    let page = escape::user_path(&account.username);
-    let feed = format!("{page}/atom");
-    let what = What {
+    let page = path::user_path(&account.username);
+    let path = format!("{page}/atom");
+    let metadata = Metadata {
         title: &title,
         page: &page,
-        path: &feed,
+        path: &path,
     };
-    answer(&app, origin, &headers, Scope::Author(account.id), what).await
+    respond(&app, origin, &headers, Scope::Author(account.id), metadata).await
 }
 
-struct What<'a> {
-    title: &'a str,
-    page: &'a str,
-    /// Where the feed itself is.
-    path: &'a str,
-}
-
-async fn answer(
+async fn respond(
     app: &App,
     origin: Origin,
     headers: &HeaderMap,
     scope: Scope,
-    what: What<'_>,
-) -> PageAnswer {
-    let key = TimelineKey {
-        scope,
-        limit: PER_PAGE,
-        before: None,
-        format: Format::Atom,
-    };
-    let rendered = app
-        .0
-        .backend
-        .timelines
-        .list(key, Deadline::after(PAGE_BUDGET))
-        .await?;
-    let tag = format!("\"{:x}\"", rendered.version);
+    metadata: Metadata<'_>,
+) -> PageResult {
+    let key = TimelineKey::newest(scope, PER_PAGE, Format::Atom);
+    let timelines = &app.0.backend.timelines;
+    let timeline = timelines.list(key, Deadline::after(PAGE_BUDGET)).await?;
+    let tag = format!("\"{:x}\"", timeline.version);
     let caching = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, "no-cache".to_owned()),
@@ -144,38 +95,148 @@ async fn answer(
     {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    let base = base(origin, headers);
-    // Where texts have an escaped quote or bracket, so only our own attributes are met.
-    let entries = rendered
-        .body
-        .text()
-        .replace("href=\"/", &format!("href=\"{base}/"));
-    let entries = entries.replace("<uri>/", &format!("<uri>{base}/"));
     let feed = Feed {
-        base: &base,
-        title: what.title,
-        page: what.page,
-        path: what.path,
-        updated: escape::machine_time(rendered.first.unwrap_or_default()),
-        entries: &entries,
+        base: &base(origin, headers),
+        title: metadata.title,
+        page: metadata.page,
+        path: metadata.path,
+        updated: time::rfc3339(timeline.first.unwrap_or_default()),
+        entries: timeline.body.text(),
     };
-    Ok(atom(
-        feed.render().expect("a string takes everything"),
-        caching,
-    ))
+    Ok(atom_response(&feed, caching))
 }
 
-fn atom(xml: String, caching: [(header::HeaderName, String); 2]) -> Response {
+fn atom_response(feed: &Feed<'_>, caching: [(HeaderName, String); 2]) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/atom+xml; charset=utf-8")];
+    let xml = feed.render().expect("a string accepts every write");
     (headers, caching, xml).into_response()
 }
 
-/// Where the client sees us: `https://host`.
+/// Scheme and host name of the request, such as `https://example.org`.
 fn base(origin: Origin, headers: &HeaderMap) -> String {
     let scheme = if origin.secure { "https" } else { "http" };
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or("localhost");
-    format!("{scheme}://{}", escape::escaped(host))
+    format!("{scheme}://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use roxmltree::{Document, Node};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::render::{Account, Entry};
+
+    const ATOM: &str = "http://www.w3.org/2005/Atom";
+
+    /// Names and texts that XML and HTML treat specially.
+    const TEXTS: [&str; 6] = [
+        "plain",
+        "<b>&amp;</b> & \"quoted\" 'too' ]]> <!-- -->",
+        "emoji 😀 \u{202e}مرحبا",
+        "tab\tline\nreturn\r\n",
+        "\u{1}\u{8}\u{1F}\u{FFFE}\u{FFFF}",
+        "",
+    ];
+
+    fn entry(number: usize, name: &str, text: &str) -> Entry {
+        Entry {
+            id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number as u128),
+            author: Arc::new(Account {
+                id: Uuid::nil(),
+                username: name.to_owned(),
+                avatar_hash: String::new(),
+                session_epoch: 0,
+                moderator: false,
+            }),
+            text: text.to_owned(),
+        }
+    }
+
+    fn feed(title: &str, entries: &[Entry]) -> String {
+        let body = Format::Atom.render(entries).body;
+        let page = path::user_path(title);
+        let feed = Feed {
+            base: "https://mini.twit&co",
+            title,
+            page: &page,
+            path: &format!("{page}/atom"),
+            updated: time::rfc3339(Uuid::nil()),
+            entries: str::from_utf8(&body).unwrap().into(),
+        };
+        feed.render().unwrap()
+    }
+
+    fn child<'a>(node: Node<'a, 'a>, name: &str) -> Node<'a, 'a> {
+        let mut children = node.children();
+        let child = children.find(|child| child.has_tag_name((ATOM, name)));
+        child.unwrap_or_else(|| panic!("<{name}> is missing in {:?}", node.tag_name()))
+    }
+
+    fn text_of<'a>(node: Node<'a, 'a>, name: &str) -> &'a str {
+        child(node, name).text().unwrap_or_default()
+    }
+
+    /// A text as an XML parser returns it.
+    fn expected(text: &str) -> String {
+        let forbidden = |character: char| {
+            (character < ' ' && !"\t\n\r".contains(character))
+                || matches!(character, '\u{FFFE}' | '\u{FFFF}')
+        };
+        text.replace(forbidden, "\u{FFFD}")
+    }
+
+    #[test]
+    fn a_feed_is_valid_for_every_name_and_text() {
+        let entries: Vec<Entry> = TEXTS
+            .iter()
+            .flat_map(|name| TEXTS.iter().map(move |text| (name, text)))
+            .enumerate()
+            .map(|(number, (name, text))| entry(number, name, text))
+            .collect();
+        for title in TEXTS {
+            let xml = feed(title, &entries);
+            let document = Document::parse(&xml).unwrap_or_else(|error| panic!("{error}:\n{xml}"));
+            let root = document.root_element();
+            assert!(root.has_tag_name((ATOM, "feed")));
+            let base = root.attribute(("http://www.w3.org/XML/1998/namespace", "base"));
+            assert_eq!(base, Some("https://mini.twit&co/"));
+            assert_eq!(text_of(root, "title"), expected(title) + " | MiniTwit");
+            assert!(text_of(root, "id").starts_with("https://mini.twit&co/"));
+            assert_eq!(text_of(root, "updated"), "1970-01-01T00:00:00Z");
+            let listed: Vec<Node<'_, '_>> = root
+                .children()
+                .filter(|child| child.has_tag_name((ATOM, "entry")))
+                .collect();
+            assert_eq!(listed.len(), entries.len());
+            for (node, entry) in listed.into_iter().zip(&entries) {
+                assert_eq!(text_of(node, "id"), format!("urn:uuid:{}", entry.id));
+                assert_eq!(text_of(node, "title"), expected(&entry.text));
+                assert_eq!(text_of(node, "published"), time::rfc3339(entry.id));
+                assert_eq!(text_of(node, "updated"), time::rfc3339(entry.id));
+                assert_eq!(text_of(node, "content"), expected(&entry.text));
+                let author = child(node, "author");
+                assert_eq!(text_of(author, "name"), expected(&entry.author.username));
+                let uri = path::user_path(&entry.author.username);
+                assert_eq!(text_of(author, "uri"), uri);
+                let link = child(node, "link").attribute("href");
+                assert_eq!(link, Some(&*format!("/-/message/{}", entry.id)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_feed_without_entries_is_valid() {
+        let xml = feed("nobody", &[]);
+        let document = Document::parse(&xml).unwrap();
+        let root = document.root_element();
+        for name in ["id", "title", "updated", "link", "icon"] {
+            child(root, name);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Following people, and who follows whom.
+//! Following and unfollowing, and lists of followers and followees.
 
 use std::borrow::Cow;
 
@@ -8,32 +8,49 @@ use minitwit_client::follows::Edge;
 use minitwit_proto::follower::v1::Direction;
 use uuid::Uuid;
 
-use super::{PageAnswer, escape, layout::Layout, person::Named, visitor::Visitor};
+use super::{
+    PageResult, csrf::StateChange, layout::Layout, path_user::PathUser, request::PageRequest,
+};
 use crate::{
     App,
-    backend::follows::{FollowsKey, Form},
+    backend::follows::FollowsKey,
+    render::{account_list::Format, path::user_path},
 };
 
-/// How many people a page lists.
+/// Number of accounts on a page.
 const PER_PAGE: u32 = 50;
 
-pub(super) async fn follow(state: State<App>, visitor: Visitor, named: Named) -> PageAnswer {
-    set(state, visitor, named, true).await
+/// `/{username}/follow`: follows a user.
+pub(super) async fn follow(
+    state: State<App>,
+    change: StateChange,
+    request: PageRequest,
+    user: PathUser,
+) -> PageResult {
+    set(state, &change, request, user, true).await
 }
 
-pub(super) async fn unfollow(state: State<App>, visitor: Visitor, named: Named) -> PageAnswer {
-    set(state, visitor, named, false).await
+/// `/{username}/unfollow`: stops following a user.
+pub(super) async fn unfollow(
+    state: State<App>,
+    change: StateChange,
+    request: PageRequest,
+    user: PathUser,
+) -> PageResult {
+    set(state, &change, request, user, false).await
 }
 
 async fn set(
     State(app): State<App>,
-    mut visitor: Visitor,
-    named: Named,
+    change: &StateChange,
+    request: PageRequest,
+    user: PathUser,
     following: bool,
-) -> PageAnswer {
-    let me = visitor.confirmed()?;
+) -> PageResult {
+    let mut visitor = request.verify_session().await;
+    let me = visitor.confirmed(change)?;
     let backend = &app.0.backend;
-    let account = named.account(&app, visitor.deadline).await?;
+    let account = user.account(&app, visitor.deadline).await?;
     if following {
         &backend.counters.follow
     } else {
@@ -55,7 +72,7 @@ async fn set(
     } else {
         format!("You are no longer following \"{name}\"")
     });
-    Ok(visitor.redirect(&escape::user_path(name)))
+    Ok(visitor.redirect(&user_path(name)))
 }
 
 #[derive(Template)]
@@ -69,58 +86,44 @@ struct PeoplePage<'a> {
     more: Option<String>,
 }
 
+/// `/{username}/followers`: lists the followers of a user.
 pub(super) async fn followers(
     state: State<App>,
-    visitor: Visitor,
-    named: Named,
+    request: PageRequest,
+    user: PathUser,
     RawQuery(query): RawQuery,
-) -> PageAnswer {
-    people(
-        state,
-        visitor,
-        named,
-        query.as_deref(),
-        Direction::Followers,
-    )
-    .await
+) -> PageResult {
+    people(state, request, user, query.as_deref(), Direction::Followers).await
 }
 
+/// `/{username}/following`: lists the accounts that a user follows.
 pub(super) async fn following(
     state: State<App>,
-    visitor: Visitor,
-    named: Named,
+    request: PageRequest,
+    user: PathUser,
     RawQuery(query): RawQuery,
-) -> PageAnswer {
-    people(
-        state,
-        visitor,
-        named,
-        query.as_deref(),
-        Direction::Followees,
-    )
-    .await
+) -> PageResult {
+    people(state, request, user, query.as_deref(), Direction::Followees).await
 }
 
 async fn people(
     State(app): State<App>,
-    visitor: Visitor,
-    named: Named,
+    request: PageRequest,
+    user: PathUser,
     query: Option<&str>,
     direction: Direction,
-) -> PageAnswer {
-    let account = named.account(&app, visitor.deadline).await?;
+) -> PageResult {
+    let visitor = request.verify_session().await;
+    let account = user.account(&app, visitor.deadline).await?;
     let key = FollowsKey {
         account: account.id,
         direction,
         limit: PER_PAGE + 1,
         after: after(query),
-        form: Form::Html(app.0.pages.avatars),
+        format: Format::Html(app.0.pages.avatars),
     };
     let people = app.0.backend.follows.list(key, visitor.deadline).await?;
-    let (name, path) = (
-        account.username.as_str(),
-        escape::user_path(&account.username),
-    );
+    let (name, path) = (account.username.as_str(), user_path(&account.username));
     let (title, page) = match direction {
         Direction::Followers => (format!("Followers of {name}"), "followers"),
         _ => (format!("Followed by {name}"), "following"),
@@ -136,6 +139,7 @@ async fn people(
     }))
 }
 
+/// Id of the last account on the page before.
 fn after(query: Option<&str>) -> Option<Uuid> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     pairs.find(|(name, _)| name == "after")?.1.parse().ok()

@@ -1,22 +1,21 @@
-//! What all pages have in common.
+//! Layout that all pages share.
 
-/// What the frame of a page shows.
-#[derive(Clone, Copy)]
-pub(crate) struct Layout<'a> {
-    /// Who is signed in.
-    pub(crate) me: Option<&'a str>,
-    /// Whether they may flag messages.
-    pub(crate) moderator: bool,
-    /// What has just happened.
-    pub(crate) flashes: &'a [String],
-    /// The path of the page, if the navigation leads to it.
-    pub(crate) here: &'static str,
+/// Values of the layout.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Layout<'a> {
+    /// Name of the signed-in account.
+    pub(super) username: Option<&'a str>,
+    /// Whether the account may flag messages.
+    pub(super) moderator: bool,
+    pub(super) flashes: &'a [String],
+    /// Path of the page if the navigation has a link to it, otherwise empty.
+    pub(super) current: &'static str,
 }
 
 impl Layout<'_> {
-    /// What marks the link to the page itself.
-    pub(super) fn current(&self, path: &str) -> &'static str {
-        if self.here == path {
+    /// Attribute of a link in the navigation that marks the link to the current page.
+    pub(super) fn aria_current(&self, path: &str) -> &'static str {
+        if self.current == path {
             r#" aria-current="page""#
         } else {
             ""

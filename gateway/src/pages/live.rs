@@ -1,6 +1,7 @@
-//! What is new on the public timeline, told to those who look at it while they look.
+//! Live updates of the public timeline as server-sent events.
 //!
-//! However many watch, one conditional read a second is made; with nobody watching, none.
+//! While clients are connected, the gateway makes one conditional read per second for all of them.
+//! Without clients, it makes no read.
 
 use std::{
     convert::Infallible,
@@ -20,85 +21,70 @@ use http::{HeaderName, StatusCode, header};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{PageAnswer, error::PageError, timeline::PER_PAGE};
+use super::{PageResult, error::PageError, timeline::PER_PAGE};
 use crate::{
     App,
-    backend::timelines::{Entry, Format, Scope, TimelineKey},
+    backend::timelines::{Scope, TimelineKey},
+    render::timeline::Format,
 };
 
-/// How often is looked.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between two reads.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a line is sent that says nothing, so that a dead connection is noticed.
+/// Time without events after which a comment is sent, so that a dead connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How many may watch at once.
-const WATCHERS_MAX: usize = 4096;
+/// Maximum number of connected clients.
+const CLIENTS_MAX: usize = 4096;
 
-/// The newest messages, for all who watch.
+/// Newest messages of the public timeline, shared by all connected clients.
 pub(crate) struct Live {
-    /// Their ids, newest first; `None` before the first look.
+    /// Ids, newest first; `None` before the first read.
     newest: watch::Sender<Option<Bytes>>,
-    looking: Mutex<bool>,
+    polling: Mutex<bool>,
     shutdown: CancellationToken,
-}
-
-/// The ids of messages, newest first.
-pub(crate) fn render(entries: &[Entry]) -> Bytes {
-    let ids: Vec<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
-    ids.join(" ").into()
 }
 
 impl Live {
     pub(crate) fn new(shutdown: CancellationToken) -> Self {
         Self {
             newest: watch::Sender::new(None),
-            looking: Mutex::new(false),
+            polling: Mutex::new(false),
             shutdown,
         }
     }
 
-    /// Begins to watch; the first one starts the looking.
+    /// Subscribes to changes. The first subscription starts the task that reads.
     fn subscribe(&self, app: &App) -> watch::Receiver<Option<Bytes>> {
-        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut polling = self.polling.lock().unwrap_or_else(PoisonError::into_inner);
         let receiver = self.newest.subscribe();
-        if !*looking {
-            *looking = true;
-            tokio::spawn(look(app.clone()));
+        if !*polling {
+            *polling = true;
+            tokio::spawn(poll(app.clone()));
         }
         receiver
     }
 
-    /// Whether nobody watches any more. Decided under the lock under which watching begins.
-    fn is_over(&self) -> bool {
-        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = self.newest.receiver_count() == 0 || self.shutdown.is_cancelled();
-        if over {
-            *looking = false;
+    /// Whether the task that reads must end, because no client is connected or the gateway stops.
+    /// Subscriptions take the same lock, so none is missed.
+    fn end_polling(&self) -> bool {
+        let mut polling = self.polling.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = self.newest.receiver_count() == 0 || self.shutdown.is_cancelled();
+        if end {
+            *polling = false;
             self.newest.send_replace(None);
         }
-        over
+        end
     }
 }
 
-/// Looks once a second until nobody watches.
-async fn look(app: App) {
+/// Reads the newest ids once per interval while clients are connected.
+async fn poll(app: App) {
     let live = &app.0.live;
-    while !live.is_over() {
-        let (limit, format) = (PER_PAGE + 1, Format::Ids);
-        let key = TimelineKey {
-            scope: Scope::Everybody,
-            limit,
-            before: None,
-            format,
-        };
-        match app
-            .0
-            .backend
-            .timelines
-            .list(key, Deadline::after(INTERVAL))
-            .await
-        {
+    let timelines = &app.0.backend.timelines;
+    while !live.end_polling() {
+        let key = TimelineKey::newest(Scope::Everybody, PER_PAGE + 1, Format::Ids);
+        match timelines.list(key, Deadline::after(POLL_INTERVAL)).await {
             Ok(ids) => {
                 let ids = ids.body.bytes();
                 live.newest.send_if_modified(|newest| {
@@ -107,69 +93,73 @@ async fn look(app: App) {
                     changed
                 });
             }
-            Err(status) => tracing::debug!(code = ?status.code(), "nothing new can be told"),
+            Err(status) => tracing::debug!(code = ?status.code(), "live poll failed"),
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// `/-/live`: the ids of the newest messages, now and whenever they change.
-pub(super) async fn watch(State(app): State<App>) -> PageAnswer {
+/// `/-/live`: sends the ids of the newest messages, at the start and after every change.
+pub(super) async fn watch(State(app): State<App>) -> PageResult {
     let live = &app.0.live;
-    if live.newest.receiver_count() >= WATCHERS_MAX {
+    if live.newest.receiver_count() >= CLIENTS_MAX {
         return Err(PageError::new(StatusCode::SERVICE_UNAVAILABLE));
     }
     let mut receiver = live.subscribe(&app);
     receiver.mark_changed();
-    let watcher = Watcher {
+    let events = Events {
         receiver,
         shutdown: live.shutdown.clone(),
-        state: Told::Nothing,
+        state: StreamState::Starting,
     };
-    let events = stream::unfold(watcher, |mut watcher| async move {
-        let event = watcher.next().await?;
-        Some((Ok::<_, Infallible>(event), watcher))
+    let events = stream::unfold(events, |mut events| async move {
+        let event = events.next().await?;
+        Some((Ok::<_, Infallible>(event), events))
     });
-    Ok(answer(Body::from_stream(events)))
+    Ok(event_stream(Body::from_stream(events)))
 }
 
-fn answer(body: Body) -> Response {
+fn event_stream(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
-        // A proxy that waits for more would tell it late.
+        // A proxy that buffers the response would delay the events.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, body).into_response()
 }
 
-struct Watcher {
+/// Events of one client.
+struct Events {
     receiver: watch::Receiver<Option<Bytes>>,
     shutdown: CancellationToken,
-    state: Told,
+    state: StreamState,
 }
 
-enum Told {
-    Nothing,
-    Something,
-    Goodbye,
+enum StreamState {
+    /// No event was sent.
+    Starting,
+    /// The time to reconnect was sent.
+    Open,
+    /// The gateway stops, and the last event was sent.
+    Ended,
 }
 
-impl Watcher {
+impl Events {
     async fn next(&mut self) -> Option<Bytes> {
-        if matches!(self.state, Told::Nothing) {
-            self.state = Told::Something;
-            return Some(retry());
+        if matches!(self.state, StreamState::Starting) {
+            self.state = StreamState::Open;
+            return Some(reconnection_time());
         }
         loop {
-            if matches!(self.state, Told::Goodbye) {
+            if matches!(self.state, StreamState::Ended) {
                 return None;
             }
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => {
-                    self.state = Told::Goodbye;
-                    return Some(retry());
+                    self.state = StreamState::Ended;
+                    return Some(reconnection_time());
                 }
                 changed = self.receiver.changed() => {
                     changed.ok()?;
@@ -184,7 +174,8 @@ impl Watcher {
     }
 }
 
-/// When to come back after the end: not all at once.
-fn retry() -> Bytes {
+/// Event that tells the client when to reconnect. The time is random, so that clients do not reconnect
+/// all at once.
+fn reconnection_time() -> Bytes {
     format!("retry: {}\n\n", rand::random_range(1_000..5_000)).into()
 }

@@ -1,4 +1,4 @@
-//! What moderators do: flag messages, take flags back, and see what is flagged.
+//! Flags of messages, for moderators.
 
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
@@ -6,10 +6,14 @@ use http::{HeaderMap, StatusCode, header};
 use uuid::Uuid;
 
 use super::{
-    PageAnswer, avatar::Avatars, error::PageError, escape, layout::Layout, timeline::Before,
-    visitor::Visitor,
+    PageResult, csrf::StateChange, error::PageError, layout::Layout, request::PageRequest,
+    timeline::Before,
 };
-use crate::{App, backend::moderation::Flagged};
+use crate::{
+    App,
+    backend::moderation::Flagged,
+    render::{avatar::Avatars, path, text, time},
+};
 
 #[derive(Template)]
 #[template(path = "flagged.html")]
@@ -20,12 +24,13 @@ struct FlaggedPage<'a> {
     more: Option<String>,
 }
 
-/// `/-/flagged`: what is flagged, with who flagged it and when.
+/// `/-/flagged`: lists flagged messages, with the moderator and the time of each flag.
 pub(super) async fn show(
     State(app): State<App>,
-    visitor: Visitor,
+    request: PageRequest,
     RawQuery(query): RawQuery,
-) -> PageAnswer {
+) -> PageResult {
+    let visitor = request.verify_session().await;
     visitor.moderator()?;
     let before = Before::parse(query.as_deref()).0;
     let moderation = &app.0.backend.moderation;
@@ -38,52 +43,60 @@ pub(super) async fn show(
     }))
 }
 
+/// `/-/message/{id}/flag`: flags a message.
 pub(super) async fn flag(
     state: State<App>,
-    visitor: Visitor,
+    change: StateChange,
+    request: PageRequest,
     id: Path<String>,
     headers: HeaderMap,
-) -> PageAnswer {
-    set(state, visitor, id, &headers, true).await
+) -> PageResult {
+    set(state, &change, request, id, &headers, true).await
 }
 
+/// `/-/message/{id}/unflag`: removes the flag of a message.
 pub(super) async fn unflag(
     state: State<App>,
-    visitor: Visitor,
+    change: StateChange,
+    request: PageRequest,
     id: Path<String>,
     headers: HeaderMap,
-) -> PageAnswer {
-    set(state, visitor, id, &headers, false).await
+) -> PageResult {
+    set(state, &change, request, id, &headers, false).await
 }
 
 async fn set(
     State(app): State<App>,
-    mut visitor: Visitor,
+    change: &StateChange,
+    request: PageRequest,
     Path(id): Path<String>,
     headers: &HeaderMap,
     flagged: bool,
-) -> PageAnswer {
-    let me = visitor.moderator()?;
-    let nothing = || PageError::because(StatusCode::NOT_FOUND, "There is no such message.");
-    let message = id.parse::<Uuid>().map_err(|_| nothing())?;
+) -> PageResult {
+    let mut visitor = request.verify_session().await;
+    visitor.confirmed(change)?;
+    let moderator = visitor.moderator()?;
+    let not_found = || PageError::with_message(StatusCode::NOT_FOUND, "There is no such message.");
+    let message = id.parse::<Uuid>().map_err(|_| not_found())?;
     let (key, deadline) = (visitor.origin.key, visitor.deadline);
     let moderation = &app.0.backend.moderation;
     if !moderation
-        .set(message, flagged, me.id, key, deadline)
+        .set(message, flagged, moderator.id, key, deadline)
         .await?
     {
-        return Err(nothing());
+        return Err(not_found());
     }
     visitor.flash(if flagged {
-        "The message is flagged: nobody sees it any more"
+        "The message is flagged and no longer listed"
     } else {
         "The message is listed again"
     });
-    Ok(visitor.redirect(&back(headers, &message)))
+    Ok(visitor.redirect(&previous_page(headers, &message)))
 }
 
-/// Where the button was pressed, unless that page has gone with its message.
-fn back(headers: &HeaderMap, message: &Uuid) -> String {
+/// Path of the page that contains the button. Returns the public timeline if that page is the page of
+/// the message, which no longer exists.
+fn previous_page(headers: &HeaderMap, message: &Uuid) -> String {
     let text = |name| {
         let value = headers.get(name)?;
         value.to_str().ok()
@@ -91,7 +104,7 @@ fn back(headers: &HeaderMap, message: &Uuid) -> String {
     let path = || {
         let (_, rest) = text(header::REFERER)?.split_once("://")?;
         let rest = rest.strip_prefix(text(header::HOST)?)?;
-        // More than one slash would lead elsewhere.
+        // A path that starts with two slashes would be the address of another site.
         let is_path = rest.starts_with('/') && !rest.starts_with("//");
         (is_path && !rest.contains(&message.to_string())).then(|| rest.to_owned())
     };
@@ -106,11 +119,11 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "mini.twit:5000".parse().unwrap());
         headers.insert(header::REFERER, referer.parse().unwrap());
-        back(&headers, &Uuid::from_u128(7))
+        previous_page(&headers, &Uuid::from_u128(7))
     }
 
     #[test]
-    fn one_comes_back_to_where_one_was_and_nowhere_else() {
+    fn the_response_redirects_to_the_previous_page_but_never_to_another_site() {
         assert_eq!(after("http://mini.twit:5000/foo?before=x"), "/foo?before=x");
         assert_eq!(after("http://evil.example/foo"), "/public");
         assert_eq!(after("http://mini.twit:5000//evil.example"), "/public");

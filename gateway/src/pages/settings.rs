@@ -1,16 +1,19 @@
-//! `/-/account`: a person's own account: its password, its sessions, its end.
+//! `/-/account`: password, sessions and deletion of the visitor's account.
 
 use askama::Template;
 use axum::{body::Body, extract::State, response::Response};
 use chassis::deadline::Deadline;
-use minitwit_proto::{
-    limits::PASSWORD_BYTES_MAX,
-    user::v1::{PasswordChange, PasswordCheck},
-};
+use minitwit_proto::user::v1::{PasswordChange, PasswordCheck};
 use tonic::Code;
 
-use super::{PageAnswer, error::PageError, form::Form, layout::Layout, visitor::Visitor};
-use crate::{App, SIGN_IN_BUDGET};
+use super::{
+    PageResult, csrf::StateChange, error::PageError, form::Form, layout::Layout,
+    request::PageRequest, visitor::Visitor,
+};
+use crate::{
+    App, SIGN_IN_BUDGET,
+    validate::{self, InvalidInput},
+};
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -20,36 +23,40 @@ struct SettingsPage<'a> {
     error: Option<&'a str>,
 }
 
-pub(super) async fn show(visitor: Visitor) -> PageAnswer {
-    page(&visitor, None)
+/// `/-/account`: shows the forms.
+pub(super) async fn show(request: PageRequest) -> PageResult {
+    page(&request.verify_session().await, None)
 }
 
-/// Where the form is, for those who ask for the address that it is sent to.
-pub(super) async fn form(visitor: Visitor) -> Response {
-    visitor.redirect("/-/account")
+/// Redirects to the page of the forms, for a GET request to the address of a form.
+pub(super) async fn form(request: PageRequest) -> Response {
+    request.verify_session().await.redirect("/-/account")
 }
 
-fn page(visitor: &Visitor, error: Option<&str>) -> PageAnswer {
-    let Some(me) = &visitor.account else {
+fn page(visitor: &Visitor, error: Option<&str>) -> PageResult {
+    let Some(account) = &visitor.account else {
         return Err(PageError::unauthorized());
     };
     Ok(visitor.page(&SettingsPage {
         layout: visitor.layout(""),
-        name: &me.username,
+        name: &account.username,
         error,
     }))
 }
 
+/// `/-/account/password`: changes the password and ends all other sessions.
 pub(super) async fn change_password(
     State(app): State<App>,
-    mut visitor: Visitor,
+    state_change: StateChange,
+    request: PageRequest,
     body: Body,
-) -> PageAnswer {
-    let me = visitor.confirmed()?;
+) -> PageResult {
+    let mut visitor = request.verify_session().await;
+    let me = visitor.confirmed(&state_change)?;
     let form = Form::read(body, visitor.deadline).await?;
-    let [old, new, again] = ["password", "new", "new2"].map(|name| form.text(name));
-    if let Some(objection) = objection(new, again) {
-        return page(&visitor, Some(objection));
+    let [old, new, repeated] = ["password", "new", "new2"].map(|name| form.text(name));
+    if let Err(InvalidInput(error)) = validate::new_password(new, repeated) {
+        return page(&visitor, Some(&error));
     }
     let address = visitor.origin.client.map(|address| address.to_string());
     let change = PasswordChange {
@@ -70,31 +77,26 @@ pub(super) async fn change_password(
         .await
     {
         Ok(account) => {
-            visitor.sign_in(&account);
+            visitor.sign_in(&account, &state_change);
             visitor.flash("Your password was changed, and you were logged out everywhere else");
             Ok(visitor.redirect("/-/account"))
         }
         Err(status) => match status.code() {
             Code::Unauthenticated => page(&visitor, Some("Invalid password")),
-            Code::Aborted => Ok(ended(visitor)),
+            Code::Aborted => Ok(session_ended(visitor, &state_change)),
             _ => Err(status.into()),
         },
     }
 }
 
-fn objection(new: &str, again: &str) -> Option<&'static str> {
-    if new.is_empty() {
-        return Some("You have to enter a password");
-    }
-    if new != again {
-        return Some("The two passwords do not match");
-    }
-    let too_much = new.len() > PASSWORD_BYTES_MAX || new.contains('\0');
-    too_much.then_some("The password is too long, or has a NUL character")
-}
-
-pub(super) async fn end_sessions(State(app): State<App>, mut visitor: Visitor) -> PageAnswer {
-    let me = visitor.confirmed()?;
+/// `/-/account/sessions`: ends all sessions of the account.
+pub(super) async fn end_sessions(
+    State(app): State<App>,
+    state_change: StateChange,
+    request: PageRequest,
+) -> PageResult {
+    let mut visitor = request.verify_session().await;
+    let me = visitor.confirmed(&state_change)?;
     match app
         .0
         .backend
@@ -103,18 +105,24 @@ pub(super) async fn end_sessions(State(app): State<App>, mut visitor: Visitor) -
         .await
     {
         Ok(_) => {
-            visitor.sign_out();
+            visitor.sign_out(&state_change);
             visitor.flash("You were logged out everywhere");
             Ok(visitor.redirect("/public"))
         }
-        Err(status) if status.code() == Code::Aborted => Ok(ended(visitor)),
+        Err(status) if status.code() == Code::Aborted => Ok(session_ended(visitor, &state_change)),
         Err(status) => Err(status.into()),
     }
 }
 
-/// Deletes the account and everything it wrote.
-pub(super) async fn delete(State(app): State<App>, mut visitor: Visitor, body: Body) -> PageAnswer {
-    let me = visitor.confirmed()?;
+/// `/-/account/delete`: deletes the account and its messages.
+pub(super) async fn delete(
+    State(app): State<App>,
+    state_change: StateChange,
+    request: PageRequest,
+    body: Body,
+) -> PageResult {
+    let mut visitor = request.verify_session().await;
+    let me = visitor.confirmed(&state_change)?;
     let form = Form::read(body, visitor.deadline).await?;
     let address = visitor.origin.client.map(|address| address.to_string());
     let check = PasswordCheck {
@@ -125,20 +133,20 @@ pub(super) async fn delete(State(app): State<App>, mut visitor: Visitor, body: B
     let deadline = Deadline::after(SIGN_IN_BUDGET);
     match app.0.backend.deletions.delete(me.id, check, deadline).await {
         Ok(()) => {
-            visitor.sign_out();
-            visitor.flash("Your account was deleted, and everything you wrote");
+            visitor.sign_out(&state_change);
+            visitor.flash("Your account and all your messages were deleted");
             Ok(visitor.redirect("/public"))
         }
         Err(status) => match status.code() {
             Code::Unauthenticated => page(&visitor, Some("Invalid password")),
-            Code::NotFound => Ok(ended(visitor)),
+            Code::NotFound => Ok(session_ended(visitor, &state_change)),
             _ => Err(status.into()),
         },
     }
 }
 
-/// For somebody whose session has ended between the look at it and the deed.
-fn ended(mut visitor: Visitor) -> Response {
-    visitor.sign_out();
+/// Response for a session that ended after its verification and before the action.
+fn session_ended(mut visitor: Visitor, state_change: &StateChange) -> Response {
+    visitor.sign_out(state_change);
     visitor.redirect("/login")
 }

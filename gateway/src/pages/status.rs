@@ -1,4 +1,4 @@
-//! `/-/status`: how the suite is, for people, from live data.
+//! `/-/status`: state of the services, as this gateway sees them.
 
 use askama::Template;
 use axum::{
@@ -11,7 +11,7 @@ use chassis::{
     telemetry::identity,
 };
 
-use super::{PageAnswer, layout::Layout};
+use super::{PageResult, layout::Layout, visitor::render};
 use crate::{
     App, SIDE_BUDGET,
     slo::{self, AnswerCounts},
@@ -22,45 +22,46 @@ use crate::{
 struct StatusPage<'a> {
     layout: Layout<'a>,
     verdict: &'static str,
-    well: bool,
+    healthy: bool,
     services: Vec<Service>,
-    /// The newest action of the simulator; `None` when nobody knows.
+    /// Id of the simulator's latest action; `None` if the user service is unavailable.
     latest: Option<i64>,
     version: &'a str,
     replica: &'a str,
     budget: Budget,
 }
 
-/// A service as this gateway sees it.
+/// State of a service.
 struct Service {
     name: &'static str,
     replicas: Vec<Replica>,
     ready: usize,
 }
 
-/// One of its replicas.
+/// State of a replica.
 struct Replica {
     address: String,
     version: String,
     state: &'static str,
     ready: bool,
-    for_how_long: String,
+    state_duration: String,
     in_flight: usize,
     p99: String,
 }
 
-/// What became of the promise to the simulator.
+/// Error budget of the service level objective.
 struct Budget {
-    /// `since this gateway started` or `of the last 30 days`.
+    /// Period, `since this gateway started` or `of the last 30 days`.
     span: &'static str,
-    /// In percent, with a decimal; `None` as long as nothing was asked.
-    left: Option<String>,
-    /// What it is made of, as far as this gateway counts.
-    answers: u64,
+    /// Remaining budget in percent with one decimal; `None` before the first request.
+    remaining: Option<String>,
+    /// Responses that this gateway sent.
+    responses: u64,
+    /// Responses that were errors or too slow.
     bad: u64,
 }
 
-pub(super) async fn show(State(app): State<App>) -> PageAnswer {
+pub(super) async fn show(State(app): State<App>) -> PageResult {
     let backend = &app.0.backend;
     let pools = &backend.pools;
     let services: Vec<Service> = [
@@ -78,37 +79,39 @@ pub(super) async fn show(State(app): State<App>) -> PageAnswer {
     );
     let latest = latest.ok();
     let identity = identity();
-    let (verdict, well) = verdict(&services, latest);
+    let (verdict, healthy) = verdict(&services, latest);
     let page = StatusPage {
-        layout: Layout {
-            moderator: false,
-            me: None,
-            flashes: &[],
-            here: "",
-        },
+        layout: Layout::default(),
         verdict,
-        well,
+        healthy,
         services,
         latest,
         version: identity.map_or("unknown", |identity| &identity.version),
         replica: identity.map_or("", |identity| &identity.replica),
         budget: Budget::new(app.0.answers.counts(), remaining),
     };
-    Ok(Html(page.render().expect("a string takes everything")).into_response())
+    Ok(Html(render(&page)).into_response())
 }
 
+/// Summary of the state, and whether the summary is good.
 fn verdict(services: &[Service], latest: Option<i64>) -> (&'static str, bool) {
     if services.iter().any(|service| service.ready == 0) {
-        ("A service is away: what needs it cannot be had.", false)
+        (
+            "A service is unavailable. Requests that need the service fail.",
+            false,
+        )
     } else if latest.is_none() {
-        ("The user service does not answer.", false)
+        ("The user service does not respond.", false)
     } else if services
         .iter()
         .any(|service| service.ready < service.replicas.len())
     {
-        ("All is served, but not every replica is ready.", true)
+        (
+            "All services are available, but some replicas are not ready.",
+            true,
+        )
     } else {
-        ("All is well.", true)
+        ("All services are available.", true)
     }
 }
 
@@ -131,15 +134,15 @@ impl From<ReplicaStatus> for Replica {
             version: status.version.unwrap_or_else(|| "–".to_owned()),
             state: status.state.name(),
             ready: status.state == ReplicaState::Ready,
-            for_how_long: how_long(status.state_age.as_secs()),
+            state_duration: format_duration(status.state_age.as_secs()),
             in_flight: status.in_flight,
             p99: status.p99.map_or_else(|| "–".to_owned(), millis),
         }
     }
 }
 
-/// Seconds as people say them, in one unit.
-fn how_long(seconds: u64) -> String {
+/// Formats a duration in its largest suitable unit.
+fn format_duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
@@ -157,8 +160,8 @@ impl Budget {
             } else {
                 "since this gateway started"
             },
-            left: remaining.or_else(|| counts.remaining_budget()).map(percent),
-            answers: counts.answers,
+            remaining: remaining.or_else(|| counts.remaining_budget()).map(percent),
+            responses: counts.answers,
             bad: counts.bad,
         }
     }
@@ -169,14 +172,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_is_told_in_one_unit() {
+    fn a_duration_is_shown_in_one_unit() {
         for (seconds, text) in [
             (7, "7 s"),
             (180, "3 min"),
             (10_800, "3 h"),
             (260_000, "3 d"),
         ] {
-            assert_eq!(how_long(seconds), text);
+            assert_eq!(format_duration(seconds), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The timelines: everybody's, one's own, and another's.
+//! Pages of timelines: the public one, the visitor's own, and that of a user.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -13,24 +13,26 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{
-    PageAnswer, escape,
+    PageResult,
     layout::Layout,
-    person::Named,
+    path_user::PathUser,
+    request::PageRequest,
     visitor::{self, SignedIn, Visitor},
 };
 use crate::{
     App, SIDE_BUDGET,
     backend::{
-        follows::{FollowsKey, Form},
-        keep::Rendered,
-        timelines::{Format, Scope, TimelineKey},
+        follows::FollowsKey,
+        render_cache::Rendered,
+        timelines::{Scope, TimelineKey},
     },
+    render::{account_list, path::user_path, timeline::Format},
 };
 
-/// How many messages a page lists.
-pub(crate) const PER_PAGE: u32 = 30;
+/// Number of messages on a page.
+pub(super) const PER_PAGE: u32 = 30;
 
-/// The most people whose messages make a timeline.
+/// Maximum number of followed accounts whose messages are merged into a timeline.
 const FOLLOWEES_MAX: u32 = minitwit_proto::limits::FOLLOW_LIST_IDS_MAX;
 
 #[derive(Template)]
@@ -38,52 +40,65 @@ const FOLLOWEES_MAX: u32 = minitwit_proto::limits::FOLLOW_LIST_IDS_MAX;
 struct TimelinePage<'a> {
     layout: Layout<'a>,
     title: &'a str,
-    /// The feed of the same messages.
+    /// Path of the feed with the same messages.
     feed: Option<String>,
-    person: Option<Person>,
+    user: Option<UserHeader>,
     twitbox: bool,
-    /// What is not as it should be.
+    /// Notice that the page is incomplete.
     notice: Option<&'static str>,
-    /// What can be done about there being nothing to read.
-    advice: Option<&'static str>,
-    /// Whether it is kept up to date while it is looked at.
+    /// Hint for a timeline without messages.
+    hint: Option<&'static str>,
+    /// Whether the page shows that new messages exist.
     live: bool,
-    /// The newest message listed.
-    newest: String,
+    /// Id of the newest message on the page, or empty.
+    newest_id: String,
     messages: Cow<'a, str>,
+    /// Path of the next page.
     older: Option<String>,
-    newer: Option<&'a str>,
+    /// Path of the first page, if this page is another one.
+    newest_page: Option<&'a str>,
 }
 
-/// Whose timeline a page is.
-struct Person {
+/// Header of a user's timeline.
+struct UserHeader {
     name: String,
     path: String,
     avatar: String,
     messages: Option<i64>,
     follows: Option<FollowCounts>,
-    standing: Standing,
+    relationship: Relationship,
 }
 
-/// How the visitor stands to them.
-enum Standing {
-    /// Nobody is signed in.
-    Nobody,
+/// Relationship of the visitor to the user of a timeline.
+enum Relationship {
+    /// The visitor is not signed in.
+    Anonymous,
+    /// The visitor is the user.
     Myself,
-    Follows,
-    Apart,
-    /// The follower service is away.
+    Following,
+    NotFollowing,
+    /// The follower service is unavailable.
     Unknown,
 }
 
-/// The message that a page is to begin behind.
-pub(crate) struct Before(pub(super) Option<Uuid>);
+/// Id of the last message or flag on the page before; `None` on the first page.
+pub(super) struct Before(pub(super) Option<Uuid>);
 
 impl Before {
-    pub(crate) fn parse(query: Option<&str>) -> Self {
+    pub(super) fn parse(query: Option<&str>) -> Self {
         let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         let before = pairs.find(|(name, _)| name == "before");
         Self(before.and_then(|(_, id)| id.parse().ok()))
+    }
+}
+
+/// Format of messages for a visitor.
+pub(super) fn format(app: &App, visitor: &Visitor) -> Format {
+    let avatars = app.0.pages.avatars;
+    if visitor.is_moderator() {
+        Format::ModeratorHtml(avatars)
+    } else {
+        Format::Html(avatars)
     }
 }
 
@@ -94,24 +109,18 @@ async fn list(
     visitor: &Visitor,
 ) -> Result<Arc<Rendered>, Status> {
     app.0.backend.counters.get.increment(1);
-    let avatars = app.0.pages.avatars;
-    let format = if visitor.is_moderator() {
-        Format::Moderated(avatars)
-    } else {
-        Format::Html(avatars)
-    };
     let key = TimelineKey {
         scope,
         limit: PER_PAGE + 1,
         before: before.0,
-        format,
+        format: format(app, visitor),
     };
     app.0.backend.timelines.list(key, visitor.deadline).await
 }
 
 impl<'a> TimelinePage<'a> {
-    /// A page of `messages`; `path` is where the newest of them are.
-    fn of(
+    /// Page of `messages`. `path` is the path of the first page.
+    fn new(
         layout: Layout<'a>,
         title: &'a str,
         path: &'a str,
@@ -123,59 +132,61 @@ impl<'a> TimelinePage<'a> {
             layout,
             title,
             feed: None,
-            person: None,
+            user: None,
             twitbox: false,
             notice: None,
-            advice: None,
+            hint: None,
             live: false,
-            newest: messages.first.map(|id| id.to_string()).unwrap_or_default(),
+            newest_id: messages.first.map(|id| id.to_string()).unwrap_or_default(),
             messages: messages.body.text(),
             older: last.map(|last| format!("{path}?before={last}")),
-            newer: before.0.map(|_| path),
+            newest_page: before.0.map(|_| path),
         }
     }
 }
 
-/// `/public`: everybody's messages.
+/// `/public`: messages of all users.
 pub(super) async fn public(
     State(app): State<App>,
-    visitor: Visitor,
+    request: PageRequest,
     RawQuery(query): RawQuery,
-) -> PageAnswer {
+) -> PageResult {
+    let visitor = request.verify_session().await;
     let before = Before::parse(query.as_deref());
     let messages = list(&app, Scope::Everybody, &before, &visitor).await?;
     let layout = visitor.layout("/public");
     let page = || TimelinePage {
         feed: Some("/-/public.atom".to_owned()),
         live: before.0.is_none(),
-        ..TimelinePage::of(layout, "Public Timeline", "/public", &before, &messages)
+        ..TimelinePage::new(layout, "Public Timeline", "/public", &before, &messages)
     };
-    if before.0.is_some() || !visitor.is_anybody() {
+    if before.0.is_some() || !visitor.is_anonymous() {
         return Ok(visitor.page(&page()));
     }
-    // What most readers look at is made once for all of them.
-    let whole = messages.page.get_or_init(|| visitor::rendered(&page()));
-    Ok(Html(whole.clone()).into_response())
+    // All visitors without session and flashes share one rendered page.
+    let rendered = messages.page.get_or_init(|| visitor::render(&page()));
+    Ok(Html(rendered.clone()).into_response())
 }
 
-/// `/`: one's own messages and those of whom one follows.
+/// `/`: messages of the visitor and of the accounts that the visitor follows.
 pub(super) async fn mine(
     State(app): State<App>,
-    visitor: Visitor,
+    request: PageRequest,
     RawQuery(query): RawQuery,
-) -> PageAnswer {
+) -> PageResult {
+    let visitor = request.verify_session().await;
     let Some(me) = &visitor.account else {
         return Ok(visitor.redirect("/public"));
     };
     let before = Before::parse(query.as_deref());
-    let key = FollowsKey::followees(me.id, FOLLOWEES_MAX, Form::Authors);
+    let key = FollowsKey::followees(me.id, FOLLOWEES_MAX, account_list::Format::AuthorIds);
     let side = visitor.deadline.at_most(SIDE_BUDGET);
     let (scope, notice) = match app.0.backend.follows.list(key, side).await {
         Ok(authors) => (Scope::Authors(authors.body.bytes()), None),
         Err(status) => {
-            tracing::warn!(code = ?status.code(), "a timeline is shown without those followed");
-            let notice =
-                "Whom you follow cannot be told right now: these are your own messages alone.";
+            tracing::warn!(code = ?status.code(), "timeline without followed accounts: follower service unavailable");
+            let notice = "The people you follow cannot be loaded right now. \
+                          This page shows only your own messages.";
             (Scope::Author(me.id), Some(notice))
         }
     };
@@ -184,25 +195,27 @@ pub(super) async fn mine(
     Ok(visitor.page(&TimelinePage {
         twitbox: before.0.is_none(),
         notice,
-        advice: messages.first.is_none().then_some(
-            "What you write shows up here, and so does what those write whom you follow.",
-        ),
-        ..TimelinePage::of(layout, "My Timeline", "/", &before, &messages)
+        hint: messages
+            .first
+            .is_none()
+            .then_some("Your messages and those of the people you follow appear here."),
+        ..TimelinePage::new(layout, "My Timeline", "/", &before, &messages)
     }))
 }
 
-/// `/{username}`: one person's messages.
+/// `/{username}`: messages of one user.
 pub(super) async fn of_user(
     State(app): State<App>,
-    visitor: Visitor,
-    named: Named,
+    request: PageRequest,
+    user: PathUser,
     RawQuery(query): RawQuery,
-) -> PageAnswer {
-    let account = named.account(&app, visitor.deadline).await?;
+) -> PageResult {
+    let visitor = request.verify_session().await;
+    let account = user.account(&app, visitor.deadline).await?;
     let before = Before::parse(query.as_deref());
-    let (messages, person) = tokio::join!(
+    let (messages, user) = tokio::join!(
         list(&app, Scope::Author(account.id), &before, &visitor),
-        person(
+        user_header(
             &app,
             &account,
             visitor.account.as_ref(),
@@ -210,39 +223,44 @@ pub(super) async fn of_user(
         ),
     );
     let messages = messages?;
-    let path = person.path.clone();
+    let path = user.path.clone();
     Ok(visitor.page(&TimelinePage {
         feed: Some(format!("{path}/atom")),
-        person: Some(person),
-        ..TimelinePage::of(visitor.layout(""), "", &path, &before, &messages)
+        user: Some(user),
+        ..TimelinePage::new(visitor.layout(""), "", &path, &before, &messages)
     }))
 }
 
-/// What there is to say of a person, as far as the services can be reached.
-async fn person(app: &App, account: &Account, me: Option<&SignedIn>, deadline: Deadline) -> Person {
+/// Reads the header of a user's timeline. Values of an unavailable service are missing.
+async fn user_header(
+    app: &App,
+    account: &Account,
+    me: Option<&SignedIn>,
+    deadline: Deadline,
+) -> UserHeader {
     let reads = &app.0.backend.reads;
-    let standing = async {
+    let relationship = async {
         match me {
-            None => Standing::Nobody,
-            Some(me) if me.id == account.id => Standing::Myself,
+            None => Relationship::Anonymous,
+            Some(me) if me.id == account.id => Relationship::Myself,
             Some(me) => match reads.follows(me.id, account.id, deadline).await {
-                Ok(true) => Standing::Follows,
-                Ok(false) => Standing::Apart,
-                Err(_) => Standing::Unknown,
+                Ok(true) => Relationship::Following,
+                Ok(false) => Relationship::NotFollowing,
+                Err(_) => Relationship::Unknown,
             },
         }
     };
-    let (messages, follows, standing) = tokio::join!(
+    let (messages, follows, relationship) = tokio::join!(
         reads.message_count(account.id, deadline),
         reads.follow_counts(account.id, deadline),
-        standing,
+        relationship,
     );
-    Person {
+    UserHeader {
         name: account.username.clone(),
-        path: escape::user_path(&account.username),
+        path: user_path(&account.username),
         avatar: app.0.pages.avatars.address(&account.avatar_hash),
         messages: messages.ok(),
         follows: follows.ok(),
-        standing,
+        relationship,
     }
 }

@@ -1,4 +1,4 @@
-//! Who calls the API, and what every call has in common: authorisation, a deadline, `latest`.
+//! Requests of the API: authentication, deadline and `latest`.
 
 use std::time::Duration;
 
@@ -11,30 +11,32 @@ use chassis::deadline::Deadline;
 use http::header;
 use uuid::Uuid;
 
-use crate::{App, api::Answer, error::ApiError, origin::Origin};
+use super::ApiResult;
+use crate::{App, error::ApiError, origin::Origin};
 
-/// How many entries a list has when the caller does not say.
-const NO_DEFAULT: u32 = 100;
+/// Maximum number of entries in a list without the parameter `no`.
+const LIST_LENGTH_DEFAULT: u32 = 100;
 
-/// The longest list that is handed out.
-const NO_MAX: u32 = minitwit_proto::limits::TIMELINE_MESSAGES_MAX;
+/// Maximum number of entries in any list.
+const LIST_LENGTH_MAX: u32 = 10_000;
 
-/// Anyone who calls, known by credentials or not.
-pub(crate) struct Anyone {
+/// Request of the API, with or without valid credentials.
+pub(crate) struct ApiRequest {
     app: App,
-    /// The API client's name, when the credentials are right.
+    /// Name of the API client; `None` without valid credentials.
     pub(crate) client: Option<String>,
+    /// Key of the write.
     pub(crate) key: Uuid,
     pub(crate) deadline: Deadline,
     latest: Option<i64>,
-    /// How long a list is wanted.
+    /// Maximum number of entries in the requested list.
     pub(crate) no: u32,
 }
 
-/// A caller whose credentials are right; others are answered 403 before anything else is looked at.
-pub(crate) struct Caller(pub(crate) Anyone);
+/// Request with valid credentials. A request without them receives status 403 before any other check.
+pub(crate) struct AuthenticatedRequest(pub(crate) ApiRequest);
 
-impl FromRequestParts<App> for Anyone {
+impl FromRequestParts<App> for ApiRequest {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
@@ -57,14 +59,14 @@ impl FromRequestParts<App> for Anyone {
             app: app.clone(),
             client,
             key,
-            deadline: Deadline::after(budget(app.0.api_budget, waited)),
+            deadline: Deadline::after(remaining_budget(app.0.api_budget, waited)),
             latest: latest.filter(|latest| *latest != -1),
             no: list_length(no),
         })
     }
 }
 
-/// The name in the path.
+/// User name in the path.
 pub(crate) struct Username(pub(crate) String);
 
 impl FromRequestParts<App> for Username {
@@ -78,34 +80,34 @@ impl FromRequestParts<App> for Username {
     }
 }
 
-impl FromRequestParts<App> for Caller {
+impl FromRequestParts<App> for AuthenticatedRequest {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let anyone = Anyone::from_request_parts(parts, app).await?;
-        if anyone.client.is_none() {
+        let request = ApiRequest::from_request_parts(parts, app).await?;
+        if request.client.is_none() {
             let counters = &app.0.backend.counters;
             counters.api_requests.increment(1);
             counters.api_errors.increment(1);
             return Err(ApiError::unauthorized());
         }
-        Ok(Self(anyone))
+        Ok(Self(request))
     }
 }
 
-impl Anyone {
-    /// Carries out the action and stores the caller's `latest` beside it; the answer waits for
-    /// both. `latest` counts whatever becomes of the action.
-    pub(crate) async fn answer(&self, action: impl Future<Output = Answer>) -> Response {
+impl ApiRequest {
+    /// Executes the action and stores the request's `latest` concurrently. The response waits for both.
+    /// `latest` is stored even if the action fails.
+    pub(crate) async fn answer(&self, action: impl Future<Output = ApiResult>) -> Response {
         let backend = &self.app.0.backend;
-        let answer = match (&self.client, self.latest) {
+        let result = match (&self.client, self.latest) {
             (Some(client), Some(latest)) => {
                 let set = backend.latest.set(client, latest, self.key, self.deadline);
                 tokio::join!(action, set).0
             }
             _ => action.await,
         };
-        let response = answer.unwrap_or_else(ApiError::into_response);
+        let response = result.unwrap_or_else(ApiError::into_response);
         let counters = &backend.counters;
         counters.api_requests.increment(1);
         if response.status().is_success() {
@@ -117,16 +119,20 @@ impl Anyone {
     }
 }
 
-/// What is left of the time that a request may take when it has waited at the edge, for a gateway that
-/// did not answer. Clocks may differ, so it is never less than two fifths: time enough for nearly all.
-fn budget(whole: Duration, waited: Duration) -> Duration {
+/// Remaining time of a request that waited at a proxy, because another gateway did not respond. The
+/// clocks of the hosts can differ, so the result is at least two fifths of the whole budget, which is
+/// enough for nearly all requests.
+fn remaining_budget(whole: Duration, waited: Duration) -> Duration {
     whole.saturating_sub(waited).max(whole * 2 / 5)
 }
 
+/// Converts the parameter `no` to a list length.
 fn list_length(no: Option<i64>) -> u32 {
     match no {
-        Some(no) if no >= 0 => u32::try_from(no).unwrap_or(NO_MAX).min(NO_MAX),
-        _ => NO_DEFAULT,
+        Some(no) if no >= 0 => u32::try_from(no)
+            .unwrap_or(LIST_LENGTH_MAX)
+            .min(LIST_LENGTH_MAX),
+        _ => LIST_LENGTH_DEFAULT,
     }
 }
 
@@ -135,16 +141,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeated_request_has_what_is_left_of_its_time() {
-        let left = |waited| budget(Duration::from_millis(250), Duration::from_millis(waited));
+    fn a_repeated_request_has_its_remaining_time() {
+        let left =
+            |waited| remaining_budget(Duration::from_millis(250), Duration::from_millis(waited));
         assert_eq!(left(0), Duration::from_millis(250));
         assert_eq!(left(120), Duration::from_millis(130));
-        // However far apart the clocks are, a request is tried.
+        // A request has time even if the clocks differ by an hour.
         assert_eq!(left(3_600_000), Duration::from_millis(100));
     }
 
     #[test]
-    fn any_length_asked_for_comes_to_a_sane_list() {
+    fn every_requested_length_becomes_a_length_within_the_limits() {
         assert_eq!(list_length(None), 100);
         assert_eq!(list_length(Some(0)), 0);
         assert_eq!(list_length(Some(30)), 30);

@@ -1,4 +1,4 @@
-//! Bodies of the API: JSON objects of at most 64 KiB, whatever else may come.
+//! Request bodies of at most 64 KiB.
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -10,17 +10,17 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 
-/// The longest body, in bytes.
+/// Maximum size of a request body, in bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Reads a JSON object.
-pub(crate) async fn read<T: DeserializeOwned>(
+pub(crate) async fn read_json<T: DeserializeOwned>(
     body: Body,
     deadline: Deadline,
 ) -> Result<T, ApiError> {
-    let bytes = collect(body, deadline).await?;
-    // By way of a `Value`: it bounds the depth also of what nobody asked for, and an array is not
-    // taken for an object.
+    let bytes = read(body, deadline).await?;
+    // Parsing a `Value` first limits the depth of ignored fields too, and lets an array be rejected
+    // that would deserialize as a struct.
     let value = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
     if !matches!(value, Value::Object(_)) {
         return Err(ApiError::bad_request("the body must be a JSON object"));
@@ -29,21 +29,21 @@ pub(crate) async fn read<T: DeserializeOwned>(
 }
 
 fn unreadable(error: &serde_json::Error) -> ApiError {
-    ApiError::bad_request(format!("the body cannot be read: {error}"))
+    ApiError::bad_request(format!("the body is not valid: {error}"))
 }
 
-/// Reads a body whole. What is too long is read to its end all the same, as long as there is time:
-/// a client that is still sending would take a closed connection for a fault of ours.
-pub(crate) async fn collect(mut body: Body, deadline: Deadline) -> Result<Bytes, ApiError> {
-    let mut whole = BytesMut::new();
+/// Reads a whole body. A body that is too long is still read to its end while time remains, because a
+/// client that is sending would take a closed connection for a fault of the server.
+pub(crate) async fn read(mut body: Body, deadline: Deadline) -> Result<Bytes, ApiError> {
+    let mut bytes = BytesMut::new();
     let mut too_long = false;
     let read = async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| ApiError::bad_request("the body ended early"))?;
             if let Ok(data) = frame.into_data() {
-                too_long |= whole.len() + data.len() > BODY_BYTES_MAX;
+                too_long |= bytes.len() + data.len() > BODY_BYTES_MAX;
                 if !too_long {
-                    whole.extend_from_slice(&data);
+                    bytes.extend_from_slice(&data);
                 }
             }
         }
@@ -55,10 +55,10 @@ pub(crate) async fn collect(mut body: Body, deadline: Deadline) -> Result<Bytes,
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
     match outcome {
-        Ok(read) => read.map(|()| whole.freeze()),
+        Ok(read) => read.map(|()| bytes.freeze()),
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
-            "the body did not come in time",
+            "the body did not arrive in time",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! The person whose pages a path leads to.
+//! User whose name is in the path.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use chassis::deadline::Deadline;
 use http::StatusCode;
 use minitwit_client::accounts::Account;
 
-use super::{
-    error::PageError,
-    escape::{ELSEWHERE, MARK},
+use super::error::PageError;
+use crate::{
+    App,
+    render::path::{ESCAPE, USER_PREFIX},
 };
-use crate::App;
 
-/// The name in a path.
-pub(crate) struct Named(pub(crate) String);
+/// User name in the path of a request.
+pub(super) struct PathUser(String);
 
-impl FromRequestParts<App> for Named {
+impl FromRequestParts<App> for PathUser {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, PageError> {
-        // What is no text in UTF-8 is nobody's name.
+        // A segment that is not UTF-8 cannot be a name.
         let Path(name) = Path::<String>::from_request_parts(parts, app)
             .await
             .map_err(|_| PageError::new(StatusCode::NOT_FOUND))?;
         let route = parts.extensions.get::<MatchedPath>();
-        if route.is_some_and(|route| route.as_str().starts_with(ELSEWHERE)) {
-            let marked = name.strip_prefix(MARK);
-            return marked
+        if route.is_some_and(|route| route.as_str().starts_with(USER_PREFIX)) {
+            return name
+                .strip_prefix(ESCAPE)
                 .map(|name| Self(name.to_owned()))
                 .ok_or_else(|| PageError::new(StatusCode::NOT_FOUND));
         }
@@ -38,21 +38,21 @@ impl FromRequestParts<App> for Named {
     }
 }
 
-impl Named {
-    /// The account of the name; there being none is told as a page.
-    pub(crate) async fn account(
+impl PathUser {
+    /// Finds the account with this name.
+    pub(super) async fn account(
         &self,
         app: &App,
         deadline: Deadline,
     ) -> Result<Arc<Account>, PageError> {
-        let found = app
+        let account = app
             .0
             .backend
             .accounts
             .find_cached(&self.0, deadline)
             .await?;
-        found.ok_or_else(|| {
-            PageError::because(StatusCode::NOT_FOUND, "There is nobody of that name.")
+        account.ok_or_else(|| {
+            PageError::with_message(StatusCode::NOT_FOUND, "There is no user with this name.")
         })
     }
 }
