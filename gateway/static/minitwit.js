@@ -1,10 +1,10 @@
-// What makes the pages nicer where there is JavaScript; everything works without it.
+// Optional additions to the pages. All pages work without JavaScript.
 "use strict";
 
 (() => {
   const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
-  // Times: how long ago, with the exact time still in the tooltip.
+  // Show the age of each message. The tooltip still contains the exact time.
   const times = document.querySelectorAll(".messages time");
   const ago = (then, now) => {
     const seconds = Math.max(0, (now - then) / 1000);
@@ -16,7 +16,7 @@
     if (then.getFullYear() !== now.getFullYear()) options.year = "numeric";
     return then.toLocaleDateString("en-GB", options);
   };
-  const tellTimes = () => {
+  const showAges = () => {
     const now = new Date();
     for (const time of times) {
       const then = new Date(time.dateTime);
@@ -25,18 +25,18 @@
   };
   if (times.length > 0) {
     document.documentElement.classList.add("relative");
-    tellTimes();
-    setInterval(tellTimes, 30_000);
+    showAges();
+    setInterval(showAges, 30_000);
   }
 
-  // The twit box: how much room is left.
+  // Show how many characters the twit box still accepts.
   const text = document.querySelector(".twitbox input[name=text]");
   if (text) {
     const counter = document.createElement("span");
     counter.className = "counter";
-    counter.id = "room";
+    counter.id = "characters-left";
     text.form.append(counter);
-    text.setAttribute("aria-describedby", "room");
+    text.setAttribute("aria-describedby", "characters-left");
     const count = () => {
       const left = text.maxLength - text.value.length;
       counter.textContent = `${plural(left, "character")} left`;
@@ -46,15 +46,15 @@
     count();
   }
 
-  // The public timeline: what is new is told, and shown when it is asked for.
+  // Show on the public timeline how many new messages exist. The link loads them.
   const timeline = document.getElementById("timeline");
   const fresh = document.querySelector(".fresh");
   if (timeline && fresh && "EventSource" in window) {
     const title = document.title;
     const newest = timeline.dataset.newest;
     let events = null;
-    const tell = (ids) => {
-      // Ids are made of the time, so the greater one is the newer one.
+    const showCount = (ids) => {
+      // Ids start with the time, so the id of a newer message is greater.
       const unseen = ids.filter((id) => id > newest).length;
       if (unseen === 0) return;
       const count = unseen > 30 ? "30+" : String(unseen);
@@ -68,9 +68,10 @@
     const open = () => {
       if (events || document.hidden) return;
       events = new EventSource("/-/live");
-      events.onmessage = (event) => tell(event.data.split(" ").filter(Boolean));
+      events.onmessage = (event) => showCount(event.data.split(" ").filter(Boolean));
       events.onerror = () => {
-        // Refused for good, as by a gateway that has too many to tell: come back later.
+        // The browser does not reconnect after an error status, such as that of a gateway with too
+        // many streams. Try again later.
         if (events && events.readyState === EventSource.CLOSED) {
           close();
           setTimeout(open, 10_000 + Math.random() * 20_000);

@@ -1,4 +1,4 @@
-//! Signing up, in and out, and who is kept from it.
+//! Registration, sign-in, sign-out and the limit of failed sign-ins.
 
 use http::header;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn registering_says_what_is_wrong_in_the_old_order() {
+async fn registration_errors_appear_in_the_order_of_the_original_application() {
     let suite = Running::new().await;
     let mut person = Person::new(suite.pages);
     let mut register = async |username: &str, email: &str, password: &str, again: &str| {
@@ -78,7 +78,7 @@ async fn registering_says_what_is_wrong_in_the_old_order() {
 }
 
 #[tokio::test]
-async fn signing_in_and_out_leads_where_it_always_did() {
+async fn sign_in_and_sign_out_redirect_as_in_the_original_application() {
     let suite = Running::new().await;
     let mut person = Person::new(suite.pages);
     person.register("foo").await;
@@ -105,7 +105,7 @@ async fn signing_in_and_out_leads_where_it_always_did() {
     );
     assert!(
         !person.visit("/").await.contains("You were logged in"),
-        "told once"
+        "a page shows a flash once"
     );
     for path in ["/login", "/register"] {
         assert_eq!(
@@ -129,12 +129,12 @@ async fn signing_in_and_out_leads_where_it_always_did() {
 }
 
 #[tokio::test]
-async fn sessions_end_everywhere_with_the_password() {
+async fn a_password_change_ends_all_other_sessions() {
     let suite = Running::new().await;
     let mut here = Person::signed_in(suite.pages, "foo").await;
     let mut there = Person::new(suite.another_gateway().await);
     there.sign_in("foo", "default").await;
-    // One and the same session on another gateway.
+    // The same session on another gateway.
     let mut moved = Person {
         address: there.address,
         ..here.clone()
@@ -178,7 +178,7 @@ async fn sessions_end_everywhere_with_the_password() {
 }
 
 #[tokio::test]
-async fn guessing_a_password_is_held_off() {
+async fn sign_in_is_blocked_after_ten_wrong_passwords() {
     let suite = Running::new().await;
     let mut guesser = Person::new(suite.pages);
     guesser.register("foo").await;
@@ -188,15 +188,15 @@ async fn guessing_a_password_is_held_off() {
             &["Invalid password"],
         );
     }
-    let held = guesser
+    let blocked = guesser
         .post("/login", &[("username", "foo"), ("password", "default")])
         .await;
-    let held = held.is(429);
-    let seconds = held.headers[header::RETRY_AFTER].to_str().unwrap();
+    let blocked = blocked.is(429);
+    let seconds = blocked.headers[header::RETRY_AFTER].to_str().unwrap();
     let seconds: u32 = seconds.parse().unwrap();
-    // A slow run may have begun a while ago.
+    // In a slow run, the block started some time ago.
     assert!((600..=900).contains(&seconds), "{seconds}");
-    let page = String::from_utf8(held.body.to_vec()).unwrap();
+    let page = String::from_utf8(blocked.body.to_vec()).unwrap();
     has(
         &page,
         &[
@@ -207,7 +207,7 @@ async fn guessing_a_password_is_held_off() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_guessers_are_told_apart() {
+async fn failed_sign_ins_behind_a_trusted_proxy_count_per_client() {
     let suite = Running::new().await;
     Person::new(suite.pages).register("foo").await;
     let proxied = suite
@@ -221,7 +221,7 @@ async fn behind_a_trusted_proxy_guessers_are_told_apart() {
     }
     for (mut person, status) in [
         (from(proxied, "192.0.2.1"), 429),
-        // What the guesser says of itself comes before what the proxy has seen.
+        // The proxy appends the address of the client to the addresses that the client sent.
         (from(proxied, "192.0.2.2, 192.0.2.1"), 429),
         (from(proxied, "192.0.2.2"), 302),
         (Person::new(proxied), 302),
@@ -229,7 +229,7 @@ async fn behind_a_trusted_proxy_guessers_are_told_apart() {
         person.post("/login", &form("default")).await.is(status);
     }
 
-    // Whoever is no proxy of ours cannot choose whom the failures are counted for.
+    // A client that is not a trusted proxy cannot choose the address for which failures count.
     for number in 0..10 {
         let mut guesser = from(suite.pages, &format!("192.0.2.{number}"));
         guesser.post("/login", &form("guess")).await.is(200);

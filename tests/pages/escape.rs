@@ -1,4 +1,4 @@
-//! What people write is text to everybody else, wherever it is shown.
+//! Escaping of names and messages on every page.
 
 use crate::{
     between,
@@ -9,7 +9,7 @@ use crate::{
 const SCRIPT: &str = "<script>alert(1)</script>";
 const NAMES: [&str; 2] = ["<script>alert(1)</script>&\"'", "نور \u{202e}الهدى"];
 
-/// As the pages write it.
+/// Escapes a text as the pages do.
 fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     let text = text.replace('>', "&gt;").replace('"', "&#34;");
@@ -18,7 +18,10 @@ fn escaped(text: &str) -> String {
 
 #[track_caller]
 fn is_text(page: &str, path: &str, texts: &[&str]) {
-    assert!(!page.contains(SCRIPT), "{path} has a script of somebody's");
+    assert!(
+        !page.contains(SCRIPT),
+        "{path} contains the script of a user"
+    );
     assert!(page.matches("<script").count() <= 1, "{path}");
     for text in texts {
         let text = escaped(text);
@@ -27,7 +30,7 @@ fn is_text(page: &str, path: &str, texts: &[&str]) {
 }
 
 #[tokio::test]
-async fn names_and_messages_are_text_everywhere() {
+async fn names_and_messages_are_escaped_on_every_page() {
     let suite = Running::new().await;
     let message = format!("{SCRIPT} \"quoted\" & 'so' مرحبا بالعالم");
     for name in NAMES {

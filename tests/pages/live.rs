@@ -1,4 +1,4 @@
-//! What is told of the public timeline while one looks at it.
+//! Live updates of the public timeline.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Running, person::Person};
 
-/// The next event; `None` at the end.
+/// Waits for the next event. Returns `None` at the end of the stream.
 async fn next(events: &mut Incoming) -> Option<String> {
     let frame = tokio::time::timeout(Duration::from_secs(10), events.frame());
     let data = frame
@@ -23,6 +23,7 @@ async fn next(events: &mut Incoming) -> Option<String> {
     Some(String::from_utf8(data.to_vec()).unwrap())
 }
 
+/// Opens a stream of live updates.
 async fn watch(suite: &Running) -> Incoming {
     let stream = TcpStream::connect(suite.pages).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -39,7 +40,7 @@ async fn watch(suite: &Running) -> Incoming {
 }
 
 #[tokio::test]
-async fn watchers_hear_of_messages_and_are_let_go_when_the_gateway_stops() {
+async fn streams_send_new_messages_and_end_when_the_gateway_stops() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
     let (mut one, mut other) = (watch(&suite).await, watch(&suite).await);
@@ -64,6 +65,6 @@ async fn watchers_hear_of_messages_and_are_let_go_when_the_gateway_stops() {
     stopped.await.unwrap();
     assert!(
         began.elapsed() < Duration::from_secs(4),
-        "nobody waited for the watchers"
+        "the gateway waited for open streams"
     );
 }

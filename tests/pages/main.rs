@@ -1,21 +1,21 @@
-//! The pages as a browser without JavaScript sees them.
+//! Tests of the pages with a client that behaves like a browser without JavaScript.
 
-#![expect(clippy::unwrap_used, reason = "the harness is of the tests")]
+#![expect(clippy::unwrap_used, reason = "the harness is part of the tests")]
 
 mod account;
-mod away;
+mod browser_security;
 mod escape;
-mod guard;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod live;
-mod looks;
 mod moderation;
 mod session;
+mod snapshot;
 mod status;
 mod timeline;
+mod unavailable;
 
-/// Asserts that a page contains each of some texts.
+/// Asserts that a page contains each of the texts.
 #[track_caller]
 fn has(page: &str, texts: &[&str]) {
     for text in texts {
@@ -23,7 +23,7 @@ fn has(page: &str, texts: &[&str]) {
     }
 }
 
-/// What stands between two marks, each time.
+/// Returns every text between `start` and `end`.
 fn between<'a>(page: &'a str, start: &str, end: &str) -> Vec<&'a str> {
     let parts = page.split(start).skip(1);
     parts.map(|part| part.split(end).next().unwrap()).collect()

@@ -1,4 +1,4 @@
-//! What moderators see and do, and nobody else.
+//! Flags of messages, which only moderators can see and change.
 
 use minitwit::{
     address::SuiteArgs,
@@ -11,7 +11,7 @@ use crate::{
     has,
 };
 
-async fn set_moderator(suite: &Running, name: &str, remove: bool) {
+pub(crate) async fn set_moderator(suite: &Running, name: &str, remove: bool) {
     let args = UserArgs {
         command: UserCommand::Moderator {
             name: name.to_owned(),
@@ -25,7 +25,7 @@ async fn set_moderator(suite: &Running, name: &str, remove: bool) {
 }
 
 #[tokio::test]
-async fn a_moderator_flags_what_is_bad_and_takes_it_back() {
+async fn a_moderator_flags_a_message_and_removes_the_flag() {
     let suite = Running::new().await;
     let mut author = Person::signed_in(suite.pages, "author").await;
     author.share("good words").await;
@@ -41,7 +41,7 @@ async fn a_moderator_flags_what_is_bad_and_takes_it_back() {
     let message = paths[0];
     let alone = moderator.visit(message).await;
     has(&alone, &["bad words", "value=\"Flag\""]);
-    // The list is not kept for those who may not: each sees their own.
+    // The cache separates lists with and without buttons.
     let plain = author.visit("/public").await;
     assert!(!plain.contains("value=\"Flag\""), "{plain}");
 
@@ -62,7 +62,7 @@ async fn a_moderator_flags_what_is_bad_and_takes_it_back() {
 }
 
 #[tokio::test]
-async fn nobody_else_flags_anything() {
+async fn accounts_that_are_not_moderators_cannot_flag() {
     let suite = Running::new().await;
     let mut author = Person::signed_in(suite.pages, "author").await;
     let mut other = Person::signed_in(suite.pages, "other").await;
@@ -79,18 +79,18 @@ async fn nobody_else_flags_anything() {
         );
         assert_eq!(person.get("/-/flagged").await.status, 403);
     }
-    let mut stranger = Person::new(suite.pages);
+    let mut anonymous = Person::new(suite.pages);
     assert_eq!(
-        stranger.post(&format!("{message}/flag"), &[]).await.status,
+        anonymous.post(&format!("{message}/flag"), &[]).await.status,
         401
     );
-    assert_eq!(stranger.get("/-/flagged").await.status, 401);
-    has(&stranger.visit("/public").await, &["words"]);
+    assert_eq!(anonymous.get("/-/flagged").await.status, 401);
+    has(&anonymous.visit("/public").await, &["words"]);
     suite.stop().await;
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_there_cannot_be_flagged() {
+async fn a_message_that_does_not_exist_cannot_be_flagged() {
     let suite = Running::new().await;
     let mut moderator = Person::signed_in(suite.pages, "moderator").await;
     set_moderator(&suite, "moderator", false).await;

@@ -1,4 +1,4 @@
-//! How long a session lasts, who may sign it, and where it holds.
+//! Validity of sessions, their keys, and their use on several gateways.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -13,7 +13,7 @@ use crate::{
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// A session's cookie, taken apart: what it says, and when it was signed.
+/// Returns the payload of a session cookie and the time of its signature.
 fn read(cookie: &str) -> (Vec<u8>, i64) {
     let (payload, _) = cookie.split_once('.').unwrap();
     let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap();
@@ -21,7 +21,7 @@ fn read(cookie: &str) -> (Vec<u8>, i64) {
     (payload, issued)
 }
 
-/// Somebody's session as it would be, had it been signed some time ago.
+/// Returns a client whose session cookie was signed `seconds` earlier.
 fn aged(person: &Person, seconds: i64) -> Person {
     let (mut payload, issued) = read(&person.cookies["session"]);
     payload[24..32].copy_from_slice(&(issued - seconds).to_be_bytes());
@@ -69,7 +69,7 @@ async fn a_session_is_renewed_daily_and_ends_after_seven_days() {
 }
 
 #[tokio::test]
-async fn a_new_key_ends_nobody_s_session() {
+async fn a_new_key_ends_no_session() {
     let suite = Running::new().await;
     let foo = Person::signed_in(suite.pages, "foo").await;
     let new = "another key that only the tests know and that is long";
@@ -88,7 +88,7 @@ async fn a_new_key_ends_nobody_s_session() {
 
     let mut rotated = at(&aged(&foo, 2 * DAY_SECONDS), both);
     has(&rotated.visit("/").await, &["sign out [foo]"]);
-    // The renewed one is signed with the new key, so the old one can go.
+    // The renewed cookie is signed with the new key, so the old key can be removed.
     has(
         &at(&rotated, only_new).visit("/").await,
         &["sign out [foo]"],
@@ -97,7 +97,7 @@ async fn a_new_key_ends_nobody_s_session() {
 }
 
 #[tokio::test]
-async fn behind_tls_cookies_are_for_tls_alone() {
+async fn cookies_are_secure_if_the_client_uses_tls() {
     let suite = Running::new().await;
     Person::new(suite.pages).register("foo").await;
     let behind_proxy = suite
@@ -106,7 +106,7 @@ async fn behind_tls_cookies_are_for_tls_alone() {
     for (address, scheme, secure) in [
         (behind_proxy, "https", true),
         (behind_proxy, "http", false),
-        // Nobody is believed who is no proxy of ours.
+        // A client that is not a trusted proxy cannot report TLS.
         (suite.pages, "https", false),
     ] {
         let mut person = Person::new(address).with("x-forwarded-proto", scheme);
@@ -121,7 +121,7 @@ async fn behind_tls_cookies_are_for_tls_alone() {
 }
 
 #[tokio::test]
-async fn two_gateways_behind_one_address_are_one_site() {
+async fn two_gateways_behind_one_address_behave_like_one_site() {
     let suite = Running::new().await;
     let one_site = Relay::to([suite.pages, suite.another_gateway().await]).await;
     let origin = format!("http://{}", one_site.address);
@@ -129,7 +129,7 @@ async fn two_gateways_behind_one_address_are_one_site() {
     let mut foo = Person::signed_in(one_site.address, "foo")
         .await
         .with("origin", &origin);
-    // Twice of each, so that each gateway is asked for each.
+    // Each request is sent twice, so that each gateway receives it.
     for number in 0..2 {
         let text = format!("number {number}");
         has(

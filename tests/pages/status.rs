@@ -1,4 +1,4 @@
-//! The page that says how the suite is.
+//! Status page.
 
 use std::time::Duration;
 
@@ -13,16 +13,19 @@ use crate::{
 const PATH: &str = "/-/status";
 
 #[tokio::test]
-async fn it_shows_each_service_its_replicas_and_how_far_the_simulator_is() {
+async fn the_status_page_shows_replicas_and_the_latest_action() {
     let suite = Running::new().await;
     let api = suite.simulator();
     api.register("a").await.is(204);
     api.post("/msgs/a?latest=4711", &json!({"content": "hello"}))
         .await
         .is(204);
-    let mut stranger = Person::new(suite.pages);
-    let page = stranger.visit(PATH).await;
-    has(&page, &["All is well.", "<dd>4711</dd>", "% left"]);
+    let mut anonymous = Person::new(suite.pages);
+    let page = anonymous.visit(PATH).await;
+    has(
+        &page,
+        &["All services are available.", "<dd>4711</dd>", "% left"],
+    );
     for (service, address) in [
         ("user", suite.services.user),
         ("follower", suite.services.follower),
@@ -40,28 +43,28 @@ async fn it_shows_each_service_its_replicas_and_how_far_the_simulator_is() {
 }
 
 #[tokio::test]
-async fn it_stands_while_a_service_is_away_and_says_which() {
+async fn the_status_page_names_an_unavailable_service() {
     let suite = Running::new().await;
     for (pages, service, verdict) in [
         (
             suite.gateway_without_follower().await,
             "follower",
-            "A service is away",
+            "A service is unavailable",
         ),
         (
             suite.gateway_without_user().await,
             "user",
-            "A service is away",
+            "A service is unavailable",
         ),
     ] {
-        let away = format!("{service}: 0 of 1 ready");
+        let summary = format!("{service}: 0 of 1 ready");
         eventually(
-            "the others are ready",
+            "the other services are ready",
             Duration::from_secs(10),
             async || {
                 let answer = Person::new(pages).get(PATH).await.is(200);
                 let page = String::from_utf8(answer.body.to_vec()).unwrap();
-                has(&page, &[verdict, &away]);
+                has(&page, &[verdict, &summary]);
                 page.contains("message: 1 of 1 ready")
             },
         )

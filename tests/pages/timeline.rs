@@ -1,17 +1,21 @@
-//! Messages, those who write them, and those who follow.
+//! Timelines, pages of messages, follow relations and feeds.
 
 use std::collections::HashSet;
 
 use http::header;
+use minitwit::Databases;
+use serde_json::json;
+use test_database::{Engine, empty_database};
 
 use crate::{
     between,
     harness::{Running, person::Person},
     has,
+    moderation::set_moderator,
 };
 
 #[tokio::test]
-async fn a_message_is_shown_as_it_was_written() {
+async fn a_message_is_shown_unchanged() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
     has(
@@ -60,7 +64,7 @@ async fn a_message_is_shown_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn following_changes_one_s_own_timeline_alone() {
+async fn following_changes_only_the_timeline_of_the_follower() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
     foo.share("the message by foo").await;
@@ -121,7 +125,7 @@ async fn following_changes_one_s_own_timeline_alone() {
 }
 
 #[tokio::test]
-async fn any_name_has_its_pages() {
+async fn a_user_with_any_name_has_pages() {
     let suite = Running::new().await;
     let mut reader = Person::signed_in(suite.pages, "reader").await;
     let names = [
@@ -186,7 +190,7 @@ async fn any_name_has_its_pages() {
 }
 
 #[tokio::test]
-async fn paging_shows_each_message_once_while_others_post() {
+async fn pages_show_each_message_once_while_messages_are_added() {
     const MESSAGES: usize = 1000;
     let suite = Running::new().await;
     let mut busy = Person::signed_in(suite.pages, "busy").await;
@@ -218,7 +222,7 @@ async fn paging_shows_each_message_once_while_others_post() {
 }
 
 #[tokio::test]
-async fn feeds_tell_the_newest_messages_to_programs() {
+async fn feeds_contain_the_newest_messages() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
     foo.share("<one> & \u{1} two").await;
@@ -235,7 +239,8 @@ async fn feeds_tell_the_newest_messages_to_programs() {
             &[
                 "&lt;one&gt; &amp; \u{FFFD} two",
                 "<author><name>foo</name>",
-                &format!("href=\"http://{}/-/message/", suite.pages),
+                &format!("xml:base=\"http://{}/\"", suite.pages),
+                "href=\"/-/message/",
             ],
         );
         let tag = answer.headers[header::ETAG].to_str().unwrap();
@@ -246,4 +251,58 @@ async fn feeds_tell_the_newest_messages_to_programs() {
             .is(304);
     }
     foo.get("/nobody/atom").await.is(404);
+}
+
+/// PostgreSQL reports added messages, so the first gateway grows its cached pages. A gateway that has
+/// just started renders the same pages from whole lists.
+#[tokio::test]
+async fn a_page_that_grows_equals_a_page_rendered_again() {
+    let (folder, messages) = (
+        tempfile::tempdir().unwrap(),
+        empty_database(Engine::Postgres),
+    );
+    let messages = messages.await;
+    let databases = Databases {
+        message: messages.url.clone().into(),
+        ..Databases::in_folder(folder.path()).unwrap()
+    };
+    let suite = Running::over(databases, Some(folder)).await;
+    let mut reader = Person::signed_in(suite.pages, "reader").await;
+    let mut moderator = Person::signed_in(suite.pages, "moderator").await;
+    set_moderator(&suite, "moderator", false).await;
+    Person::new(suite.pages).register("<author>").await;
+    for person in [&mut reader, &mut moderator] {
+        person.visit("/%3Cauthor%3E/follow").await;
+        person.visit("/public").await;
+    }
+    let api = suite.simulator();
+    let mut number = 0;
+    for added in [0, 1, 27, 2, 3, 29, 1, 31] {
+        for _ in 0..added {
+            number += 1;
+            let content = format!("number {number} </li>\n<entry> \u{1} {}", "æ".repeat(100));
+            let body = json!({ "content": content });
+            api.post("/msgs/%3Cauthor%3E", &body).await.is(204);
+        }
+        let new = suite.another_gateway().await;
+        for person in [&mut reader, &mut moderator] {
+            let mut again = Person {
+                address: new,
+                ..person.clone()
+            };
+            for path in [
+                "/public",
+                "/%3Cauthor%3E",
+                "/",
+                "/-/public.atom",
+                "/%3Cauthor%3E/atom",
+            ] {
+                let grown = person.visit(path).await;
+                let rendered = again.visit(path).await;
+                let rendered = rendered.replace(&new.to_string(), &suite.pages.to_string());
+                assert_eq!(grown, rendered, "{path} with {number} messages");
+            }
+        }
+    }
+    suite.stop().await;
 }

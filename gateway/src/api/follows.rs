@@ -1,4 +1,4 @@
-//! `/fllws/{username}`: the accounts that a user follows.
+//! `/fllws/{username}`, the accounts that a user follows.
 
 use axum::{
     body::Body,

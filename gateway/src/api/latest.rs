@@ -1,4 +1,4 @@
-//! `GET /latest`: the id of the simulator's latest action.
+//! `GET /latest`, the id of the simulator's latest action.
 
 use axum::{extract::State, response::Response};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `/msgs` and `/msgs/{username}`: messages of all users or of one user.
+//! `/msgs` and `/msgs/{username}`, messages of all users or of one user.
 
 use axum::{
     body::Body,

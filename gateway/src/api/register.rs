@@ -1,4 +1,4 @@
-//! `POST /register`: creation of an account.
+//! `POST /register`, creation of an account.
 
 use axum::{
     body::Body,

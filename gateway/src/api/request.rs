@@ -1,4 +1,4 @@
-//! Requests of the API: authentication, deadline and `latest`.
+//! Requests of the API, with authentication, deadline and `latest`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const LIST_LENGTH_MAX: u32 = 10_000;
 /// Request of the API, with or without valid credentials.
 pub(crate) struct ApiRequest {
     app: App,
-    /// Name of the API client; `None` without valid credentials.
+    /// Name of the API client. `None` without valid credentials.
     pub(crate) client: Option<String>,
     /// Key of the write.
     pub(crate) key: Uuid,

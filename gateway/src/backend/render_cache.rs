@@ -20,8 +20,8 @@ use uuid::Uuid;
 use super::{follows::FollowsKey, timelines::TimelineKey};
 use crate::render::timeline::EntryIndex;
 
-/// Approximate memory of a cache entry beside the bytes that its key, body and index hold: the key and
-/// the response themselves, and the links and slots of the cache.
+/// Approximate memory of a cache entry without the bytes that its key, body and index hold. It covers
+/// the key and the response themselves, and the links and slots of the cache.
 const OVERHEAD_BYTES: usize = size_of::<Key>() + size_of::<Rendered>() + 64;
 
 /// Typical weight of a cache entry, from which the cache computes its initial capacity.
@@ -37,7 +37,7 @@ pub(crate) struct Rendered {
     /// Version of the list.
     pub(crate) version: i64,
     pub(crate) body: Body,
-    /// Positions of the entries in the body; empty if the body cannot grow.
+    /// Positions of the entries in the body. Empty if the body cannot grow.
     pub(crate) index: EntryIndex,
     /// Id of the first entry.
     pub(crate) first: Option<Uuid>,

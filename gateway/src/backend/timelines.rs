@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(weight(Scope::Authors(Bytes::from(vec![0; 48]))), 3);
     }
 
-    /// What the service reads for a key, newest first.
+    /// Entries that the service returns for a limit, newest first.
     fn read(entries: &[Entry], limit: u32) -> Vec<Entry> {
         entries.iter().take(limit as usize).cloned().collect()
     }

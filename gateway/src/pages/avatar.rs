@@ -1,4 +1,4 @@
-//! `/-/avatar/{seed}`: drawn avatars.
+//! `/-/avatar/{seed}`, drawn avatars.
 
 use axum::{
     extract::Path,

@@ -19,7 +19,7 @@ use crate::{App, error::ApiError, validate::InvalidInput};
 #[derive(Clone, Debug)]
 pub(super) struct PageError {
     status: StatusCode,
-    /// Explanation; `None` for the general explanation of the status.
+    /// Explanation. `None` for the general explanation of the status.
     message: Option<Cow<'static, str>>,
     /// Time after which the client can send the request again, in seconds.
     retry_after_seconds: Option<u32>,

@@ -41,7 +41,7 @@ struct Metadata<'a> {
     path: &'a str,
 }
 
-/// `/-/public.atom`: the feed of all users.
+/// `/-/public.atom`, the feed of all users.
 pub(super) async fn public(
     State(app): State<App>,
     origin: Origin,
@@ -55,7 +55,7 @@ pub(super) async fn public(
     respond(&app, origin, &headers, Scope::Everybody, metadata).await
 }
 
-/// `/{username}/atom`: the feed of one user.
+/// `/{username}/atom`, the feed of one user.
 pub(super) async fn of_user(
     State(app): State<App>,
     user: PathUser,

@@ -20,7 +20,7 @@ use crate::{
 /// Number of accounts on a page.
 const PER_PAGE: u32 = 50;
 
-/// `/{username}/follow`: follows a user.
+/// `/{username}/follow` follows a user.
 pub(super) async fn follow(
     state: State<App>,
     change: StateChange,
@@ -30,7 +30,7 @@ pub(super) async fn follow(
     set(state, &change, request, user, true).await
 }
 
-/// `/{username}/unfollow`: stops following a user.
+/// `/{username}/unfollow` stops following a user.
 pub(super) async fn unfollow(
     state: State<App>,
     change: StateChange,
@@ -86,7 +86,7 @@ struct PeoplePage<'a> {
     more: Option<String>,
 }
 
-/// `/{username}/followers`: lists the followers of a user.
+/// `/{username}/followers` lists the followers of a user.
 pub(super) async fn followers(
     state: State<App>,
     request: PageRequest,
@@ -96,7 +96,7 @@ pub(super) async fn followers(
     people(state, request, user, query.as_deref(), Direction::Followers).await
 }
 
-/// `/{username}/following`: lists the accounts that a user follows.
+/// `/{username}/following` lists the accounts that a user follows.
 pub(super) async fn following(
     state: State<App>,
     request: PageRequest,

@@ -16,7 +16,7 @@ impl Form {
         Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 
-    /// Value of a field; `None` if the form does not contain the field.
+    /// Value of a field. `None` if the form does not contain the field.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
@@ -24,7 +24,7 @@ impl Form {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Value of a field; empty if the form does not contain the field.
+    /// Value of a field. Empty if the form does not contain the field.
     pub(super) fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
     }

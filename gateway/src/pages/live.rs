@@ -39,7 +39,7 @@ const CLIENTS_MAX: usize = 4096;
 
 /// Newest messages of the public timeline, shared by all connected clients.
 pub(crate) struct Live {
-    /// Ids, newest first; `None` before the first read.
+    /// Ids, newest first. `None` before the first read.
     newest: watch::Sender<Option<Bytes>>,
     polling: Mutex<bool>,
     shutdown: CancellationToken,
@@ -99,7 +99,7 @@ async fn poll(app: App) {
     }
 }
 
-/// `/-/live`: sends the ids of the newest messages, at the start and after every change.
+/// `/-/live` sends the ids of the newest messages, at the start and after every change.
 pub(super) async fn watch(State(app): State<App>) -> PageResult {
     let live = &app.0.live;
     if live.newest.receiver_count() >= CLIENTS_MAX {

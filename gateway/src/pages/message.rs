@@ -18,7 +18,7 @@ use crate::{
     validate,
 };
 
-/// `/add_message`: stores a message.
+/// `/add_message` stores a message.
 pub(super) async fn add(
     State(app): State<App>,
     change: StateChange,
@@ -58,7 +58,7 @@ struct MessagePage<'a> {
     written: String,
 }
 
-/// `/-/message/{id}`: shows one message.
+/// `/-/message/{id}` shows one message.
 pub(super) async fn show(
     State(app): State<App>,
     request: PageRequest,

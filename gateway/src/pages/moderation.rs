@@ -24,7 +24,7 @@ struct FlaggedPage<'a> {
     more: Option<String>,
 }
 
-/// `/-/flagged`: lists flagged messages, with the moderator and the time of each flag.
+/// `/-/flagged` lists flagged messages, with the moderator and the time of each flag.
 pub(super) async fn show(
     State(app): State<App>,
     request: PageRequest,
@@ -43,7 +43,7 @@ pub(super) async fn show(
     }))
 }
 
-/// `/-/message/{id}/flag`: flags a message.
+/// `/-/message/{id}/flag` flags a message.
 pub(super) async fn flag(
     state: State<App>,
     change: StateChange,
@@ -54,7 +54,7 @@ pub(super) async fn flag(
     set(state, &change, request, id, &headers, true).await
 }
 
-/// `/-/message/{id}/unflag`: removes the flag of a message.
+/// `/-/message/{id}/unflag` removes the flag of a message.
 pub(super) async fn unflag(
     state: State<App>,
     change: StateChange,

@@ -1,4 +1,4 @@
-//! `/-/account`: password, sessions and deletion of the visitor's account.
+//! `/-/account`, password, sessions and deletion of the visitor's account.
 
 use askama::Template;
 use axum::{body::Body, extract::State, response::Response};
@@ -23,7 +23,7 @@ struct SettingsPage<'a> {
     error: Option<&'a str>,
 }
 
-/// `/-/account`: shows the forms.
+/// `/-/account` shows the forms.
 pub(super) async fn show(request: PageRequest) -> PageResult {
     page(&request.verify_session().await, None)
 }
@@ -44,7 +44,7 @@ fn page(visitor: &Visitor, error: Option<&str>) -> PageResult {
     }))
 }
 
-/// `/-/account/password`: changes the password and ends all other sessions.
+/// `/-/account/password` changes the password and ends all other sessions.
 pub(super) async fn change_password(
     State(app): State<App>,
     state_change: StateChange,
@@ -89,7 +89,7 @@ pub(super) async fn change_password(
     }
 }
 
-/// `/-/account/sessions`: ends all sessions of the account.
+/// `/-/account/sessions` ends all sessions of the account.
 pub(super) async fn end_sessions(
     State(app): State<App>,
     state_change: StateChange,
@@ -114,7 +114,7 @@ pub(super) async fn end_sessions(
     }
 }
 
-/// `/-/account/delete`: deletes the account and its messages.
+/// `/-/account/delete` deletes the account and its messages.
 pub(super) async fn delete(
     State(app): State<App>,
     state_change: StateChange,

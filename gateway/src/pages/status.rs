@@ -1,4 +1,4 @@
-//! `/-/status`: state of the services, as this gateway sees them.
+//! `/-/status`, state of the services, as this gateway sees them.
 
 use askama::Template;
 use axum::{
@@ -24,7 +24,7 @@ struct StatusPage<'a> {
     verdict: &'static str,
     healthy: bool,
     services: Vec<Service>,
-    /// Id of the simulator's latest action; `None` if the user service is unavailable.
+    /// Id of the simulator's latest action. `None` if the user service is unavailable.
     latest: Option<i64>,
     version: &'a str,
     replica: &'a str,
@@ -53,7 +53,7 @@ struct Replica {
 struct Budget {
     /// Period, `since this gateway started` or `of the last 30 days`.
     span: &'static str,
-    /// Remaining budget in percent with one decimal; `None` before the first request.
+    /// Remaining budget in percent with one decimal. `None` before the first request.
     remaining: Option<String>,
     /// Responses that this gateway sent.
     responses: u64,

@@ -1,4 +1,4 @@
-//! Pages of timelines: the public one, the visitor's own, and that of a user.
+//! Pages of the public timeline, of the visitor's own timeline and of a user's timeline.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -81,7 +81,7 @@ enum Relationship {
     Unknown,
 }
 
-/// Id of the last message or flag on the page before; `None` on the first page.
+/// Id of the last message or flag on the page before. `None` on the first page.
 pub(super) struct Before(pub(super) Option<Uuid>);
 
 impl Before {
@@ -145,7 +145,7 @@ impl<'a> TimelinePage<'a> {
     }
 }
 
-/// `/public`: messages of all users.
+/// `/public`, messages of all users.
 pub(super) async fn public(
     State(app): State<App>,
     request: PageRequest,
@@ -168,7 +168,7 @@ pub(super) async fn public(
     Ok(Html(rendered.clone()).into_response())
 }
 
-/// `/`: messages of the visitor and of the accounts that the visitor follows.
+/// `/`, messages of the visitor and of the accounts that the visitor follows.
 pub(super) async fn mine(
     State(app): State<App>,
     request: PageRequest,
@@ -203,7 +203,7 @@ pub(super) async fn mine(
     }))
 }
 
-/// `/{username}`: messages of one user.
+/// `/{username}`, messages of one user.
 pub(super) async fn of_user(
     State(app): State<App>,
     request: PageRequest,

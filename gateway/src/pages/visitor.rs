@@ -33,12 +33,12 @@ const FLASH_SEPARATOR: char = '\0';
 /// Visitor of a page.
 pub(super) struct Visitor {
     app: App,
-    /// Account of the session; `None` if the visitor is not signed in.
+    /// Account of the session. `None` if the visitor is not signed in.
     pub(super) account: Option<SignedIn>,
     pub(super) origin: Origin,
     pub(super) deadline: Deadline,
     flashes: Vec<String>,
-    /// Change of the session cookie; `None` if the cookie stays as it is.
+    /// Change of the session cookie. `None` if the cookie stays as it is.
     session: Option<SessionChange>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct SignedIn {
     pub(super) username: String,
     /// Epoch of the account's sessions that this session belongs to.
     pub(super) epoch: i64,
-    /// Whether the account may flag messages; `false` while the user service is unavailable.
+    /// Whether the account may flag messages. `false` while the user service is unavailable.
     pub(super) moderator: bool,
     /// Whether the user service confirmed the session. Without a confirmation the visitor can only
     /// read.

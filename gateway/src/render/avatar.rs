@@ -53,7 +53,8 @@ impl Seed {
         Some(Self(seed))
     }
 
-    /// Draws the avatar as SVG: five by five squares, mirrored, in two shades of one colour.
+    /// Draws the avatar as SVG. It consists of five by five squares, is symmetric, and has two shades of
+    /// one colour.
     pub(crate) fn draw(&self) -> String {
         let seed = u64::from_be_bytes(self.0);
         let hue = seed % 360;

@@ -66,7 +66,7 @@ const IDS_FRAME: Frame = Frame {
 pub(crate) struct EntryIndex {
     /// Start of each entry, in bytes from the start of the body.
     offsets: Box<[u32]>,
-    /// Id of each entry; empty for formats without pages, because only the link to the next page needs
+    /// Id of each entry. Empty for formats without pages, because only the link to the next page needs
     /// the id of the last entry.
     ids: Box<[Uuid]>,
 }
@@ -77,7 +77,7 @@ impl EntryIndex {
         self.offsets.len()
     }
 
-    /// Id of the last entry; `None` for formats without pages.
+    /// Id of the last entry. `None` for formats without pages.
     pub(crate) fn last_id(&self) -> Option<Uuid> {
         self.ids.last().copied()
     }

@@ -1,4 +1,4 @@
-//! What the pages are while a service is away.
+//! Pages while a service is unavailable.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn without_the_follower_service_what_can_be_shown_is_shown() {
+async fn without_the_follower_service_pages_show_the_rest() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
     foo.share("mine").await;
@@ -28,21 +28,25 @@ async fn without_the_follower_service_what_can_be_shown_is_shown() {
     has(&foo.visit("/public").await, &["mine", "theirs"]);
     has(
         &foo.visit("/bar").await,
-        &["theirs", "cannot be told right now", "<b>1</b> message"],
+        &[
+            "theirs",
+            "Whether you follow this user cannot be loaded right now.",
+            "<b>1</b> message",
+        ],
     );
     foo.post("/add_message", &[("text", "still here")])
         .await
         .is(302);
-    let away = foo.get("/bar/follow").await.is(503);
-    assert!(away.headers.contains_key(header::RETRY_AFTER));
+    let unavailable = foo.get("/bar/follow").await.is(503);
+    assert!(unavailable.headers.contains_key(header::RETRY_AFTER));
     has(
-        str::from_utf8(&away.body).unwrap(),
-        &["sign out [foo]", "Back in a moment"],
+        str::from_utf8(&unavailable.body).unwrap(),
+        &["sign out [foo]", "Temporarily unavailable"],
     );
 }
 
 #[tokio::test]
-async fn without_the_user_service_a_signed_cookie_is_good_for_reading_alone() {
+async fn without_the_user_service_a_signed_cookie_permits_only_reading() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
 
@@ -60,27 +64,28 @@ async fn without_the_user_service_a_signed_cookie_is_good_for_reading_alone() {
     forger.get("/-/account").await.is(401);
 }
 
-/// A gateway whose wire to the user service can be cut, and where its pages are.
-async fn gateway_behind_a_wire(suite: &Running) -> (Relay, SocketAddr) {
-    let wire = Relay::to([suite.services.user]).await;
+/// Starts a gateway that reaches the user service through a relay. Returns the relay and the address
+/// of the pages.
+async fn gateway_behind_a_relay(suite: &Running) -> (Relay, SocketAddr) {
+    let relay = Relay::to([suite.services.user]).await;
     let services = ServiceListen {
-        user: wire.address,
+        user: relay.address,
         ..suite.services
     };
     let pages = suite.gateway_before(services).await;
-    (wire, pages)
+    (relay, pages)
 }
 
 #[tokio::test]
-async fn who_is_known_can_be_read_after_the_user_service_has_gone() {
+async fn pages_of_cached_accounts_work_without_the_user_service() {
     let suite = Running::new().await;
-    let (wire, pages) = gateway_behind_a_wire(&suite).await;
+    let (relay, pages) = gateway_behind_a_relay(&suite).await;
     let mut bar = Person::signed_in(pages, "bar").await;
     bar.share("theirs").await;
     let mut foo = Person::signed_in(pages, "foo").await;
     foo.share("mine").await;
 
-    wire.cut();
+    relay.cut();
     let public = foo.visit("/public").await;
     has(&public, &["theirs", "mine", "sign out [foo]"]);
     has(&foo.visit("/").await, &["mine", "What's on your mind foo?"]);
@@ -95,17 +100,16 @@ async fn who_is_known_can_be_read_after_the_user_service_has_gone() {
     let form = [("text", "no")];
     foo.post("/add_message", &form).await.is(503);
     let form = [("username", "bar"), ("password", "default")];
-    let mut stranger = Person::new(pages);
-    let refused = stranger.post("/login", &form).await.is(503);
+    let mut anonymous = Person::new(pages);
+    let refused = anonymous.post("/login", &form).await.is(503);
     assert!(refused.headers.contains_key(header::RETRY_AFTER));
     has(&foo.visit("/logout").await, &["You were logged out"]);
 }
 
-/// Only what somebody wrote whom this gateway has never met cannot be shown.
 #[tokio::test]
-async fn an_author_nobody_knows_concerns_only_the_lists_that_hold_her() {
+async fn only_timelines_with_an_uncached_author_fail_without_the_user_service() {
     let suite = Running::new().await;
-    let (wire, pages) = gateway_behind_a_wire(&suite).await;
+    let (relay, pages) = gateway_behind_a_relay(&suite).await;
     let mut foo = Person::signed_in(pages, "foo").await;
     foo.share("mine").await;
     Person::signed_in(suite.pages, "bar")
@@ -113,7 +117,7 @@ async fn an_author_nobody_knows_concerns_only_the_lists_that_hold_her() {
         .share("theirs")
         .await;
 
-    wire.cut();
+    relay.cut();
     foo.get("/public").await.is(503);
     has(&foo.visit("/").await, &["mine"]);
     has(&foo.visit("/foo").await, &["mine"]);

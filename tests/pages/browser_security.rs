@@ -1,4 +1,4 @@
-//! What other sites and browsers may do.
+//! Protection against other sites, against prefetching and against loading of foreign content.
 
 use http::header;
 use minitwit_gateway::pages::Avatars;
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn other_sites_cannot_act_in_somebody_s_name() {
+async fn requests_that_change_state_are_rejected_if_another_site_sent_them() {
     let suite = Running::new().await;
     Person::signed_in(suite.pages, "bar").await;
     let foo = Person::signed_in(suite.pages, "foo").await;
@@ -21,9 +21,15 @@ async fn other_sites_cannot_act_in_somebody_s_name() {
         ("origin", "http://evil.example"),
         ("origin", "null"),
     ] {
-        let mut elsewhere = foo.clone().with(name, value);
-        for path in ["/bar/follow", "/bar/unfollow", "/logout"] {
-            elsewhere.get(path).await.is(403);
+        let mut other_site = foo.clone().with(name, value);
+        for path in [
+            "/bar/follow",
+            "/bar/unfollow",
+            "/-/user/@public/follow",
+            "/-/user/@public/unfollow",
+            "/logout",
+        ] {
+            other_site.get(path).await.is(403);
         }
         for path in [
             "/add_message",
@@ -31,21 +37,27 @@ async fn other_sites_cannot_act_in_somebody_s_name() {
             "/register",
             "/-/account/password",
             "/-/account/sessions",
+            "/-/account/delete",
+            "/-/message/x/flag",
+            "/-/message/x/unflag",
         ] {
-            elsewhere.post(path, &[("text", "forged")]).await.is(403);
+            other_site.post(path, &[("text", "forged")]).await.is(403);
         }
-        elsewhere.get("/public").await.is(200);
+        other_site.get("/public").await.is(200);
     }
     for (name, value) in [("sec-fetch-site", "same-origin"), ("origin", host.as_str())] {
-        let mut here = foo.clone().with(name, value);
-        here.post("/add_message", &[("text", "mine")]).await.is(302);
-        here.get("/bar/follow").await.is(302);
+        let mut same_site = foo.clone().with(name, value);
+        same_site
+            .post("/add_message", &[("text", "mine")])
+            .await
+            .is(302);
+        same_site.get("/bar/follow").await.is(302);
     }
     assert!(!foo.clone().visit("/public").await.contains("forged"));
 }
 
 #[tokio::test]
-async fn nothing_is_done_in_advance() {
+async fn links_that_change_state_cannot_be_prefetched() {
     let suite = Running::new().await;
     Person::signed_in(suite.pages, "bar").await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
@@ -54,18 +66,18 @@ async fn nothing_is_done_in_advance() {
         ("sec-purpose", "prefetch;prerender"),
         ("purpose", "prefetch"),
     ] {
-        let mut early = foo.clone().with(name, value);
+        let mut prefetch = foo.clone().with(name, value);
         for path in ["/bar/follow", "/bar/unfollow", "/logout"] {
-            early.get(path).await.is(403);
+            prefetch.get(path).await.is(403);
         }
-        early.get("/public").await.is(200);
+        prefetch.get("/public").await.is(200);
     }
     let page = foo.visit("/bar").await;
     has(&page, &["You are not yet following", "sign out [foo]"]);
 }
 
 #[tokio::test]
-async fn gravatar_is_asked_for_pictures_only_if_the_operator_wants_it() {
+async fn gravatar_provides_avatars_only_if_the_operator_selects_it() {
     let suite = Running::new().await;
     Person::signed_in(suite.pages, "foo")
         .await
@@ -92,7 +104,7 @@ async fn gravatar_is_asked_for_pictures_only_if_the_operator_wants_it() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_browsers_what_they_may_do() {
+async fn every_response_has_security_headers() {
     let suite = Running::new().await;
     let mut person = Person::new(suite.pages);
     for path in ["/public", "/nobody", "/static/style.css", "/-/public.atom"] {

@@ -1,7 +1,7 @@
-//! Every page as HTML, so that none changes unseen.
+//! Snapshots of the HTML of every page.
 //!
-//! After a change that is meant, `INSTA_UPDATE=always cargo nextest run --test pages looks` writes
-//! the new ones, to be read in the diff.
+//! After an intended change, `INSTA_UPDATE=always cargo nextest run --test pages snapshot` writes new
+//! snapshots. Read them in the diff.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use crate::{
     harness::{Answer, Running, person::Person},
 };
 
-/// What differs from run to run, and what stands for it.
+/// Patterns of values that differ from run to run, and their replacements.
 const REDACTED: [(&str, &str); 7] = [
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[id]"),
     (r"\d{4}-\d\d-\d\d @ \d\d:\d\d", "[minute]"),
@@ -28,9 +28,9 @@ const REDACTED: [(&str, &str); 7] = [
     (r"in \d+ minutes?", "in [n] minutes"),
 ];
 
-/// Compares a page with what it looked like.
+/// Compares a page with its snapshot.
 #[track_caller]
-fn looks(name: &str, page: &str) {
+fn matches(name: &str, page: &str) {
     insta::with_settings!({
         filters => REDACTED,
         omit_expression => true,
@@ -40,6 +40,7 @@ fn looks(name: &str, page: &str) {
     });
 }
 
+/// Compares an error page with its snapshot.
 #[track_caller]
 fn fails(name: &str, answer: &Answer, status: u16) {
     let page = str::from_utf8(&answer.body).unwrap();
@@ -48,59 +49,62 @@ fn fails(name: &str, answer: &Answer, status: u16) {
         StatusCode::from_u16(status).unwrap(),
         "{page}"
     );
-    looks(name, page);
+    matches(name, page);
 }
 
 #[tokio::test]
-async fn timelines() {
+async fn timelines_match_their_snapshots() {
     let suite = Running::new().await;
     let (mut ada, mut bob) = (Person::new(suite.pages), Person::new(suite.pages));
-    let mut nobody = Person::new(suite.pages);
-    looks("public-empty", &nobody.visit("/public").await);
+    let mut anonymous = Person::new(suite.pages);
+    matches("public-empty", &anonymous.visit("/public").await);
     ada.register("Ada Lindqvist").await;
-    looks("home-empty", &ada.sign_in("Ada Lindqvist", "default").await);
+    matches("home-empty", &ada.sign_in("Ada Lindqvist", "default").await);
     bob.register("bob").await;
     bob.sign_in("bob", "default").await;
 
-    looks("home-shared", &ada.share("Good morning & <welcome>.").await);
-    looks("public", &nobody.visit("/public").await);
-    looks("public-signed-in", &bob.visit("/public").await);
+    matches("home-shared", &ada.share("Good morning & <welcome>.").await);
+    matches("public", &anonymous.visit("/public").await);
+    matches("public-signed-in", &bob.visit("/public").await);
     let (path, home) = ("/Ada%20Lindqvist", "/");
-    looks("person", &nobody.visit(path).await);
-    looks("person-myself", &ada.visit(path).await);
-    looks("person-apart", &bob.visit(path).await);
-    looks(
+    matches("person", &anonymous.visit(path).await);
+    matches("person-myself", &ada.visit(path).await);
+    matches("person-apart", &bob.visit(path).await);
+    matches(
         "person-followed",
         &bob.visit(&format!("{path}/follow")).await,
     );
-    looks("home-following", &bob.visit(home).await);
-    looks(
+    matches("home-following", &bob.visit(home).await);
+    matches(
         "followers",
-        &nobody.visit(&format!("{path}/followers")).await,
+        &anonymous.visit(&format!("{path}/followers")).await,
     );
-    looks(
+    matches(
         "followers-signed-in",
         &bob.visit(&format!("{path}/followers")).await,
     );
-    looks(
+    matches(
         "following-empty",
         &ada.visit(&format!("{path}/following")).await,
     );
-    looks(
+    matches(
         "person-unfollowed",
         &bob.visit(&format!("{path}/unfollow")).await,
     );
-    let public = nobody.visit("/public").await;
+    let public = anonymous.visit("/public").await;
     let message = between(&public, "href=\"/-/message/", "\"")[0];
     let message = format!("/-/message/{message}");
-    looks("message", &nobody.visit(&message).await);
-    looks("message-signed-in", &bob.visit(&message).await);
-    looks("feed-public", &nobody.visit("/-/public.atom").await);
-    looks("feed-person", &nobody.visit(&format!("{path}/atom")).await);
+    matches("message", &anonymous.visit(&message).await);
+    matches("message-signed-in", &bob.visit(&message).await);
+    matches("feed-public", &anonymous.visit("/-/public.atom").await);
+    matches(
+        "feed-person",
+        &anonymous.visit(&format!("{path}/atom")).await,
+    );
 }
 
 #[tokio::test]
-async fn long_timelines() {
+async fn timelines_with_a_second_page_match_their_snapshots() {
     let suite = Running::new().await;
     let simulator = suite.simulator();
     simulator.register("bob").await.is(204);
@@ -114,59 +118,59 @@ async fn long_timelines() {
         let body = json!({ "content": content });
         simulator.post("/msgs/bob", &body).await.is(204);
     }
-    let mut nobody = Person::new(suite.pages);
-    let newest = nobody.visit("/public").await;
-    looks("public-newest", &newest);
+    let mut anonymous = Person::new(suite.pages);
+    let newest = anonymous.visit("/public").await;
+    matches("public-newest", &newest);
     let older = between(&newest, "rel=\"next\" href=\"", "\"")[0];
-    looks("public-older", &nobody.visit(older).await);
+    matches("public-older", &anonymous.visit(older).await);
 }
 
 #[tokio::test]
-async fn forms() {
+async fn forms_match_their_snapshots() {
     let suite = Running::new().await;
     let mut foo = Person::new(suite.pages);
-    looks("login", &foo.visit("/login").await);
-    looks("login-refused", &foo.sign_in("<foo>", "default").await);
-    looks("register", &foo.visit("/register").await);
-    looks("login-registered", &foo.register("foo").await);
-    looks("register-refused", &foo.register("foo").await);
+    matches("login", &foo.visit("/login").await);
+    matches("login-refused", &foo.sign_in("<foo>", "default").await);
+    matches("register", &foo.visit("/register").await);
+    matches("login-registered", &foo.register("foo").await);
+    matches("register-refused", &foo.register("foo").await);
     foo.sign_in("foo", "default").await;
     foo.visit("/").await;
-    looks("account", &foo.visit("/-/account").await);
+    matches("account", &foo.visit("/-/account").await);
     let fields = [("password", "wrong"), ("new", "better"), ("new2", "better")];
     let refused = foo.submit("/-/account/password", &fields).await;
-    looks("account-refused", &refused);
+    matches("account-refused", &refused);
     let fields = [
         ("password", "default"),
         ("new", "better"),
         ("new2", "better"),
     ];
     let changed = foo.submit("/-/account/password", &fields).await;
-    looks("account-changed", &changed);
-    looks("public-signed-out", &foo.visit("/logout").await);
+    matches("account-changed", &changed);
+    matches("public-signed-out", &foo.visit("/logout").await);
 }
 
 #[tokio::test]
-async fn refusals() {
+async fn client_errors_match_their_snapshots() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
     foo.visit("/").await;
-    let mut nobody = Person::new(suite.pages);
-    fails("401", &nobody.get("/-/account").await, 401);
+    let mut anonymous = Person::new(suite.pages);
+    fails("401", &anonymous.get("/-/account").await, 401);
     fails("400-signed-in", &foo.post("/add_message", &[]).await, 400);
-    for (suffix, person) in [("", &mut nobody), ("-signed-in", &mut foo)] {
+    for (suffix, person) in [("", &mut anonymous), ("-signed-in", &mut foo)] {
         let name = |status: &str| format!("{status}{suffix}");
-        let mut elsewhere = person.clone().with("sec-fetch-site", "cross-site");
-        fails(&name("403"), &elsewhere.get("/logout").await, 403);
+        let mut other_site = person.clone().with("sec-fetch-site", "cross-site");
+        fails(&name("403"), &other_site.get("/logout").await, 403);
         fails(&name("404"), &person.get("/nobody").await, 404);
         fails(&name("405"), &person.post("/public", &[]).await, 405);
     }
     let wrong = [("username", "foo"), ("password", "guess")];
     let new = [("password", "guess"), ("new", "a"), ("new2", "a")];
     for _ in 0..10 {
-        nobody.post("/login", &wrong).await.is(200);
+        anonymous.post("/login", &wrong).await.is(200);
     }
-    fails("429", &nobody.post("/login", &wrong).await, 429);
+    fails("429", &anonymous.post("/login", &wrong).await, 429);
     fails(
         "429-signed-in",
         &foo.post("/-/account/password", &new).await,
@@ -174,7 +178,7 @@ async fn refusals() {
     );
 }
 
-/// A process that says it is the message service, and knows none of its calls.
+/// Starts a server that reports to be the message service but implements none of its calls.
 async fn impostor() -> SocketAddr {
     let (reporter, health) = tonic_health::server::health_reporter();
     let serving = tonic_health::ServingStatus::Serving;
@@ -189,28 +193,28 @@ async fn impostor() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn failures() {
+async fn server_errors_match_their_snapshots() {
     let suite = Running::new().await;
     let mut foo = Person::signed_in(suite.pages, "foo").await;
     foo.visit("/").await;
-    let mut nobody = Person::new(suite.pages);
+    let mut anonymous = Person::new(suite.pages);
 
     let services = ServiceListen {
         message: impostor().await,
         ..suite.services
     };
     let broken = suite.gateway_before(services).await;
-    (foo.address, nobody.address) = (broken, broken);
-    fails("500", &nobody.get("/public").await, 500);
+    (foo.address, anonymous.address) = (broken, broken);
+    fails("500", &anonymous.get("/public").await, 500);
     fails("500-signed-in", &foo.get("/").await, 500);
 
-    let away = suite.gateway_without_user().await;
-    (foo.address, nobody.address) = (away, away);
-    fails("503", &nobody.get("/foo").await, 503);
+    let unavailable = suite.gateway_without_user().await;
+    (foo.address, anonymous.address) = (unavailable, unavailable);
+    fails("503", &anonymous.get("/foo").await, 503);
     fails("503-signed-in", &foo.get("/foo").await, 503);
     let form = [("text", "hello")];
     fails("503-form", &foo.post("/add_message", &form).await, 503);
 
     foo.address = suite.gateway_without_follower().await;
-    looks("home-without-follows", &foo.visit("/").await);
+    matches("home-without-follows", &foo.visit("/").await);
 }
