@@ -18,6 +18,20 @@ pub fn error(status: &Status) -> ItemError {
     }
 }
 
+/// Result messages of the items of a list. `to_wire` turns each success into a result message, or into the
+/// value of one of its outcomes.
+pub fn results<T, W, R>(results: Vec<Result<T, Status>>, to_wire: impl Fn(T) -> W) -> Vec<R>
+where
+    W: Into<R>,
+    R: From<ItemError>,
+{
+    let result = |result: Result<T, Status>| match result {
+        Ok(success) => to_wire(success).into(),
+        Err(status) => error(&status).into(),
+    };
+    results.into_iter().map(result).collect()
+}
+
 /// Decodes the error of one item.
 pub fn status(error: ItemError) -> Status {
     let code = Code::from_i32(error.code);

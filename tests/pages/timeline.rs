@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use http::header;
-use minitwit::Databases;
+use minitwit::{Databases, databases};
 use serde_json::json;
 use test_database::{Engine, empty_database};
 
@@ -262,11 +262,11 @@ async fn a_page_that_grows_equals_a_page_rendered_again() {
         empty_database(Engine::Postgres),
     );
     let messages = messages.await;
-    let databases = Databases {
+    let urls = Databases {
         message: messages.url.clone().into(),
-        ..Databases::in_folder(folder.path()).unwrap()
+        ..databases::in_folder(folder.path()).unwrap()
     };
-    let suite = Running::over(databases, Some(folder)).await;
+    let suite = Running::over(urls, Some(folder)).await;
     let mut reader = Person::signed_in(suite.pages, "reader").await;
     let mut moderator = Person::signed_in(suite.pages, "moderator").await;
     set_moderator(&suite, "moderator", false).await;

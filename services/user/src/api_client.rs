@@ -1,4 +1,4 @@
-//! The gRPC face of API clients: validate, batch, translate. Nothing else.
+//! The gRPC service of API clients: it validates requests, batches them and converts the results.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use chassis::{
     per_item::{self, answer_each},
     skew::SkewWatch,
 };
-use minitwit_proto::user::v1::{
-    self as proto, api_client_service_server::ApiClientService, set_latest_result,
+use minitwit_proto::{
+    common::v1::{Applied, Superseded},
+    user::v1::{self as proto, api_client_service_server::ApiClientService},
 };
 use tonic::{Request, Response, Status};
 
@@ -19,24 +20,24 @@ use crate::{
     validate,
 };
 
-/// The `latest` of a client that has not written yet.
-const NOTHING_YET: i64 = -1;
+/// Value of `latest` for a client that has not written yet.
+const LATEST_UNSET: i64 = -1;
 
-/// One write at a time: all are of the same few rows, so a second would only wait for the first
-/// one's commit, with fewer callers in each.
-const WRITES: Limits = Limits {
+/// Limits of writes. All writes change the same few rows, so a second worker would only wait for the
+/// commit of the first, and each commit would serve fewer callers.
+const WRITE_LIMITS: Limits = Limits {
     workers: 1,
     batch_weight_max: 1024,
     queue_max: 4096,
 };
 
-const READS: Limits = Limits {
+const READ_LIMITS: Limits = Limits {
     workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
 
-/// The service over a store.
+/// The `ApiClientService` over a store.
 pub struct ApiClients<C: ApiClientStore> {
     set: Batcher<Flattened<SetLatest<C>>>,
     get: Batcher<Flattened<GetLatest<C>>>,
@@ -44,13 +45,14 @@ pub struct ApiClients<C: ApiClientStore> {
 }
 
 impl<C: ApiClientStore> ApiClients<C> {
-    /// The service over `store`.
+    /// Creates the service over `store`.
     pub fn new(store: C) -> Self {
         let store = Arc::new(store);
         let set = Flattened(SetLatest(Arc::clone(&store)));
+        let get = Flattened(GetLatest(store));
         Self {
-            set: Batcher::new("api_client.set_latest", WRITES, set),
-            get: Batcher::new("api_client.get_latest", READS, Flattened(GetLatest(store))),
+            set: Batcher::new("api_client.set_latest", WRITE_LIMITS, set),
+            get: Batcher::new("api_client.get_latest", READ_LIMITS, get),
             skew: SkewWatch::new("latest"),
         }
     }
@@ -62,24 +64,16 @@ impl<C: ApiClientStore> ApiClientService for ApiClients<C> {
         &self,
         request: Request<proto::SetLatestRequest>,
     ) -> Result<Response<proto::SetLatestResponse>, Status> {
-        use set_latest_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates.into_iter().map(|update| {
             let update = latest_update(update)?;
             self.skew.check(update.stamp);
             Ok(update)
         });
-        let set = answer_each(updates, async |valid| self.set.call(valid, deadline).await).await?;
-        let results = set.into_iter().map(|set| match set.map(Result::from) {
-            Ok(Ok(applied)) => Outcome::Applied(applied),
-            Ok(Err(superseded)) => Outcome::Superseded(superseded),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::SetLatestResult {
-            outcome: Some(outcome),
-        });
+        let outcomes =
+            answer_each(updates, async |valid| self.set.call(valid, deadline).await).await?;
         Ok(Response::new(proto::SetLatestResponse {
-            results: results.collect(),
+            results: per_item::results(outcomes, Result::<Applied, Superseded>::from),
         }))
     }
 
@@ -98,7 +92,7 @@ impl<C: ApiClientStore> ApiClientService for ApiClients<C> {
         let values = self.get.call(clients, deadline).await?;
         let latest = values
             .into_iter()
-            .map(|value| Ok(value?.unwrap_or(NOTHING_YET)))
+            .map(|value| Ok(value?.unwrap_or(LATEST_UNSET)))
             .collect::<Result<_, Status>>()?;
         Ok(Response::new(proto::GetLatestResponse { latest }))
     }

@@ -1,4 +1,4 @@
-//! What the service does with a batch of calls.
+//! Handlers that execute batches of calls with one statement each.
 
 use std::sync::Arc;
 
@@ -13,42 +13,42 @@ use uuid::Uuid;
 
 use crate::{
     latest::{ApiClientStore, LatestUpdate},
-    store::{Credential, Inserted, NewAccount, User, UserStore},
-    throttle::{Attempt, AttemptStore, Standing},
+    store::{Credential, InsertOutcome, NewAccount, User, UserStore},
+    throttle::{Admission, Attempt, AttemptStore},
 };
 
-/// How an account is named.
+/// Key of an account in a look-up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Wanted {
+pub(crate) enum UserKey {
     Name(String),
     Id(Uuid),
 }
 
-/// Finds accounts: one statement for all names, one for all ids, side by side.
+/// Looks up accounts. All names share one statement and all ids another; both run concurrently.
 pub(crate) struct Find<S>(pub(crate) Arc<S>);
 
 impl<S: UserStore> BatchHandler for Find<S> {
-    type Item = Wanted;
+    type Item = UserKey;
     type Output = Option<Arc<User>>;
 
     async fn run(
         &self,
-        wanted: Vec<Wanted>,
+        keys: Vec<UserKey>,
         _: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        let (distinct, positions) = dedup(wanted);
-        let (mut names, mut name_places) = (Vec::new(), Vec::new());
-        let (mut ids, mut id_places) = (Vec::new(), Vec::new());
-        let mut answers = vec![None; distinct.len()];
-        for (place, wanted) in distinct.into_iter().enumerate() {
-            match wanted {
-                Wanted::Name(name) => {
+        let (distinct, positions) = dedup(keys);
+        let (mut names, mut name_indexes) = (Vec::new(), Vec::new());
+        let (mut ids, mut id_indexes) = (Vec::new(), Vec::new());
+        let mut users = vec![None; distinct.len()];
+        for (index, key) in distinct.into_iter().enumerate() {
+            match key {
+                UserKey::Name(name) => {
                     names.push(name);
-                    name_places.push(place);
+                    name_indexes.push(index);
                 }
-                Wanted::Id(id) => {
+                UserKey::Id(id) => {
                     ids.push(id);
-                    id_places.push(place);
+                    id_indexes.push(index);
                 }
             }
         }
@@ -65,32 +65,32 @@ impl<S: UserStore> BatchHandler for Find<S> {
             self.0.find_by_id(ids).await
         };
         let (by_name, by_id) = tokio::try_join!(by_name, by_id)?;
-        let found = name_places.into_iter().zip(by_name);
-        for (place, user) in found.chain(id_places.into_iter().zip(by_id)) {
-            answers[place] = user.map(Arc::new);
+        let found = name_indexes.into_iter().zip(by_name);
+        for (index, user) in found.chain(id_indexes.into_iter().zip(by_id)) {
+            users[index] = user.map(Arc::new);
         }
-        Ok(fan_out(&answers, &positions).into_iter().map(Ok).collect())
+        Ok(fan_out(&users, &positions).into_iter().map(Ok).collect())
     }
 }
 
-/// Stores accounts: one statement, one commit.
+/// Stores accounts with one statement and one commit.
 pub(crate) struct Insert<S>(pub(crate) Arc<S>);
 
 impl<S: UserStore> BatchHandler for Insert<S> {
     type Item = NewAccount;
-    type Output = Inserted;
+    type Output = InsertOutcome;
 
     async fn run(
         &self,
         accounts: Vec<NewAccount>,
         _: Deadline,
-    ) -> Result<Vec<Result<Inserted, Status>>, Status> {
+    ) -> Result<Vec<Result<InsertOutcome, Status>>, Status> {
         let inserted = self.0.insert(accounts).await?;
         Ok(inserted.into_iter().map(Ok).collect())
     }
 }
 
-/// Finds what sign-ins are checked against.
+/// Looks up the credentials of sign-ins.
 pub(crate) struct FindCredential<S>(pub(crate) Arc<S>);
 
 impl<S: UserStore> BatchHandler for FindCredential<S> {
@@ -107,24 +107,24 @@ impl<S: UserStore> BatchHandler for FindCredential<S> {
     }
 }
 
-/// Counts sign-ins, before they are checked.
+/// Counts sign-in attempts before their passwords are checked.
 pub(crate) struct CountAttempt<A>(pub(crate) Arc<A>);
 
 impl<A: AttemptStore> BatchHandler for CountAttempt<A> {
     type Item = Attempt;
-    type Output = Standing;
+    type Output = Admission;
 
     async fn run(
         &self,
         attempts: Vec<Attempt>,
         _: Deadline,
-    ) -> Result<Vec<Result<Standing, Status>>, Status> {
-        let standings = self.0.count(&attempts, now_millis()).await?;
-        Ok(standings.into_iter().map(Ok).collect())
+    ) -> Result<Vec<Result<Admission, Status>>, Status> {
+        let admissions = self.0.count(&attempts, now_millis()).await?;
+        Ok(admissions.into_iter().map(Ok).collect())
     }
 }
 
-/// Stores the `latest` of API clients: one statement, one commit.
+/// Stores values of `latest` with one statement and one commit.
 pub(crate) struct SetLatest<C>(pub(crate) Arc<C>);
 
 impl<C: ApiClientStore> BatchHandler for SetLatest<C> {
@@ -136,12 +136,12 @@ impl<C: ApiClientStore> BatchHandler for SetLatest<C> {
         updates: Vec<LatestUpdate>,
         _: Deadline,
     ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
-        let written = self.0.set_latest(updates).await?;
-        Ok(written.into_iter().map(Ok).collect())
+        let outcomes = self.0.set_latest(updates).await?;
+        Ok(outcomes.into_iter().map(Ok).collect())
     }
 }
 
-/// Reads the `latest` of API clients.
+/// Reads values of `latest`.
 pub(crate) struct GetLatest<C>(pub(crate) Arc<C>);
 
 impl<C: ApiClientStore> BatchHandler for GetLatest<C> {
@@ -159,7 +159,7 @@ impl<C: ApiClientStore> BatchHandler for GetLatest<C> {
     }
 }
 
-/// Milliseconds since 1970, as a database keeps them.
+/// Current time in milliseconds since 1970, in the integer type of the databases.
 pub(crate) fn now_millis() -> i64 {
     i64::try_from(stamp::unix_millis()).expect("the year is below 292 million")
 }

@@ -1,7 +1,8 @@
-//! Where passwords are hashed: off the async threads, on all processors but one, in a bounded queue.
+//! Executor of password hashing: it runs jobs off the async threads, on all processors but one, from
+//! bounded queues.
 //!
-//! Invariant: a sign-in waits while a registration does, and nobody waits for a job whose caller has
-//! gone or whose time is over.
+//! Invariants: a registration runs before every waiting sign-in. A job does not run if its caller has
+//! gone or its deadline is over.
 
 use std::{
     collections::VecDeque,
@@ -20,28 +21,28 @@ use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-/// Who goes first.
+/// Priority of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// Before every sign-in.
     Registration,
-    /// When no registration waits.
+    /// After all waiting registrations.
     SignIn,
 }
 
-/// The bounds of a hasher.
+/// Limits of a hasher.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many jobs run at once.
+    /// Maximum number of concurrent jobs.
     pub threads: usize,
-    /// How many registrations may wait; the next one is refused at once.
+    /// Maximum number of waiting registrations. A further registration is refused immediately.
     pub registrations_max: usize,
-    /// How many sign-ins may wait; the next one is refused at once.
+    /// Maximum number of waiting sign-ins. A further sign-in is refused immediately.
     pub sign_ins_max: usize,
 }
 
 impl Default for Limits {
-    /// One processor is left to everything else.
+    /// Leaves one processor to all other work.
     fn default() -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -52,11 +53,12 @@ impl Default for Limits {
     }
 }
 
-/// Runs jobs that cost a processor's time. Clones share the queue.
+/// Executor of jobs that need much processor time. Clones share the queues.
 #[derive(Clone)]
 pub struct Hasher(Arc<Shared>);
 
-/// Looks itself whether anybody still waits for it, at the time given.
+/// Job of a caller. Its argument is the time of its start, with which it checks whether its caller still
+/// waits.
 type Job = Box<dyn FnOnce(Instant) + Send>;
 
 struct Shared {
@@ -73,7 +75,7 @@ struct State {
 }
 
 impl Hasher {
-    /// A hasher with these bounds.
+    /// Creates a hasher with these limits.
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(Shared {
             limits,
@@ -82,59 +84,60 @@ impl Hasher {
         }))
     }
 
-    /// Runs `job` when its turn comes, and waits for it until `deadline` at the latest.
+    /// Queues `job` and returns its result. Waits until `deadline` at most.
     ///
     /// # Errors
     ///
-    /// `ResourceExhausted` at once when too many wait already; `DeadlineExceeded` when the time is
-    /// over; `Internal` when the job panicked.
+    /// `ResourceExhausted` immediately if the queue is full; `DeadlineExceeded` after the deadline;
+    /// `Internal` if the job panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         priority: Priority,
         deadline: Deadline,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let (answer, answered) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let seconds = self.0.meters.seconds.clone();
-        let left_out = self.0.meters.left_out.clone();
+        let skipped = self.0.meters.skipped.clone();
         self.enqueue(
             priority,
             Box::new(move |now| {
-                if answer.is_closed() || deadline.is_over(now) {
-                    left_out.increment(1);
+                if sender.is_closed() || deadline.is_over(now) {
+                    skipped.increment(1);
                     return;
                 }
                 let outcome = job();
                 seconds.record(now.elapsed().as_secs_f64());
-                // A caller that has gone meanwhile is no error.
-                let _ = answer.send(outcome);
+                // The caller may have gone during the job.
+                let _ = sender.send(outcome);
             }),
         )?;
         let outcome = Outcome::of(&trace::span!("hash password"));
-        let answered = tokio::time::timeout_at(deadline.instant(), answered).await;
-        outcome.finish(answered.is_err().then_some("timeout"));
-        match answered {
+        let result = tokio::time::timeout_at(deadline.instant(), receiver).await;
+        outcome.finish(result.is_err().then_some("timeout"));
+        match result {
             Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(_)) if deadline.is_over(Instant::now()) => Err(late()),
+            Ok(Err(_)) if deadline.is_over(Instant::now()) => Err(timed_out()),
             Ok(Err(_)) => Err(Status::internal("the password could not be hashed")),
-            Err(_) => Err(late()),
+            Err(_) => Err(timed_out()),
         }
     }
 
     fn enqueue(&self, priority: Priority, job: Job) -> Result<(), Status> {
         let limits = self.0.limits;
         let mut state = self.0.lock();
-        let (queue, most) = match priority {
+        let (queue, queue_max) = match priority {
             Priority::Registration => (&mut state.registrations, limits.registrations_max),
             Priority::SignIn => (&mut state.sign_ins, limits.sign_ins_max),
         };
-        if queue.len() >= most {
+        if queue.len() >= queue_max {
             self.0.meters.refused.increment(1);
             return Err(Status::resource_exhausted("too many passwords are waiting"));
         }
         queue.push_back(job);
         self.0.meters.waiting(&state);
-        // Under the same lock as the queue: a thread stops only after it saw both queues empty.
+        // A thread stops under this lock, after it has seen both queues empty. So either a running thread
+        // takes the job, or a new thread starts here.
         if state.threads_running < limits.threads {
             state.threads_running += 1;
             let shared = Arc::clone(&self.0);
@@ -146,14 +149,14 @@ impl Hasher {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics under this lock, so a poisoned one cannot hold a broken state.
+        // No code panics under this lock, so the state behind a poisoned lock is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One job after the other, until nobody waits.
+    /// Runs jobs until both queues are empty.
     fn work(&self) {
         while let Some(job) = self.next() {
-            // A job that panics drops its answer, which tells its caller; the others go on.
+            // A job that panics drops its sender, so its caller gets an error. Other jobs continue.
             let _ = catch_unwind(AssertUnwindSafe(|| job(Instant::now())));
         }
     }
@@ -170,7 +173,7 @@ impl Shared {
     }
 }
 
-fn late() -> Status {
+fn timed_out() -> Status {
     Status::deadline_exceeded("no answer in time")
 }
 
@@ -179,18 +182,19 @@ struct Meters {
     registrations: Gauge,
     sign_ins: Gauge,
     refused: Counter,
-    left_out: Counter,
+    /// Jobs that did not run because their caller had gone or their deadline was over.
+    skipped: Counter,
 }
 
 impl Meters {
     fn new() -> Self {
-        let waiting = |what| metrics::gauge!("minitwit_password_waiting", "for" => what);
+        let waiting = |kind| metrics::gauge!("minitwit_password_waiting", "for" => kind);
         Self {
             seconds: metrics::histogram!("minitwit_password_hash_seconds"),
             registrations: waiting("registration"),
             sign_ins: waiting("sign_in"),
             refused: metrics::counter!("minitwit_password_refused_total"),
-            left_out: metrics::counter!("minitwit_password_left_out_total"),
+            skipped: metrics::counter!("minitwit_password_left_out_total"),
         }
     }
 
@@ -213,39 +217,39 @@ mod tests {
         sign_ins_max: 1,
     };
 
-    fn soon() -> Deadline {
+    fn ample() -> Deadline {
         Deadline::after(Duration::from_secs(10))
     }
 
-    /// Occupies the only thread until the sender is used or dropped.
+    /// Occupies the only thread until the returned sender is used or dropped.
     async fn occupied(hasher: &Hasher) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel::<()>();
-        let (begun, begins) = oneshot::channel();
+        let (started, has_started) = oneshot::channel();
         let hasher = hasher.clone();
         tokio::spawn(async move {
             let job = move || {
-                let _ = begun.send(());
+                let _ = started.send(());
                 let _ = released.recv();
             };
-            hasher.run(Priority::SignIn, soon(), job).await
+            hasher.run(Priority::SignIn, ample(), job).await
         });
-        begins.await.unwrap();
+        has_started.await.unwrap();
         release
     }
 
     #[tokio::test]
-    async fn registrations_go_first_and_past_the_bound_nobody_waits() {
+    async fn registrations_run_first_and_a_job_beyond_the_limit_is_refused() {
         let hasher = Hasher::new(LIMITS);
         let release = occupied(&hasher).await;
         let order = Arc::new(Mutex::new(Vec::new()));
-        let note = |what: &'static str| {
+        let record = |name: &'static str| {
             let order = Arc::clone(&order);
-            move || order.lock().unwrap().push(what)
+            move || order.lock().unwrap().push(name)
         };
 
-        let sign_in = hasher.run(Priority::SignIn, soon(), note("sign-in"));
-        let refused = hasher.run(Priority::SignIn, soon(), note("refused"));
-        let registration = hasher.run(Priority::Registration, soon(), note("registration"));
+        let sign_in = hasher.run(Priority::SignIn, ample(), record("sign-in"));
+        let refused = hasher.run(Priority::SignIn, ample(), record("refused"));
+        let registration = hasher.run(Priority::Registration, ample(), record("registration"));
         let refusal = async {
             let refused = refused.await;
             drop(release);
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_gone_or_is_late_costs_nothing() {
+    async fn a_job_whose_deadline_is_over_does_not_run() {
         let hasher = Hasher::new(LIMITS);
         let release = occupied(&hasher).await;
         let (ran, runs) = mpsc::channel();
@@ -279,22 +283,24 @@ mod tests {
 
         drop(release);
         hasher
-            .run(Priority::Registration, soon(), || ())
+            .run(Priority::Registration, ample(), || ())
             .await
             .unwrap();
         assert!(runs.try_recv().is_err());
     }
 
     #[tokio::test]
-    async fn a_panic_costs_only_its_own_caller() {
+    async fn a_job_that_panics_fails_its_own_caller_only() {
         let hasher = Hasher::new(LIMITS);
         let status = hasher
-            .run(Priority::Registration, soon(), || -> () { panic!("a bug") })
+            .run(Priority::Registration, ample(), || -> () {
+                panic!("a bug")
+            })
             .await
             .unwrap_err();
         assert_eq!(status.code(), tonic::Code::Internal);
         hasher
-            .run(Priority::Registration, soon(), || ())
+            .run(Priority::Registration, ample(), || ())
             .await
             .unwrap();
     }

@@ -1,4 +1,4 @@
-//! How far each API client has come, and the SQL that keeps it.
+//! The `latest` of each API client, and its SQL.
 
 use std::{collections::HashMap, future::Future};
 
@@ -10,33 +10,34 @@ use database::{
 };
 use uuid::Uuid;
 
-/// A client's new `latest`.
+/// New `latest` of an API client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LatestUpdate {
-    /// The client's name.
+    /// Name of the client.
     pub client: String,
-    /// The id of the last action that it sent.
+    /// Id of the last action that the client sent.
     pub latest: i64,
-    /// The key of the write; the greatest one wins.
+    /// Key of the write. The greatest stamp of a client wins.
     pub stamp: Uuid,
 }
 
-/// Where the `latest` of API clients is kept. Every method answers item by item, in the order asked.
+/// Store of the `latest` of API clients. Each method returns one result per item, in the order of its
+/// argument.
 pub trait ApiClientStore: Send + Sync + 'static {
-    /// Stores new values; the one with the greatest stamp wins.
+    /// Stores new values. The write with the greatest stamp wins.
     fn set_latest(
         &self,
         updates: Vec<LatestUpdate>,
     ) -> impl Future<Output = Result<Vec<WriteOutcome>, StoreError>> + Send;
 
-    /// Reads values: of a client, or of the one that wrote last when the name is empty.
+    /// Reads values. An empty name stands for the client that wrote last.
     fn latest(
         &self,
         clients: Vec<String>,
     ) -> impl Future<Output = Result<Vec<Option<i64>>, StoreError>> + Send;
 }
 
-/// The `latest` of API clients in an SQL database.
+/// Store of the `latest` of API clients in an SQL database.
 #[derive(Debug)]
 pub struct SqlApiClientStore {
     db: Db,
@@ -46,7 +47,7 @@ pub struct SqlApiClientStore {
 }
 
 impl SqlApiClientStore {
-    /// A store over a database whose schema is up to date.
+    /// Creates a store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
         use Kind::{Id, Int, Text};
         Self {
@@ -81,7 +82,7 @@ impl SqlApiClientStore {
         }
     }
 
-    /// The stamps of those clients that a greater one, or this very write, was there before.
+    /// Stored stamps of clients.
     async fn stored_stamps(
         &self,
         clients: Vec<String>,
@@ -107,24 +108,25 @@ impl ApiClientStore for SqlApiClientStore {
         if applied.len() == last.len() {
             return Ok(vec![WriteOutcome::Applied; updates.len()]);
         }
-        let refused: HashMap<&str, Uuid> = last
+        let unchanged: HashMap<&str, Uuid> = last
             .iter()
             .filter(|update| !applied.iter().any(|(client,)| *client == update.client))
             .map(|update| (update.client.as_str(), update.stamp))
             .collect();
-        let clients = refused.keys().map(|&client| client.to_owned()).collect();
+        let clients = unchanged.keys().map(|&client| client.to_owned()).collect();
         let stored = self.stored_stamps(clients).await?;
-        let own = |update: &LatestUpdate| {
-            // A greater stamp of this very batch is an overtaking among the living, hence success.
-            let winner = refused.get(update.client.as_str())?;
+        let outcome = |update: &LatestUpdate| {
+            // If a write of this batch has a greater stamp, the two were concurrent. The smaller one counts
+            // as applied first, so both have the outcome of the write with the greatest stamp.
+            let greatest = unchanged.get(update.client.as_str())?;
             Some(WriteOutcome::from_stamps(
-                *winner,
+                *greatest,
                 *stored.get(&update.client)?,
             ))
         };
         Ok(updates
             .iter()
-            .map(|update| own(update).unwrap_or(WriteOutcome::Applied))
+            .map(|update| outcome(update).unwrap_or(WriteOutcome::Applied))
             .collect())
     }
 

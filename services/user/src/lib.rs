@@ -1,15 +1,21 @@
-//! The user service: owns accounts and how far each API client has come, and nothing else.
+//! The user service, which owns accounts and the `latest` of each API client.
 //!
-//! It promises that a name is taken once, however many want it at the same moment; that an
-//! acknowledged registration is durable; that no password ever leaves it, nor an email address but
-//! for an export; that passwords cannot be guessed by trying; and that of all values of a client's `latest`
-//! the one with the greatest stamp stands.
+//! The service guarantees:
+//!
+//! - A name is taken once, even by concurrent registrations.
+//! - An acknowledged registration is durable.
+//! - No password leaves the service. An email address leaves it only in an export.
+//! - The number of failed sign-ins is limited.
+//! - The value of a client's `latest` with the greatest stamp is stored.
+
+use std::sync::Arc;
 
 use chassis::grpc;
 use database::{db::Migrations, service::ServiceConfig};
 use futures_util::future::BoxFuture;
 use minitwit_proto::user::v1::{
     api_client_service_server::{self, ApiClientServiceServer},
+    deletion_service_server::{self, DeletionServiceServer},
     operator_service_server::{self, OperatorServiceServer},
     user_service_server::{self, UserServiceServer},
 };
@@ -19,6 +25,7 @@ use tonic::service::Routes;
 
 use crate::{
     api_client::ApiClients,
+    deletion::{Deletions, store::SqlDeletionStore},
     hasher::Hasher,
     latest::SqlApiClientStore,
     operator::{Operators, store::SqlOperatorStore},
@@ -30,6 +37,7 @@ use crate::{
 pub mod api_client;
 mod avatar;
 mod batches;
+pub mod deletion;
 pub mod hasher;
 pub mod latest;
 pub mod operator;
@@ -42,7 +50,7 @@ pub mod store;
 pub mod throttle;
 mod validate;
 
-/// The schema of the service's database.
+/// Migrations of the service's database.
 pub fn migrations() -> Migrations {
     Migrations {
         sqlite: sqlx::migrate!("./migrations/sqlite"),
@@ -50,7 +58,7 @@ pub fn migrations() -> Migrations {
     }
 }
 
-/// Serves on `listener` until `shutdown`, then drains.
+/// Serves requests on `listener` until `shutdown`, then finishes the requests in progress.
 ///
 /// # Errors
 ///
@@ -79,7 +87,13 @@ async fn run(
         SqlAttemptStore::new(db.clone()),
         hasher.clone(),
     );
-    let operators = Operators::new(&users, hasher, SqlOperatorStore::new(db.clone()));
+    let deletions = Arc::new(Deletions::new(&users, SqlDeletionStore::new(db.clone())));
+    let operators = Operators::new(
+        &users,
+        Arc::clone(&deletions),
+        hasher,
+        SqlOperatorStore::new(db.clone()),
+    );
     let clients = ApiClients::new(SqlApiClientStore::new(db.clone()));
     let mut routes = Routes::new(
         UserServiceServer::new(users).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
@@ -88,12 +102,17 @@ async fn run(
         ApiClientServiceServer::new(clients).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
     routes = routes.add_service(
+        DeletionServiceServer::from_arc(deletions)
+            .max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    routes = routes.add_service(
         OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
     let options = config.server_options(
         vec![
             user_service_server::SERVICE_NAME,
             api_client_service_server::SERVICE_NAME,
+            deletion_service_server::SERVICE_NAME,
             operator_service_server::SERVICE_NAME,
         ],
         minitwit_proto::DESCRIPTORS,

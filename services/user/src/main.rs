@@ -1,4 +1,4 @@
-//! The user service as its own process: one per Swarm task.
+//! The process of the user service. Each Swarm task runs one.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
-//! Passwords: argon2id for new ones, and whatever the old system left behind.
+//! Password hashes: argon2id for new passwords, and the formats of the old system.
 //!
-//! Everything here costs a processor's time on purpose: call it through the
+//! Hashing and verifying need much processor time by design, so callers run them in the
 //! [`Hasher`](crate::hasher::Hasher).
 
 use std::fmt::{self, Debug, Formatter};
@@ -12,41 +12,45 @@ use argon2::{
 
 mod legacy;
 
-/// The most that a stored hash may ask for: a damaged one must cost neither memory nor minutes.
+/// Maximum memory that a stored hash may require, in KiB. With these three limits a damaged hash cannot use
+/// up the memory or block a thread for minutes.
 const MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Maximum number of passes that a stored hash may require.
 const PASSES_MAX: u32 = 16;
+/// Maximum number of lanes that a stored hash may require.
 const LANES_MAX: u32 = 16;
 
-/// What stands before the hash of a password that is good for one sign-in.
-const ONCE: &str = "once:";
+/// Prefix of the hash of a one-time password.
+const ONE_TIME_PREFIX: &str = "once:";
 
-/// What stands there once that sign-in has been.
-const USED: &str = "used:";
+/// Prefix of the hash of a one-time password after its sign-in.
+const USED_PREFIX: &str = "used:";
 
-/// What is kept of a password. Never shown.
+/// Stored form of a password. Its `Debug` output does not contain the hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
-/// What a password turned out to be.
+/// Result of comparing a password with a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Not the one.
+    /// The password is wrong.
     Wrong,
-    /// The one.
+    /// The password is right.
     Right,
-    /// The one, and this is to be kept of it from now on.
+    /// The password is right. The new hash should replace the stored one.
     Outdated(PasswordHash),
-    /// The one, good for a single sign-in: for whoever puts this in the place of what was kept.
+    /// The one-time password is right. The sign-in succeeds only if it replaces the stored hash by this
+    /// hash.
     OneTime(PasswordHash),
 }
 
 impl PasswordHash {
-    /// What a database has kept, in whichever format.
+    /// A hash from the database, in any format.
     pub fn stored(text: String) -> Self {
         Self(text)
     }
 
-    /// What a database is to keep.
+    /// The text to store in the database.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -59,22 +63,22 @@ impl PasswordHash {
         Self(hash.to_string())
     }
 
-    /// Hashes a password that is good for a single sign-in.
+    /// Hashes a one-time password.
     pub fn one_time(password: &str) -> Self {
-        Self(format!("{ONCE}{}", Self::of(password).0))
+        Self(format!("{ONE_TIME_PREFIX}{}", Self::of(password).0))
     }
 
-    /// The same as if the password were good for any number of sign-ins.
+    /// The same hash without the limit to one sign-in.
     #[must_use]
-    pub fn for_good(&self) -> Self {
-        let hash = self.0.strip_prefix(ONCE);
-        let hash = hash.or_else(|| self.0.strip_prefix(USED));
+    pub fn reusable(&self) -> Self {
+        let hash = self.0.strip_prefix(ONE_TIME_PREFIX);
+        let hash = hash.or_else(|| self.0.strip_prefix(USED_PREFIX));
         Self(hash.unwrap_or(&self.0).to_owned())
     }
 
-    /// Which format it is in: what stands before the salt, if that is one that is known.
+    /// Name of the format: the text before the salt, or `unknown`.
     pub fn format(&self) -> &str {
-        if self.0.starts_with(ONCE) || self.0.starts_with(USED) {
+        if self.0.starts_with(ONE_TIME_PREFIX) || self.0.starts_with(USED_PREFIX) {
             return "one-time";
         }
         let hash = self.0.strip_prefix('$').unwrap_or(&self.0);
@@ -84,15 +88,15 @@ impl PasswordHash {
         if is_known { format } else { "unknown" }
     }
 
-    /// Compares with a password as typed. A damaged hash matches none.
+    /// Compares a password with this hash. A damaged hash matches no password.
     pub fn verify(&self, password: &str) -> Verdict {
-        if self.0.starts_with(USED) {
+        if self.0.starts_with(USED_PREFIX) {
             return Verdict::Wrong;
         }
-        if let Some(hash) = self.0.strip_prefix(ONCE) {
-            return match self.for_good().verify(password) {
+        if let Some(hash) = self.0.strip_prefix(ONE_TIME_PREFIX) {
+            return match self.reusable().verify(password) {
                 Verdict::Wrong => Verdict::Wrong,
-                _ => Verdict::OneTime(Self(format!("{USED}{hash}"))),
+                _ => Verdict::OneTime(Self(format!("{USED_PREFIX}{hash}"))),
             };
         }
         if !self.0.starts_with("$argon2") {
@@ -131,7 +135,7 @@ fn params_within_bounds(hash: &phc::PasswordHash) -> Option<Params> {
     within.then_some(params)
 }
 
-/// Whether a hash is at least as strong as a new one would be.
+/// Whether a hash is at least as strong as a new hash.
 fn is_current(hash: &phc::PasswordHash, params: &Params) -> bool {
     hash.algorithm == Algorithm::Argon2id.ident()
         && params.m_cost() >= Params::DEFAULT_M_COST
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_hash_knows_its_password_and_no_other() {
+    fn a_new_hash_matches_only_its_password() {
         let hash = PasswordHash::of("pæss wörd 😀");
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert_eq!(hash.verify("pæss wörd 😀"), Verdict::Right);
@@ -168,19 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn a_one_time_password_is_good_once_and_then_for_its_change_alone() {
-        let once = PasswordHash::one_time("secret");
-        assert_eq!(once.verify("another"), Verdict::Wrong);
-        let Verdict::OneTime(used) = once.verify("secret") else {
-            panic!("it is a one-time password");
+    fn a_one_time_password_matches_once_and_then_only_for_its_change() {
+        let one_time = PasswordHash::one_time("secret");
+        assert_eq!(one_time.verify("another"), Verdict::Wrong);
+        let Verdict::OneTime(used) = one_time.verify("secret") else {
+            panic!("the password is a one-time password");
         };
         assert_eq!(used.verify("secret"), Verdict::Wrong);
-        assert_eq!(used.for_good().verify("secret"), Verdict::Right);
-        assert_eq!(once.format(), "one-time");
+        assert_eq!(used.reusable().verify("secret"), Verdict::Right);
+        assert_eq!(one_time.format(), "one-time");
     }
 
     #[test]
-    fn a_format_tells_nothing_of_the_hash() {
+    fn a_format_contains_no_part_of_the_hash() {
         let format = |stored: &str| PasswordHash::stored(stored.to_owned()).format().to_owned();
         assert_eq!(format("pbkdf2:sha256:50000$salt$00"), "pbkdf2:sha256:50000");
         assert_eq!(format("sha1$salt$00"), "sha1");
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_hash_matches_nothing() {
+    fn a_damaged_hash_matches_no_password() {
         for damaged in [
             "",
             "$argon2id",
@@ -205,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_never_shown() {
-        let shown = format!("{:?}", Verdict::Outdated(PasswordHash::of("secret")));
-        assert_eq!(shown, "Outdated(PasswordHash(…))");
+    fn the_debug_output_contains_no_hash() {
+        let debug = format!("{:?}", Verdict::Outdated(PasswordHash::of("secret")));
+        assert_eq!(debug, "Outdated(PasswordHash(…))");
     }
 }

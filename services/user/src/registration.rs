@@ -1,4 +1,4 @@
-//! Registering an account: a name is taken once, and a taken one costs no hash.
+//! Registration of accounts. Each name is taken once, and a taken name costs no password hash.
 
 use std::{
     collections::HashMap,
@@ -15,16 +15,16 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    batches::{Find, Insert, Wanted},
+    batches::{Find, Insert, UserKey},
     hasher::{Hasher, Priority},
     password::PasswordHash,
-    store::{Inserted, NewAccount, User, UserStore},
+    store::{InsertOutcome, NewAccount, User, UserStore},
 };
 
-/// How many may wait for the outcome of a registration of the same name.
-const WAITING_PER_NAME_MAX: usize = 64;
+/// Maximum number of registrations of the same name that wait for the lock of the name.
+const WAITERS_PER_NAME_MAX: usize = 64;
 
-/// What a person has asked for, within its limits.
+/// A registration whose fields are within their limits.
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) id: Uuid,
@@ -38,50 +38,50 @@ pub(crate) struct Registrar<S: UserStore> {
     pub(crate) find: Batcher<Flattened<Find<S>>>,
     pub(crate) insert: Batcher<Insert<S>>,
     pub(crate) hasher: Hasher,
-    pub(crate) names: NamesUnderWay,
+    pub(crate) names: NameLocks,
 }
 
 impl<S: UserStore> Registrar<S> {
-    /// Registers one account. Those who want the same name wait for the first of them, so that
-    /// only one pays for a hash.
+    /// Registers one account. Registrations of the same name run one after the other, so only the first
+    /// of them hashes its password.
     pub(crate) async fn register(
         &self,
-        wanted: Registration,
+        registration: Registration,
         deadline: Deadline,
     ) -> Result<Arc<User>, Status> {
-        let name = wanted.username.clone();
-        let registration = self.register_in_turn(wanted, deadline);
-        self.names.in_turn(&name, deadline, registration).await
+        let name = registration.username.clone();
+        let register = self.register_locked(registration, deadline);
+        self.names.with_lock(&name, deadline, register).await
     }
 
-    async fn register_in_turn(
+    async fn register_locked(
         &self,
-        wanted: Registration,
+        registration: Registration,
         deadline: Deadline,
     ) -> Result<Arc<User>, Status> {
-        let name = vec![Wanted::Name(wanted.username.clone())];
-        let found = self.find.call(name, deadline).await?.pop();
-        match found.expect("one answer an item")? {
-            // An earlier attempt of the same write: its own success.
-            Some(stored) if stored.id == wanted.id => return Ok(stored),
+        let key = vec![UserKey::Name(registration.username.clone())];
+        let found = self.find.call(key, deadline).await?.pop();
+        match found.expect("one result per item")? {
+            // An earlier attempt of the same write has stored the account.
+            Some(stored) if stored.id == registration.id => return Ok(stored),
             Some(_) => return Err(name_taken()),
             None => {}
         }
-        let password = wanted.password;
+        let password = registration.password;
         let hash = move || PasswordHash::of(password.expose_secret());
         let account = NewAccount {
             pw_hash: self
                 .hasher
                 .run(Priority::Registration, deadline, hash)
                 .await?,
-            id: wanted.id,
-            username: wanted.username,
-            email: wanted.email.expose_secret().to_owned(),
+            id: registration.id,
+            username: registration.username,
+            email: registration.email.expose_secret().to_owned(),
         };
         match self.insert.call(account, deadline).await? {
-            Inserted::Stored(user) => Ok(Arc::new(user)),
-            Inserted::NameTaken => Err(name_taken()),
-            Inserted::IdTaken => Err(Status::already_exists("the id is another account's")),
+            InsertOutcome::Stored(user) => Ok(Arc::new(user)),
+            InsertOutcome::NameTaken => Err(name_taken()),
+            InsertOutcome::IdTaken => Err(Status::already_exists("the id is another account's")),
         }
     }
 }
@@ -90,56 +90,59 @@ fn name_taken() -> Status {
     Status::already_exists("The username is already taken")
 }
 
-/// The names that are being registered in this process, each by one caller at a time.
+/// Locks of the names that are being registered in this process.
 #[derive(Debug, Default)]
-pub(crate) struct NamesUnderWay(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct NameLocks(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
-impl NamesUnderWay {
-    /// Does `work` once nobody else does any on the same name.
-    async fn in_turn<T>(
+impl NameLocks {
+    /// Runs `work` while it holds the lock of `name`. Waits for the lock until `deadline` at most.
+    async fn with_lock<T>(
         &self,
         name: &str,
         deadline: Deadline,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        let place = self.queue(name)?;
-        let _turn = tokio::time::timeout_at(deadline.instant(), place.turn.lock())
+        let waiter = self.waiter(name)?;
+        let _guard = tokio::time::timeout_at(deadline.instant(), waiter.lock.lock())
             .await
             .map_err(|_| Status::deadline_exceeded("no answer in time"))?;
         work.await
     }
 
-    fn queue<'a>(&'a self, name: &'a str) -> Result<Place<'a>, Status> {
-        let mut names = self.lock();
-        let turn = names.entry(name.to_owned()).or_default();
-        if Arc::strong_count(turn) > WAITING_PER_NAME_MAX {
-            return Err(Status::resource_exhausted("too many want the same name"));
+    fn waiter<'a>(&'a self, name: &'a str) -> Result<Waiter<'a>, Status> {
+        let mut names = self.names();
+        let lock = names.entry(name.to_owned()).or_default();
+        if Arc::strong_count(lock) > WAITERS_PER_NAME_MAX {
+            return Err(Status::resource_exhausted(
+                "too many registrations of the same name are waiting",
+            ));
         }
-        Ok(Place {
-            all: self,
+        Ok(Waiter {
+            locks: self,
             name,
-            turn: Arc::clone(turn),
+            lock: Arc::clone(lock),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<()>>>> {
-        // Nothing panics under this lock, so a poisoned one cannot hold a broken state.
+    fn names(&self) -> MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<()>>>> {
+        // No code panics under this lock, so the state behind a poisoned lock is consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A place in the queue for a name; the last to leave clears it away.
-struct Place<'a> {
-    all: &'a NamesUnderWay,
+/// Waiter for the lock of a name, or its holder. The last waiter of a name removes the lock.
+struct Waiter<'a> {
+    locks: &'a NameLocks,
     name: &'a str,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    lock: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut names = self.all.lock();
-        // The map's and this one: counted under the lock, under which alone others are made.
-        if Arc::strong_count(&self.turn) == 2 {
+        let mut names = self.locks.names();
+        // Two references are those of the map and of this waiter. References are created only under the
+        // lock of the map, so the count cannot grow here.
+        if Arc::strong_count(&self.lock) == 2 {
             names.remove(self.name);
         }
     }
@@ -152,16 +155,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_name_is_one_callers_at_a_time_and_then_forgotten() {
-        let names = NamesUnderWay::default();
-        let soon = Deadline::after(Duration::from_millis(20));
-        let late = names.in_turn("a", Deadline::after(Duration::from_secs(5)), async {
-            let other = names.in_turn("b", soon, async { Ok(()) }).await;
+    async fn a_name_has_one_lock_holder_at_a_time_and_its_lock_is_removed_afterwards() {
+        let names = NameLocks::default();
+        let short = Deadline::after(Duration::from_millis(20));
+        let nested = names.with_lock("a", Deadline::after(Duration::from_secs(5)), async {
+            let other = names.with_lock("b", short, async { Ok(()) }).await;
             assert!(other.is_ok());
-            names.in_turn("a", soon, async { Ok(()) }).await
+            names.with_lock("a", short, async { Ok(()) }).await
         });
-        let status = late.await.unwrap_err();
+        let status = nested.await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
-        assert!(names.lock().is_empty());
+        assert!(names.names().is_empty());
     }
 }

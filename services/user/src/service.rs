@@ -1,6 +1,9 @@
-//! The gRPC face of accounts: validate, batch, translate. Nothing else.
+//! The gRPC service of accounts: it validates requests, batches them and converts the results.
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicI64},
+};
 
 use chassis::{
     batch::{BatchHandler, Batcher, Flattened, Limits},
@@ -9,40 +12,37 @@ use chassis::{
     skew::SkewWatch,
 };
 use futures_util::future::join_all;
-use minitwit_proto::user::v1::{
-    self as proto, change_password_result, end_sessions_result, lookup_user_result,
-    register_user_result, user_ref, user_service_server::UserService, verify_password_result,
-};
+use minitwit_proto::user::v1::{self as proto, user_ref, user_service_server::UserService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    batches::{CountAttempt, Find, FindCredential, Insert, Wanted},
+    batches::{CountAttempt, Find, FindCredential, Insert, UserKey},
     hasher::Hasher,
-    registration::{NamesUnderWay, Registrar, Registration},
+    registration::{NameLocks, Registrar, Registration},
     session::PasswordChange,
-    sign_in::{Check, Doorkeeper, Purpose},
+    sign_in::{Authenticator, Check, Purpose},
     store::{User, UserStore},
     throttle::AttemptStore,
     validate,
 };
 
-/// Two statements at a time leave the other connections to the other kinds of calls.
+/// Limits of each kind of call. With two workers, one kind cannot use all connections to the database.
 const LIMITS: Limits = Limits {
     workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
 
-/// The service over its stores.
+/// The `UserService` over its stores.
 pub struct Users<S: UserStore, A: AttemptStore> {
     find: Batcher<Flattened<Find<S>>>,
     registrar: Registrar<S>,
-    doorkeeper: Arc<Doorkeeper<S, A>>,
+    authenticator: Arc<Authenticator<S, A>>,
     skew: SkewWatch,
 }
 
 impl<S: UserStore, A: AttemptStore> Users<S, A> {
-    /// The service over `store`, with failed sign-ins counted in `attempts`.
+    /// Creates the service over `store`, with failed sign-ins counted in `attempts`.
     pub fn new(store: S, attempts: A, hasher: Hasher) -> Self {
         let (store, attempts) = (Arc::new(store), Arc::new(attempts));
         let find = batcher("user.find", Flattened(Find(Arc::clone(&store))));
@@ -51,9 +51,9 @@ impl<S: UserStore, A: AttemptStore> Users<S, A> {
                 find: find.clone(),
                 insert: batcher("user.insert", Insert(Arc::clone(&store))),
                 hasher: hasher.clone(),
-                names: NamesUnderWay::default(),
+                names: NameLocks::default(),
             },
-            doorkeeper: Arc::new(Doorkeeper {
+            authenticator: Arc::new(Authenticator {
                 find: batcher("user.find_credential", FindCredential(Arc::clone(&store))),
                 count: batcher("user.count_attempt", CountAttempt(Arc::clone(&attempts))),
                 store,
@@ -66,13 +66,13 @@ impl<S: UserStore, A: AttemptStore> Users<S, A> {
         }
     }
 
-    pub(crate) fn doorkeeper(&self) -> Arc<Doorkeeper<S, A>> {
-        Arc::clone(&self.doorkeeper)
+    pub(crate) fn authenticator(&self) -> Arc<Authenticator<S, A>> {
+        Arc::clone(&self.authenticator)
     }
 }
 
-fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<W> {
-    Batcher::new(name, LIMITS, work)
+fn batcher<H: BatchHandler>(name: &'static str, handler: H) -> Batcher<H> {
+    Batcher::new(name, LIMITS, handler)
 }
 
 #[tonic::async_trait]
@@ -81,26 +81,18 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         &self,
         request: Request<proto::RegisterUsersRequest>,
     ) -> Result<Response<proto::RegisterUsersResponse>, Status> {
-        use register_user_result::Outcome;
         let deadline = Deadline::of(&request);
         let users = request.into_inner().users.into_iter().map(registration);
         let registered = answer_each(users, async |valid| {
-            let each = valid.into_iter().map(|wanted: Registration| {
-                self.skew.check(wanted.id);
-                self.registrar.register(wanted, deadline)
+            let each = valid.into_iter().map(|registration: Registration| {
+                self.skew.check(registration.id);
+                self.registrar.register(registration, deadline)
             });
             per_item::fail_if_all_unavailable(join_all(each).await)
         })
         .await?;
-        let results = registered.into_iter().map(|registered| match registered {
-            Ok(user) => Outcome::User(user_to_wire(&user)),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::RegisterUserResult {
-            outcome: Some(outcome),
-        });
         Ok(Response::new(proto::RegisterUsersResponse {
-            results: results.collect(),
+            results: per_item::results(registered, |user| user_to_wire(&user)),
         }))
     }
 
@@ -108,20 +100,16 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         &self,
         request: Request<proto::LookupUsersRequest>,
     ) -> Result<Response<proto::LookupUsersResponse>, Status> {
-        use lookup_user_result::Outcome;
         let deadline = Deadline::of(&request);
-        let users = request.into_inner().users.into_iter().map(wanted);
-        let found = answer_each(users, async |valid| self.find.call(valid, deadline).await).await?;
-        let results = found.into_iter().map(|found| match found {
-            Ok(Some(user)) => Outcome::User(user_to_wire(&user)),
-            Ok(None) => Outcome::Error(per_item::error(&Status::not_found("no such user"))),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::LookupUserResult {
-            outcome: Some(outcome),
-        });
+        let keys = request.into_inner().users.into_iter().map(user_key);
+        let found = answer_each(keys, async |valid| {
+            let found = self.find.call(valid, deadline).await?;
+            let each = found.into_iter();
+            Ok(each.map(|user| user?.ok_or_else(no_such_user)).collect())
+        })
+        .await?;
         Ok(Response::new(proto::LookupUsersResponse {
-            results: results.collect(),
+            results: per_item::results(found, |user| user_to_wire(&user)),
         }))
     }
 
@@ -129,28 +117,20 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         &self,
         request: Request<proto::VerifyPasswordsRequest>,
     ) -> Result<Response<proto::VerifyPasswordsResponse>, Status> {
-        use verify_password_result::Outcome;
         let deadline = Deadline::of(&request);
         let checks = request.into_inner().checks.into_iter().map(check);
-        let checked = answer_each(checks, async |valid| {
+        let verified = answer_each(checks, async |valid| {
             let each = valid
                 .into_iter()
-                .map(|valid| self.doorkeeper.check(valid, Purpose::SignIn, deadline));
+                .map(|check| self.authenticator.check(check, Purpose::SignIn, deadline));
             per_item::fail_if_all_unavailable(join_all(each).await)
         })
         .await?;
-        let results = checked.into_iter().map(|checked| match checked {
-            Ok(checked) => proto::VerifyPasswordResult {
-                outcome: Some(Outcome::User(user_to_wire(&checked.user))),
-                one_time_password: checked.one_time_password,
-            },
-            Err(status) => proto::VerifyPasswordResult {
-                outcome: Some(Outcome::Error(per_item::error(&status))),
-                one_time_password: false,
-            },
-        });
         Ok(Response::new(proto::VerifyPasswordsResponse {
-            results: results.collect(),
+            results: per_item::results(verified, |verified| proto::VerifyPasswordResult {
+                one_time_password: verified.one_time_password,
+                ..user_to_wire(&verified.user).into()
+            }),
         }))
     }
 
@@ -158,25 +138,13 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         &self,
         request: Request<proto::ChangePasswordsRequest>,
     ) -> Result<Response<proto::ChangePasswordsResponse>, Status> {
-        use change_password_result::Outcome;
         let deadline = Deadline::of(&request);
         let changes = request.into_inner().changes.into_iter().map(change);
-        let changed = answer_each(changes, async |valid| {
-            let each = valid
-                .into_iter()
-                .map(|valid| self.doorkeeper.change_password(valid, deadline));
-            Ok(join_all(each).await)
-        })
-        .await?;
-        let results = changed.into_iter().map(|changed| match changed {
-            Ok(user) => Outcome::User(user_to_wire(&user)),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::ChangePasswordResult {
-            outcome: Some(outcome),
+        let changed = concurrently(changes, |change| {
+            self.authenticator.change_password(change, deadline)
         });
         Ok(Response::new(proto::ChangePasswordsResponse {
-            results: results.collect(),
+            results: per_item::results(changed.await, |user| user_to_wire(&user)),
         }))
     }
 
@@ -184,7 +152,6 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
         &self,
         request: Request<proto::EndSessionsRequest>,
     ) -> Result<Response<proto::EndSessionsResponse>, Status> {
-        use end_sessions_result::Outcome;
         let ends = request.into_inner().ends.into_iter();
         let ends = ends.map(|end| {
             Ok((
@@ -192,24 +159,27 @@ impl<S: UserStore, A: AttemptStore> UserService for Users<S, A> {
                 end.session_epoch,
             ))
         });
-        let ended = answer_each(ends, async |valid| {
-            let each = valid
-                .into_iter()
-                .map(|(id, epoch)| self.doorkeeper.end_sessions(id, epoch));
-            Ok(join_all(each).await)
-        })
-        .await?;
-        let results = ended.into_iter().map(|ended| match ended {
-            Ok(user) => Outcome::User(user_to_wire(&user)),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::EndSessionsResult {
-            outcome: Some(outcome),
+        let ended = concurrently(ends, |(id, epoch)| {
+            self.authenticator.end_sessions(id, epoch)
         });
         Ok(Response::new(proto::EndSessionsResponse {
-            results: results.collect(),
+            results: per_item::results(ended.await, |user| user_to_wire(&user)),
         }))
     }
+}
+
+/// Processes the valid items of a list concurrently, each on its own. Returns one result per item, in the
+/// order of the list.
+pub(crate) async fn concurrently<T, O, F>(
+    items: impl IntoIterator<Item = Result<T, Status>>,
+    process: impl Fn(T) -> F,
+) -> Vec<Result<O, Status>>
+where
+    F: Future<Output = Result<O, Status>>,
+{
+    let started: Vec<Result<F, Status>> =
+        items.into_iter().map(|item| item.map(&process)).collect();
+    join_all(started.into_iter().map(async |item| item?.await)).await
 }
 
 fn registration(user: proto::NewUser) -> Result<Registration, Status> {
@@ -224,22 +194,29 @@ fn registration(user: proto::NewUser) -> Result<Registration, Status> {
     })
 }
 
-fn wanted(user: proto::UserRef) -> Result<Wanted, Status> {
+fn user_key(user: proto::UserRef) -> Result<UserKey, Status> {
     use user_ref::Ref;
     match user.r#ref {
-        // What no account can be called needs no look: a database would choke on a NUL.
-        Some(Ref::Username(name)) if validate::username(&name).is_err() => {
-            Err(Status::not_found("no such user"))
-        }
-        Some(Ref::Username(name)) => Ok(Wanted::Name(name)),
-        Some(Ref::Id(id)) => Ok(Wanted::Id(per_item::id("id", &id)?)),
+        Some(Ref::Username(name)) => Ok(UserKey::Name(lookup_name(name)?)),
+        Some(Ref::Id(id)) => Ok(UserKey::Id(per_item::id("id", &id)?)),
         None => Err(Status::invalid_argument("a look-up needs a name or an id")),
     }
 }
 
+/// Checks that an account can have this name. No account has a name outside the limits, so the database is
+/// not queried, and it never gets a NUL.
+pub(crate) fn lookup_name(name: String) -> Result<String, Status> {
+    validate::username(&name).map_err(|_| no_such_user())?;
+    Ok(name)
+}
+
+pub(crate) fn no_such_user() -> Status {
+    Status::not_found("no such user")
+}
+
 pub(crate) fn check(check: proto::PasswordCheck) -> Result<Check, Status> {
     validate::client_address(&check.client_address)?;
-    // As a person sees it, what cannot have been registered is simply wrong.
+    // A name that no account can have gets the same answer as an unknown name.
     validate::username(&check.username).map_err(|_| Status::not_found("Invalid username"))?;
     Ok(Check {
         username: check.username,

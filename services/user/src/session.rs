@@ -1,7 +1,7 @@
-//! Ending every session of an account, with a new password or without.
+//! Ending all sessions of an account, with or without a new password.
 //!
-//! A write names the epoch that it ends: so a repeated one finds its own work done, and one that
-//! comes from a session which has ended meanwhile does nothing.
+//! Each request names the epoch that it ends. So a repeated request finds the epoch ended and succeeds,
+//! and a request of a session that has ended changes nothing.
 
 use chassis::deadline::Deadline;
 use secrecy::{ExposeSecret, SecretString};
@@ -11,23 +11,23 @@ use uuid::Uuid;
 use crate::{
     hasher::Priority,
     password::{PasswordHash, Verdict},
-    sign_in::{Check, Doorkeeper, Purpose},
+    sign_in::{Authenticator, Check, Purpose},
     store::{User, UserStore},
     throttle::AttemptStore,
 };
 
-/// A change of password as it came.
+/// A requested change of a password.
 #[derive(Debug)]
 pub(crate) struct PasswordChange {
-    /// Who, with the old password.
+    /// Name and old password of the account.
     pub(crate) check: Check,
     pub(crate) new: SecretString,
-    /// The epoch of the session that asks.
+    /// Epoch of the session that sends the request.
     pub(crate) epoch: i64,
 }
 
-impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
-    /// Changes a password and ends every session; a wrong old one counts as a failed sign-in.
+impl<S: UserStore, A: AttemptStore> Authenticator<S, A> {
+    /// Changes a password and ends all sessions. A wrong old password counts as a failed sign-in.
     pub(crate) async fn change_password(
         &self,
         change: PasswordChange,
@@ -37,17 +37,17 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         let found = self.find.call(check.username.clone(), deadline).await?;
         let credential = found.ok_or_else(|| Status::not_found("no such user"))?;
         if credential.user.session_epoch == epoch + 1 {
-            // Perhaps an earlier attempt of the same write: its own success.
+            // An earlier attempt of the same request may have changed the password. If so, it succeeds again.
             let (stored, new) = (credential.pw_hash, new);
             let verify = move || stored.verify(new.expose_secret());
             let verdict = self.hasher.run(Priority::SignIn, deadline, verify).await?;
             return match verdict {
                 Verdict::Right => Ok(credential.user),
-                _ => Err(ended()),
+                _ => Err(session_ended()),
             };
         }
         if credential.user.session_epoch != epoch {
-            return Err(ended());
+            return Err(session_ended());
         }
         let checked = self.check(check, Purpose::OwnAccount, deadline).await?;
         let hash = move || PasswordHash::of(new.expose_secret());
@@ -55,7 +55,7 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         self.next_epoch(checked.user, epoch, Some(&hash)).await
     }
 
-    /// Ends every session of an account.
+    /// Ends all sessions of an account.
     pub(crate) async fn end_sessions(&self, id: Uuid, epoch: i64) -> Result<User, Status> {
         let found = self.store.find_by_id(vec![id]).await?.pop().flatten();
         let user = found.ok_or_else(|| Status::not_found("no such user"))?;
@@ -72,7 +72,7 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         hash: Option<&PasswordHash>,
     ) -> Result<User, Status> {
         if !self.store.end_sessions(user.id, epoch, hash).await? {
-            return Err(ended());
+            return Err(session_ended());
         }
         Ok(User {
             session_epoch: epoch + 1,
@@ -81,6 +81,6 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
     }
 }
 
-fn ended() -> Status {
+fn session_ended() -> Status {
     Status::aborted("the session has ended")
 }

@@ -1,4 +1,4 @@
-//! Checking a sign-in: is the person held off, is the name known, is the password right.
+//! Check of a sign-in: the limit of failures, the name, and the password.
 
 use std::sync::{
     Arc,
@@ -15,41 +15,41 @@ use crate::{
     hasher::{Hasher, Priority},
     password::Verdict,
     store::{Credential, User, UserStore},
-    throttle::{Attempt, AttemptStore, Forgiveness, Standing},
+    throttle::{Admission, Attempt, AttemptOutcome, AttemptStore},
 };
 
-/// How often counters too old to count are cleared away.
+/// Interval between deletions of expired failure counters, in milliseconds.
 const PRUNE_INTERVAL_MILLIS: i64 = 60_000;
 
-/// A sign-in as it came.
+/// A name and a password to check.
 #[derive(Debug)]
 pub(crate) struct Check {
     pub(crate) username: String,
     pub(crate) password: SecretString,
-    /// Empty: not counted.
+    /// IP address of the browser. If it is empty, failures are not counted.
     pub(crate) address: String,
 }
 
-/// What a password is checked for.
+/// Purpose of a password check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To begin a session: a one-time password is good for one.
+    /// To start a session. A one-time password is valid for one session.
     SignIn,
-    /// To change or delete the account, by somebody who is signed in: perhaps with a one-time
-    /// password.
+    /// To change or delete the account from a session. A one-time password that was used to start the session
+    /// is valid.
     OwnAccount,
 }
 
-/// Whose password was right.
+/// Result of a successful password check.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct VerifiedUser {
     pub(crate) user: User,
-    /// Whether it was good for this one sign-in.
+    /// Whether the password was a one-time password.
     pub(crate) one_time_password: bool,
 }
 
-/// Checks sign-ins.
-pub(crate) struct Doorkeeper<S: UserStore, A: AttemptStore> {
+/// Checks passwords and counts failed sign-ins.
+pub(crate) struct Authenticator<S: UserStore, A: AttemptStore> {
     pub(crate) store: Arc<S>,
     pub(crate) attempts: Arc<A>,
     pub(crate) find: Batcher<FindCredential<S>>,
@@ -58,14 +58,14 @@ pub(crate) struct Doorkeeper<S: UserStore, A: AttemptStore> {
     pub(crate) pruned_millis: AtomicI64,
 }
 
-impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
-    /// Checks one sign-in, and counts it if it fails.
+impl<S: UserStore, A: AttemptStore> Authenticator<S, A> {
+    /// Checks one password and counts a failure.
     pub(crate) async fn check(
         &self,
         check: Check,
         purpose: Purpose,
         deadline: Deadline,
-    ) -> Result<Checked, Status> {
+    ) -> Result<VerifiedUser, Status> {
         if check.address.is_empty() {
             return self.check_password(check, purpose, deadline).await;
         }
@@ -73,23 +73,24 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
             address: check.address.clone(),
             username: check.username.clone(),
         };
-        self.prune_now_and_then();
-        if let Standing::Held(until) = self.count.call(attempt.clone(), deadline).await? {
-            return Err(held(until - now_millis()));
+        self.prune_if_due();
+        if let Admission::Blocked(until) = self.count.call(attempt.clone(), deadline).await? {
+            return Err(blocked(until - now_millis()));
         }
         let checked = self.check_password(check, purpose, deadline).await;
-        let forgiveness = match &checked {
-            Ok(_) => Some(Forgiveness::Right),
+        let outcome = match &checked {
+            Ok(_) => Some(AttemptOutcome::Success),
             Err(status) => match status.code() {
+                // The attempt is already counted as a failure.
                 Code::NotFound | Code::Unauthenticated => None,
-                _ => Some(Forgiveness::Undecided),
+                _ => Some(AttemptOutcome::Undecided),
             },
         };
-        if let Some(why) = forgiveness
-            && let Err(error) = self.attempts.forgive(&attempt, why).await
+        if let Some(outcome) = outcome
+            && let Err(error) = self.attempts.uncount(&attempt, outcome).await
         {
-            // The sign-in itself is decided; the counter forgets by itself.
-            tracing::warn!(error = ?error, "a sign-in stays counted as a failure");
+            // The result of the sign-in does not depend on the counter, and the counter expires.
+            tracing::warn!(error = ?error, "sign-in remains counted as a failure");
         }
         checked
     }
@@ -99,7 +100,7 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         check: Check,
         purpose: Purpose,
         deadline: Deadline,
-    ) -> Result<Checked, Status> {
+    ) -> Result<VerifiedUser, Status> {
         let found = self.find.call(check.username, deadline).await?;
         let credential = found.ok_or_else(|| Status::not_found("Invalid username"))?;
         let (stored, password) = (credential.pw_hash.clone(), check.password);
@@ -108,51 +109,56 @@ impl<S: UserStore, A: AttemptStore> Doorkeeper<S, A> {
         }
         let verify = move || match purpose {
             Purpose::SignIn => stored.verify(password.expose_secret()),
-            Purpose::OwnAccount => stored.for_good().verify(password.expose_secret()),
+            Purpose::OwnAccount => stored.reusable().verify(password.expose_secret()),
         };
         let verdict = self.hasher.run(Priority::SignIn, deadline, verify).await?;
         self.settle(credential, verdict).await
     }
 
-    async fn settle(&self, credential: Credential, verdict: Verdict) -> Result<Checked, Status> {
+    async fn settle(
+        &self,
+        credential: Credential,
+        verdict: Verdict,
+    ) -> Result<VerifiedUser, Status> {
         let Credential { user, pw_hash } = credential;
         let one_time_password = matches!(verdict, Verdict::OneTime(_));
         match verdict {
             Verdict::Wrong => return Err(wrong_password()),
             Verdict::Right => {}
-            // Only who takes it out of use may come in with it.
+            // The sign-in succeeds only if this request is the one that marks the one-time password as used.
             Verdict::OneTime(used) => {
                 if !self.store.replace_hash(user.id, &pw_hash, &used).await? {
                     return Err(wrong_password());
                 }
             }
             Verdict::Outdated(renewed) => {
-                // Should it fail, the old hash is as good at the next sign-in.
+                // The sign-in succeeds although the old hash remains. The next sign-in tries to replace it again.
                 if let Err(error) = self.store.replace_hash(user.id, &pw_hash, &renewed).await {
-                    tracing::warn!(error = ?error, user.id = %user.id, "an old hash stays");
+                    tracing::warn!(error = ?error, user.id = %user.id, "password rehash failed");
                 }
             }
         }
-        Ok(Checked {
+        Ok(VerifiedUser {
             user,
             one_time_password,
         })
     }
 
-    fn prune_now_and_then(&self) {
+    fn prune_if_due(&self) {
         let now = now_millis();
         let last = self.pruned_millis.load(Ordering::Relaxed);
         if now < last + PRUNE_INTERVAL_MILLIS {
             return;
         }
-        let mine =
+        // Of concurrent callers, the one that stores the time prunes.
+        let stored =
             self.pruned_millis
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
-        if mine.is_ok() {
+        if stored.is_ok() {
             let attempts = Arc::clone(&self.attempts);
             tokio::spawn(async move {
                 if let Err(error) = attempts.prune(now).await {
-                    tracing::warn!(error = ?error, "old sign-in failures stay");
+                    tracing::warn!(error = ?error, "deleting expired sign-in failures failed");
                 }
             });
         }
@@ -163,7 +169,7 @@ fn wrong_password() -> Status {
     Status::unauthenticated("Invalid password")
 }
 
-fn held(left_millis: i64) -> Status {
+fn blocked(left_millis: i64) -> Status {
     let seconds = (left_millis.max(1) + 999) / 1000;
     let minutes = (seconds + 59) / 60;
     let plural = if minutes == 1 { "" } else { "s" };
@@ -177,13 +183,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_is_rounded_up() {
-        let message = |millis| held(millis).message().to_owned();
+    fn the_waiting_time_is_rounded_up() {
+        let message = |millis| blocked(millis).message().to_owned();
         assert!(message(-5).ends_with("in 1 minute"));
         assert!(message(60_000).ends_with("in 1 minute"));
         assert!(message(60_001).ends_with("in 2 minutes"));
         assert!(message(900_000).ends_with("in 15 minutes"));
-        let seconds = |millis| retry_after::seconds(&held(millis));
+        let seconds = |millis| retry_after::seconds(&blocked(millis));
         assert_eq!(seconds(-5), Some(1));
         assert_eq!(seconds(1001), Some(2));
         assert_eq!(seconds(900_000), Some(900));

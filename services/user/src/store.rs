@@ -1,4 +1,4 @@
-//! What is kept of accounts, and the SQL that keeps it.
+//! The store of accounts, and its SQL.
 
 use std::{
     collections::HashSet,
@@ -15,31 +15,31 @@ use uuid::Uuid;
 
 use crate::{avatar, password::PasswordHash};
 
-/// An account as others may see it.
+/// An account as other users may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The id.
+    /// Id of the account.
     pub id: Uuid,
-    /// The name.
+    /// Name of the account.
     pub username: String,
-    /// What an avatar is drawn from.
+    /// Seed of the avatar.
     pub avatar_hash: String,
-    /// Grows when every session of the account is to end.
+    /// Epoch of the sessions. When it grows, all sessions of the account end.
     pub session_epoch: i64,
-    /// Whether it may flag messages.
+    /// Whether the account may flag messages.
     pub moderator: bool,
 }
 
-/// An account to be stored. Its id is the key of the write.
+/// An account to store. Its id is the key of the write.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewAccount {
-    /// The key, made once for all attempts.
+    /// Key of the write, the same for all attempts.
     pub id: Uuid,
-    /// The name, not yet taken.
+    /// Name of the account.
     pub username: String,
-    /// The email address, which never leaves the service.
+    /// Email address. It leaves the service only in an export.
     pub email: String,
-    /// What the password is checked against.
+    /// Hash of the password.
     pub pw_hash: PasswordHash,
 }
 
@@ -53,33 +53,34 @@ impl Debug for NewAccount {
     }
 }
 
-/// What became of an account to be stored.
+/// Outcome of storing an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// It is stored, now or by an earlier attempt of the same write.
+pub enum InsertOutcome {
+    /// The account is stored, by this write or by an earlier attempt of it.
     Stored(User),
-    /// Another account has the name, or had it and was deleted.
+    /// The name belongs to another account, which may be deleted.
     NameTaken,
-    /// An account with another name has the id.
+    /// The id belongs to an account with another name.
     IdTaken,
 }
 
-/// What a sign-in is checked against.
+/// An account with the hash of its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Whose it is.
+    /// The account.
     pub user: User,
-    /// What the password is checked against.
+    /// Hash of the password.
     pub pw_hash: PasswordHash,
 }
 
-/// Where accounts are kept. Every method answers item by item, in the order asked.
+/// Store of accounts. Each method that takes a list returns one result per item, in the order of the
+/// list.
 pub trait UserStore: Send + Sync + 'static {
-    /// Stores accounts; of several with one name the first is stored.
+    /// Stores accounts. If several have the same name, the first is stored.
     fn insert(
         &self,
         accounts: Vec<NewAccount>,
-    ) -> impl Future<Output = Result<Vec<Inserted>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<InsertOutcome>, StoreError>> + Send;
 
     /// Finds accounts by their exact names.
     fn find_by_name(
@@ -93,13 +94,13 @@ pub trait UserStore: Send + Sync + 'static {
         ids: Vec<Uuid>,
     ) -> impl Future<Output = Result<Vec<Option<User>>, StoreError>> + Send;
 
-    /// Finds what the sign-in of a name is checked against.
+    /// Finds credentials by the names of their accounts.
     fn find_credentials(
         &self,
         names: Vec<String>,
     ) -> impl Future<Output = Result<Vec<Option<Credential>>, StoreError>> + Send;
 
-    /// Replaces the hash of a password, unless it is no longer `old`: then `false`.
+    /// Replaces the hash of a password if it is `old`; otherwise returns `false`.
     fn replace_hash(
         &self,
         id: Uuid,
@@ -107,8 +108,8 @@ pub trait UserStore: Send + Sync + 'static {
         new: &PasswordHash,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Ends every session of an account, and replaces the hash of its password if a new one is
-    /// given, unless the epoch of its sessions is no longer `epoch`: then `false`.
+    /// Ends all sessions of an account if their epoch is `epoch`; otherwise returns `false`. Also replaces
+    /// the hash of the password if `new` is given.
     fn end_sessions(
         &self,
         id: Uuid,
@@ -117,7 +118,7 @@ pub trait UserStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
-/// Accounts in an SQL database.
+/// Store of accounts in an SQL database.
 #[derive(Debug)]
 pub struct SqlUserStore {
     db: Db,
@@ -131,7 +132,7 @@ pub struct SqlUserStore {
 }
 
 impl SqlUserStore {
-    /// A store over a database whose schema is up to date.
+    /// Creates a store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
         use Kind::{Id, Int, Text};
         let find = |summary, columns: &str, key: &str, kind| {
@@ -158,11 +159,11 @@ impl SqlUserStore {
                     ("avatar_hash", Text),
                 ],
             ),
-            find_by_name: find("SELECT account by name", USER, "username", Text),
-            find_by_id: find("SELECT account by id", USER, "id", Id),
+            find_by_name: find("SELECT account by name", USER_COLUMNS, "username", Text),
+            find_by_id: find("SELECT account by id", USER_COLUMNS, "id", Id),
             find_credentials: find(
                 "SELECT account credential",
-                &format!("{USER}, account.pw_hash"),
+                &format!("{USER_COLUMNS}, account.pw_hash"),
                 "username",
                 Text,
             ),
@@ -170,7 +171,7 @@ impl SqlUserStore {
                 Access::Read,
                 "SELECT account of taken name",
                 &format!(
-                    "SELECT {USER}, account.deleted_millis FROM {{input}}
+                    "SELECT {USER_COLUMNS}, account.deleted_millis FROM {{input}}
                      JOIN account ON account.username = input.wanted"
                 ),
                 &[("wanted", Text)],
@@ -212,13 +213,13 @@ impl SqlUserStore {
 }
 
 impl UserStore for SqlUserStore {
-    async fn insert(&self, accounts: Vec<NewAccount>) -> Result<Vec<Inserted>, StoreError> {
-        // By name, so that two batches with the same names cannot deadlock; the sort is stable, so
-        // the first of a name still comes first.
+    async fn insert(&self, accounts: Vec<NewAccount>) -> Result<Vec<InsertOutcome>, StoreError> {
+        // The accounts are sorted by name, so two batches with the same names cannot deadlock. The sort is
+        // stable, so the first account of a name stays first.
         let mut ordered: Vec<&NewAccount> = accounts.iter().collect();
         ordered.sort_by(|one, other| one.username.cmp(&other.username));
-        let text = |of: fn(&NewAccount) -> String| {
-            Column::Text(ordered.iter().map(|account| of(account)).collect())
+        let text = |field: fn(&NewAccount) -> String| {
+            Column::Text(ordered.iter().map(|account| field(account)).collect())
         };
         let input = vec![
             Column::Id(ordered.iter().map(|account| account.id).collect()),
@@ -230,14 +231,14 @@ impl UserStore for SqlUserStore {
         let inserted: Vec<(Uuid, String)> = self.insert.fetch(&self.db, input).await?;
         let inserted: HashSet<(Uuid, String)> = inserted.into_iter().collect();
 
-        let (mut outcomes, mut refused) = (Vec::with_capacity(accounts.len()), Vec::new());
-        for (place, account) in accounts.into_iter().enumerate() {
+        let (mut outcomes, mut conflicts) = (Vec::with_capacity(accounts.len()), Vec::new());
+        for (index, account) in accounts.into_iter().enumerate() {
             let (id, avatar_hash) = (account.id, avatar::hash(&account.email));
             let key = (id, account.username);
             if !inserted.contains(&key) {
-                refused.push((place, id, key.1.clone()));
+                conflicts.push((index, id, key.1.clone()));
             }
-            outcomes.push(Inserted::Stored(User {
+            outcomes.push(InsertOutcome::Stored(User {
                 id,
                 username: key.1,
                 avatar_hash,
@@ -245,21 +246,21 @@ impl UserStore for SqlUserStore {
                 moderator: false,
             }));
         }
-        if !refused.is_empty() {
-            let names = refused.iter().map(|(.., name)| name.clone()).collect();
+        if !conflicts.is_empty() {
+            let names = conflicts.iter().map(|(.., name)| name.clone()).collect();
             let input = vec![Column::Text(names)];
             let taken: Vec<TakenRow> = self.find_taken.fetch(&self.db, input).await?;
             let taken = in_order(
-                refused.len(),
+                conflicts.len(),
                 taken.into_iter().map(|row| (row.user.ord, row)),
             );
-            for ((place, id, _), taken) in refused.into_iter().zip(taken) {
-                outcomes[place] = match taken {
+            for ((index, id, _), taken) in conflicts.into_iter().zip(taken) {
+                outcomes[index] = match taken {
                     Some(row) if row.user.id == id && row.deleted_millis.is_none() => {
-                        Inserted::Stored(row.user.into())
+                        InsertOutcome::Stored(row.user.into())
                     }
-                    Some(_) => Inserted::NameTaken,
-                    None => Inserted::IdTaken,
+                    Some(_) => InsertOutcome::NameTaken,
+                    None => InsertOutcome::IdTaken,
                 };
             }
         }
@@ -329,11 +330,11 @@ impl UserStore for SqlUserStore {
     }
 }
 
-/// The columns of a [`UserRow`].
-pub(crate) const USER: &str = "ord, account.id, account.username, account.avatar_hash,
+/// Columns of a [`UserRow`].
+pub(crate) const USER_COLUMNS: &str = "ord, account.id, account.username, account.avatar_hash,
     account.session_epoch, account.moderator";
 
-/// An account, and the position from 1 of the input row that asked for it.
+/// An account, and the position from 1 of its input row.
 #[derive(sqlx::FromRow)]
 pub(crate) struct UserRow {
     ord: i64,
@@ -344,7 +345,7 @@ pub(crate) struct UserRow {
     moderator: bool,
 }
 
-/// Who has a name, or had it.
+/// The account of a taken name, which may be deleted.
 #[derive(sqlx::FromRow)]
 struct TakenRow {
     #[sqlx(flatten)]
@@ -371,12 +372,12 @@ impl From<UserRow> for User {
     }
 }
 
-/// Puts what was found for some of `count` input rows where it was asked for.
+/// Sorts the results of some of `count` input rows by the position of the row, from 1.
 fn in_order<T>(count: usize, found: impl Iterator<Item = (i64, T)>) -> Vec<Option<T>> {
-    let mut answers: Vec<Option<T>> = (0..count).map(|_| None).collect();
-    for (ord, answer) in found {
-        let place = usize::try_from(ord - 1).expect("input rows are counted from 1");
-        answers[place] = Some(answer);
+    let mut results: Vec<Option<T>> = (0..count).map(|_| None).collect();
+    for (ord, result) in found {
+        let index = usize::try_from(ord - 1).expect("input rows are counted from 1");
+        results[index] = Some(result);
     }
-    answers
+    results
 }

@@ -1,8 +1,9 @@
-//! Sign-ins that fail are counted, so that a password cannot be guessed by trying.
+//! Counters of failed sign-ins, which limit how many passwords an attacker can try.
 //!
-//! An attempt is counted before the password is looked at and forgiven when it was right: so the
-//! limit holds against many attempts at once, on however many replicas. Counted is by address and
-//! name, so a stranger elsewhere can lock nobody out, and with more patience by address alone.
+//! An attempt is counted before the password is checked, and uncounted if the password was right. So the
+//! limit holds for concurrent attempts on any number of replicas. One counter is per address and name, so
+//! an attacker at another address cannot lock an account. Another counter, with a higher limit, is per
+//! address.
 
 use std::{collections::BTreeMap, future::Future};
 
@@ -12,80 +13,80 @@ use database::{
     store::StoreError,
 };
 
-/// How many failures one address may have with one name in a window.
+/// Maximum number of failures of one address with one name in a window.
 pub const FAILURES_PER_NAME_MAX: i64 = 10;
 
-/// How many failures one address may have in a window: whole schools share one.
+/// Maximum number of failures of one address in a window. A whole school may share one address.
 pub const FAILURES_PER_ADDRESS_MAX: i64 = 1000;
 
-/// How long failures are counted from the first on, and remembered.
+/// Length of a window, in milliseconds. It starts with the first failure.
 pub const WINDOW_MILLIS: i64 = 15 * 60 * 1000;
 
-/// How many counters are forgotten by one statement: what can be done well within the time that a
-/// statement has.
-const PRUNE_CHUNK: usize = 1_000;
+/// Maximum number of expired counters that one statement deletes. A statement of this size needs much less
+/// than the statement timeout.
+const PRUNED_COUNTERS_MAX: usize = 1_000;
 
-/// A sign-in about to be checked.
+/// A sign-in before its password is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Where it comes from.
+    /// IP address of the browser.
     pub address: String,
-    /// The name it tries; never empty.
+    /// Name of the account. Never empty.
     pub username: String,
 }
 
-/// Whether an attempt may go on.
+/// Decision whether the password of an attempt is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It may, and counts as a failure until it is forgiven.
+pub enum Admission {
+    /// The password is checked. The attempt counts as a failure until it is uncounted.
     Admitted,
-    /// Not before this time, in milliseconds since 1970.
-    Held(i64),
+    /// The attempt is refused. The limit ends at this time, in milliseconds since 1970.
+    Blocked(i64),
 }
 
-/// Why an admitted attempt was no failure.
+/// Outcome of an admitted attempt that is not a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forgiveness {
-    /// The password was right: the failures before it are forgotten, too.
-    Right,
-    /// The password was never looked at.
+pub enum AttemptOutcome {
+    /// The password was right. The earlier failures with the name are removed as well.
+    Success,
+    /// The password was not checked.
     Undecided,
 }
 
-/// Where failures are counted.
+/// Store of the counters.
 pub trait AttemptStore: Send + Sync + 'static {
-    /// Counts attempts, and tells which may go on.
+    /// Counts attempts and decides which are admitted.
     fn count(
         &self,
         attempts: &[Attempt],
         now_millis: i64,
-    ) -> impl Future<Output = Result<Vec<Standing>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Admission>, StoreError>> + Send;
 
-    /// Takes an admitted attempt back.
-    fn forgive(
+    /// Uncounts an admitted attempt that was not a failure.
+    fn uncount(
         &self,
         attempt: &Attempt,
-        why: Forgiveness,
+        outcome: AttemptOutcome,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Forgets what is too old to count.
+    /// Deletes expired counters.
     fn prune(&self, now_millis: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// Failures counted in an SQL database.
+/// Counters in an SQL database.
 #[derive(Debug)]
 pub struct SqlAttemptStore {
     db: Db,
     count: Statement,
-    held: Statement,
-    forgive: Statement,
+    full: Statement,
+    uncount: Statement,
     prune: Statement,
 }
 
-/// An address and a name, or all names: the empty one.
+/// Key of a counter: an address and a name. The empty name stands for all names.
 type Key = (String, String);
 
-/// A counter after attempts were added to it, and when its window began.
+/// Counter after attempts were added, with the start of its window.
 #[derive(sqlx::FromRow)]
 struct Counter {
     address: String,
@@ -95,13 +96,13 @@ struct Counter {
 }
 
 impl SqlAttemptStore {
-    /// A store over a database whose schema is up to date.
+    /// Creates a store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
         use Kind::{Bool, Int, Text};
-        let over = "sign_in_failure.started_millis <= excluded.started_millis - ";
-        let over = format!("{over}{WINDOW_MILLIS}");
-        // A counter that is full is left alone, so that holding somebody off costs no write; nor do the
-        // names that are tried from an address that is held off, which would fill the table.
+        let expired = "sign_in_failure.started_millis <= excluded.started_millis - ";
+        let expired = format!("{expired}{WINDOW_MILLIS}");
+        // A full counter is not updated, so a blocked attempt costs no write. Names that are tried from a
+        // blocked address are not inserted, because they would fill the table.
         let count = format!(
             "INSERT INTO sign_in_failure (address, username, failures, started_millis)
              SELECT input.address, input.username, input.added, input.now_millis FROM {{input}}
@@ -112,10 +113,10 @@ impl SqlAttemptStore {
                  0) < {FAILURES_PER_ADDRESS_MAX}
              ON CONFLICT (address, username) DO UPDATE SET
                  failures = excluded.failures
-                     + CASE WHEN {over} THEN 0 ELSE sign_in_failure.failures END,
-                 started_millis = CASE WHEN {over} THEN excluded.started_millis
+                     + CASE WHEN {expired} THEN 0 ELSE sign_in_failure.failures END,
+                 started_millis = CASE WHEN {expired} THEN excluded.started_millis
                      ELSE sign_in_failure.started_millis END
-             WHERE {over} OR sign_in_failure.failures < CASE excluded.username
+             WHERE {expired} OR sign_in_failure.failures < CASE excluded.username
                  WHEN '' THEN {FAILURES_PER_ADDRESS_MAX} ELSE {FAILURES_PER_NAME_MAX} END
              RETURNING address, username, failures, started_millis"
         );
@@ -133,7 +134,7 @@ impl SqlAttemptStore {
                     ("now_millis", Int),
                 ],
             ),
-            held: Statement::new(
+            full: Statement::new(
                 Access::Read,
                 "SELECT sign_in_failure",
                 "SELECT address, username, failures, started_millis
@@ -141,27 +142,27 @@ impl SqlAttemptStore {
                      ON address = wanted_address AND username = wanted_username",
                 &key,
             ),
-            forgive: Statement::new(
+            uncount: Statement::new(
                 Access::Write,
                 "UPDATE sign_in_failure",
                 "UPDATE sign_in_failure
-                 SET failures = CASE WHEN input.forget OR failures < 1 THEN 0 ELSE failures - 1 END
+                 SET failures = CASE WHEN input.reset OR failures < 1 THEN 0 ELSE failures - 1 END
                  FROM {input}
                  WHERE address = wanted_address AND username = wanted_username",
-                &[key[0], key[1], ("forget", Bool)],
+                &[key[0], key[1], ("reset", Bool)],
             ),
             prune: prune(),
         }
     }
 
-    /// The counters that were too full to count.
-    async fn held(&self, keys: Vec<&Key>) -> Result<Vec<Counter>, StoreError> {
+    /// Full counters, which the attempts of a batch did not update.
+    async fn full(&self, keys: Vec<&Key>) -> Result<Vec<Counter>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let (addresses, names) = keys.into_iter().cloned().unzip();
         let input = vec![Column::Text(addresses), Column::Text(names)];
-        self.held.fetch(&self.db, input).await
+        self.full.fetch(&self.db, input).await
     }
 }
 
@@ -170,8 +171,8 @@ impl AttemptStore for SqlAttemptStore {
         &self,
         attempts: &[Attempt],
         now_millis: i64,
-    ) -> Result<Vec<Standing>, StoreError> {
-        // Ordered, so that two batches with the same counters cannot deadlock.
+    ) -> Result<Vec<Admission>, StoreError> {
+        // The keys are sorted, so two batches with the same counters cannot deadlock.
         let mut added: BTreeMap<Key, i64> = BTreeMap::new();
         for key in attempts.iter().flat_map(keys) {
             *added.entry(key).or_default() += 1;
@@ -187,43 +188,43 @@ impl AttemptStore for SqlAttemptStore {
         let mut counters: BTreeMap<Key, (i64, i64)> = BTreeMap::new();
         for counter in counted {
             let key = (counter.address, counter.username);
-            // How many there were before the first of this batch.
+            // Number of failures before the first attempt of this batch.
             let before = counter.failures - added.get(&key).copied().unwrap_or(0);
             counters.insert(key, (before, counter.started_millis + WINDOW_MILLIS));
         }
         let missing = added.keys().filter(|key| !counters.contains_key(key));
-        for counter in self.held(missing.collect()).await? {
+        for counter in self.full(missing.collect()).await? {
             let key = (counter.address, counter.username);
             counters.insert(key, (i64::MAX, counter.started_millis + WINDOW_MILLIS));
         }
 
-        let mut standing = |attempt: &Attempt| {
-            let mut standing = Standing::Admitted;
-            for (key, most) in keys(attempt)
+        let admission = |attempt: &Attempt| {
+            let mut admission = Admission::Admitted;
+            for (key, failures_max) in keys(attempt)
                 .into_iter()
                 .zip([FAILURES_PER_ADDRESS_MAX, FAILURES_PER_NAME_MAX])
             {
                 let Some((before, until)) = counters.get_mut(&key) else {
                     continue;
                 };
-                if *before >= most {
-                    standing = Standing::Held(*until);
+                if *before >= failures_max {
+                    admission = Admission::Blocked(*until);
                 }
                 *before = before.saturating_add(1);
             }
-            standing
+            admission
         };
-        Ok(attempts.iter().map(&mut standing).collect())
+        Ok(attempts.iter().map(admission).collect())
     }
 
-    async fn forgive(&self, attempt: &Attempt, why: Forgiveness) -> Result<(), StoreError> {
+    async fn uncount(&self, attempt: &Attempt, outcome: AttemptOutcome) -> Result<(), StoreError> {
         let [of_address, of_name] = keys(attempt);
         let input = vec![
             Column::Text(vec![of_address.0, of_name.0]),
             Column::Text(vec![of_address.1, of_name.1]),
-            Column::Bool(vec![false, why == Forgiveness::Right]),
+            Column::Bool(vec![false, outcome == AttemptOutcome::Success]),
         ];
-        self.forgive.fetch::<(i64,)>(&self.db, input).await?;
+        self.uncount.fetch::<(i64,)>(&self.db, input).await?;
         Ok(())
     }
 
@@ -238,24 +239,27 @@ impl AttemptStore for SqlAttemptStore {
     }
 }
 
-/// Forgets counters by their place, as many as were found: others may be about to forget the same.
-/// One that somebody has begun anew meanwhile stays; no index has the sum, so the rows are still
-/// reached by their place.
+/// Statement that deletes expired counters and returns a row for each counter that it found.
+///
+/// On PostgreSQL the rows are deleted by their physical row ids. A concurrent statement may delete a found
+/// row first, so the number of found rows, and not of deleted rows, shows whether more may be left. A
+/// counter whose window was restarted meanwhile stays. The sum `started_millis + 0` matches no index, so
+/// the rows are still accessed by their row ids.
 fn prune() -> Statement {
-    const AGED: &str = "FROM {input} JOIN sign_in_failure AS aged
-        ON aged.started_millis < input.before_millis";
+    const EXPIRED: &str = "FROM {input} JOIN sign_in_failure AS expired
+        ON expired.started_millis < input.before_millis";
     Statement::per_engine(
         Access::Write,
         "DELETE sign_in_failure",
         &format!(
             "DELETE FROM sign_in_failure WHERE (address, username) IN (
-                 SELECT aged.address, aged.username {AGED} LIMIT {PRUNE_CHUNK})
+                 SELECT expired.address, expired.username {EXPIRED} LIMIT {PRUNED_COUNTERS_MAX})
              RETURNING CAST(1 AS BIGINT)"
         ),
         &format!(
-            "WITH found AS MATERIALIZED (SELECT aged.ctid AS place {AGED} LIMIT {PRUNE_CHUNK}),
+            "WITH found AS MATERIALIZED (SELECT expired.ctid AS row_id {EXPIRED} LIMIT {PRUNED_COUNTERS_MAX}),
              deleted AS (
-                 DELETE FROM sign_in_failure WHERE ctid = ANY (ARRAY(SELECT place FROM found))
+                 DELETE FROM sign_in_failure WHERE ctid = ANY (ARRAY(SELECT row_id FROM found))
                    AND started_millis + 0 < (SELECT input.before_millis FROM {{input}}))
              SELECT CAST(1 AS BIGINT) FROM found"
         ),
@@ -263,7 +267,7 @@ fn prune() -> Statement {
     )
 }
 
-/// The counters of an attempt: of its address, and of its address with its name.
+/// Keys of the counters of an attempt: the counter of its address, and that of its address and name.
 fn keys(attempt: &Attempt) -> [Key; 2] {
     [
         (attempt.address.clone(), String::new()),

@@ -1,4 +1,4 @@
-//! The limits of what comes from outside, so that nothing reaches a database that it chokes on.
+//! Validation of request fields, so a database gets no text that it cannot store.
 
 use minitwit_proto::limits::{
     API_CLIENT_BYTES_MAX, CLIENT_ADDRESS_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_BYTES_MAX,
@@ -18,7 +18,7 @@ pub(crate) fn email(address: &str) -> Result<(), Status> {
     email_bytes(address)
 }
 
-/// An email address that may lack its "@".
+/// Validates an email address that may lack its "@".
 pub(crate) fn email_bytes(address: &str) -> Result<(), Status> {
     within("the email address", address, EMAIL_BYTES_MAX)
 }
@@ -36,28 +36,28 @@ pub(crate) fn client_address(address: &str) -> Result<(), Status> {
     within("the client address", address, CLIENT_ADDRESS_BYTES_MAX)
 }
 
-/// An API client; the empty name stands for the one that wrote last.
+/// Validates the name of an API client. The empty name stands for the client that wrote last.
 pub(crate) fn client(name: &str) -> Result<(), Status> {
     within("the client", name, API_CLIENT_BYTES_MAX)
 }
 
-pub(crate) fn not_empty(what: &str, text: &str) -> Result<(), Status> {
+pub(crate) fn not_empty(field: &str, text: &str) -> Result<(), Status> {
     if text.is_empty() {
-        return Err(Status::invalid_argument(format!("{what} is empty")));
+        return Err(Status::invalid_argument(format!("{field} is empty")));
     }
     Ok(())
 }
 
-fn within(what: &str, text: &str, bytes_max: usize) -> Result<(), Status> {
+fn within(field: &str, text: &str, bytes_max: usize) -> Result<(), Status> {
     if text.len() > bytes_max {
         return Err(Status::invalid_argument(format!(
-            "{what} has {} bytes, at most {bytes_max} are taken",
+            "{field} has {} bytes, at most {bytes_max} are taken",
             text.len()
         )));
     }
     if text.contains('\0') {
         return Err(Status::invalid_argument(format!(
-            "{what} contains a NUL character"
+            "{field} contains a NUL character"
         )));
     }
     Ok(())

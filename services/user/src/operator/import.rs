@@ -1,4 +1,4 @@
-//! Accounts of another system on their way in.
+//! Conversions of imported accounts.
 
 use chassis::per_item;
 use minitwit_proto::user::v1::ImportedUser;
@@ -6,11 +6,12 @@ use tonic::Status;
 
 use crate::{
     password::PasswordHash,
-    store::{Inserted, NewAccount, User},
+    store::{InsertOutcome, NewAccount, User},
     validate,
 };
 
-/// An account as it came. Its email address is taken as it is: nobody should lose an account to it.
+/// Validates an imported account. The email address may lack its "@", so no account is lost because of a
+/// wrong address.
 pub(super) fn account(user: ImportedUser) -> Result<NewAccount, Status> {
     validate::username(&user.username)?;
     validate::email_bytes(&user.email)?;
@@ -23,11 +24,11 @@ pub(super) fn account(user: ImportedUser) -> Result<NewAccount, Status> {
     })
 }
 
-/// The account as it is stored, or why it is not.
-pub(super) fn outcome(inserted: Inserted) -> Result<User, Status> {
-    match inserted {
-        Inserted::Stored(user) => Ok(user),
-        Inserted::NameTaken => Err(Status::already_exists("the name is taken")),
-        Inserted::IdTaken => Err(Status::already_exists("the id is another account's")),
+/// The stored account, or the reason why the account is not stored.
+pub(super) fn stored(outcome: InsertOutcome) -> Result<User, Status> {
+    match outcome {
+        InsertOutcome::Stored(user) => Ok(user),
+        InsertOutcome::NameTaken => Err(Status::already_exists("the name is taken")),
+        InsertOutcome::IdTaken => Err(Status::already_exists("the id is another account's")),
     }
 }

@@ -1,4 +1,4 @@
-//! Hashes of the old system: `method$salt$hex`, the salt taken as the text it is.
+//! Password hashes of the old system: `method$salt$hex`. The salt is used as text, without decoding.
 
 use hmac::{Hmac, KeyInit, Mac};
 use scrypt::Params;
@@ -6,13 +6,14 @@ use sha1::Sha1;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// More rounds than the old system ever used; a damaged number must not cost minutes.
+/// Maximum number of PBKDF2 rounds: more than the old system used, so a damaged number cannot block a thread
+/// for minutes.
 const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 
-/// N · r · p of the old system is 2^18; four times that is 128 MiB and a second.
+/// Maximum of N · r · p. The old system used 2^18; four times as much needs 128 MiB and one second.
 const SCRYPT_COST_MAX: u64 = 1 << 20;
 
-/// Whether `stored` is of `password`. What cannot be understood matches nothing.
+/// Whether `stored` is a hash of `password`. A hash of an unknown format matches no password.
 pub(super) fn matches(stored: &str, password: &str) -> bool {
     let mut parts = stored.splitn(3, '$');
     let (Some(method), Some(salt), Some(hex)) = (parts.next(), parts.next(), parts.next()) else {
@@ -21,7 +22,7 @@ pub(super) fn matches(stored: &str, password: &str) -> bool {
     let Some(method) = Method::parse(method) else {
         return false;
     };
-    // Before the work: what is not of the right length cannot match.
+    // A hash of the wrong length cannot match, so the expensive derivation is not needed.
     let Some(expected) = decode(hex).filter(|bytes| bytes.len() == method.output_bytes()) else {
         return false;
     };
@@ -106,7 +107,7 @@ fn decode(hex: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Made with Python's `hashlib` and `hmac`.
+    /// Hashes and passwords, computed with Python's `hashlib` and `hmac`.
     const KNOWN: [(&str, &str); 6] = [
         (
             "pbkdf2:sha256:50000$zrxYqWfg$b7a2eb0f8db955eb17abaf686d8172f0534588a9f30e67debdcff00a90cd31ba",
@@ -132,7 +133,7 @@ mod tests {
     ];
 
     #[test]
-    fn known_hashes_match_their_password_and_no_other() {
+    fn known_hashes_match_only_their_password() {
         for (stored, password) in KNOWN {
             assert!(matches(stored, password), "{stored}");
             assert!(!matches(stored, "another"), "{stored}");
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_hashes_match_nothing() {
+    fn damaged_hashes_match_no_password() {
         let (sha1, sha1_password) = KNOWN[4];
         for damaged in [
             "",
@@ -171,8 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_absurd_work_is_refused_at_once() {
-        let began = std::time::Instant::now();
+    fn a_hash_that_requires_excessive_work_is_refused_immediately() {
+        let start = std::time::Instant::now();
         let hex = "0".repeat(128);
         for method in [
             "scrypt:1073741824:8:1",
@@ -183,6 +184,6 @@ mod tests {
         ] {
             assert!(!matches(&format!("{method}$x${hex}"), "password"));
         }
-        assert!(began.elapsed() < std::time::Duration::from_secs(1));
+        assert!(start.elapsed() < std::time::Duration::from_secs(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Registering and finding accounts.
+//! Registration and look-up of accounts.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{Service, id, lookup, name, new_user, refused, register, registered, sign_in, taken};
 
 #[tokio::test]
-async fn who_has_registered_is_found_and_can_sign_in() {
+async fn a_registered_account_is_found_and_can_sign_in() {
     let service = Service::start().await;
     let mut client = service.client().await;
     let registered = register(&mut client, vec![new_user("Roger Histand")]).await;
@@ -33,7 +33,7 @@ async fn who_has_registered_is_found_and_can_sign_in() {
 }
 
 #[tokio::test]
-async fn each_registration_is_answered_in_its_place() {
+async fn results_of_registrations_are_in_the_order_of_the_request() {
     let service = Service::start().await;
     let mut client = service.client().await;
     let broken = |change: fn(&mut NewUser)| {
@@ -88,7 +88,7 @@ async fn each_registration_is_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn look_ups_of_every_kind_are_answered_in_their_places() {
+async fn results_of_look_ups_are_in_the_order_of_the_request() {
     let service = Service::start().await;
     let mut client = service.client().await;
     let alice = register(&mut client, vec![new_user("alice")]).await;
@@ -122,7 +122,7 @@ async fn look_ups_of_every_kind_are_answered_in_their_places() {
 }
 
 #[tokio::test]
-async fn a_repeated_registration_succeeds_and_another_is_refused() {
+async fn a_repeated_registration_succeeds_and_a_second_account_of_the_name_is_refused() {
     let service = Service::start().await;
     let mut client = service.client().await;
     let alice = new_user("alice");
@@ -135,7 +135,7 @@ async fn a_repeated_registration_succeeds_and_another_is_refused() {
 }
 
 #[tokio::test]
-async fn of_many_who_want_a_name_at_once_one_gets_it() {
+async fn one_of_many_concurrent_registrations_gets_the_name() {
     let service = Service::start().await;
     let other = service.replica().await;
     let clients = [
@@ -145,7 +145,7 @@ async fn of_many_who_want_a_name_at_once_one_gets_it() {
     let attempts: Vec<_> = (0..8)
         .map(|number| {
             let mut client = clients[number % 2].clone();
-            // Two in one rpc, four rpcs at each of two replicas.
+            // Each rpc has two registrations, and each of the two replicas gets four rpcs.
             let users = vec![new_user("alice"), new_user("alice")];
             tokio::spawn(async move { register(&mut client, users).await })
         })
@@ -163,7 +163,7 @@ async fn of_many_who_want_a_name_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_is_a_clean_answer_and_no_account() {
+async fn registrations_after_the_deadline_fail_and_create_no_account() {
     let service = Service::start().await;
     let mut client = service.client().await;
     let users = (0..200).map(|number| new_user(&format!("user {number}")));
@@ -172,7 +172,7 @@ async fn a_deadline_that_passes_is_a_clean_answer_and_no_account() {
     };
     let deadline = Deadline::after(Duration::from_millis(10));
     match client.register_users(deadline.request(request)).await {
-        // tonic's own timer says `Cancelled`.
+        // tonic's own timer returns `Cancelled`.
         Err(status) => assert!(
             matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
             "{status:?}"
@@ -187,7 +187,7 @@ async fn a_deadline_that_passes_is_a_clean_answer_and_no_account() {
             );
         }
     }
-    // Those who were not hashed in time cost nothing any more: the next one need not wait.
+    // Passwords of expired registrations are not hashed, so the next registration does not wait for them.
     let [outcome] =
         <[_; 1]>::try_from(register(&mut client, vec![new_user("next")]).await).unwrap();
     assert_eq!(outcome.unwrap().username, "next");

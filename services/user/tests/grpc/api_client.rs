@@ -1,4 +1,4 @@
-//! How far API clients have come.
+//! The `latest` of API clients.
 
 use chassis::stamp::{Clock, from_name, unix_millis};
 use minitwit_proto::user::v1::{
@@ -13,14 +13,14 @@ use crate::Service;
 type Client = ApiClientServiceClient<Channel>;
 
 #[tokio::test]
-async fn before_the_first_write_it_is_minus_one() {
+async fn latest_is_minus_one_before_the_first_write() {
     let (mut client, _service) = start().await;
     assert_eq!(get(&mut client, &["simulator", ""]).await, [-1, -1]);
     assert!(get(&mut client, &[]).await.is_empty());
 }
 
 #[tokio::test]
-async fn the_last_write_stands_also_if_smaller() {
+async fn the_last_write_wins_even_with_a_smaller_value() {
     let (mut client, _service) = start().await;
     let clock = Clock::default();
     for value in [0, 7, 3, 0] {
@@ -33,7 +33,7 @@ async fn the_last_write_stands_also_if_smaller() {
 }
 
 #[tokio::test]
-async fn a_frozen_attempt_cannot_undo() {
+async fn a_delayed_write_does_not_undo_a_newer_write() {
     let (mut client, _service) = start().await;
     let clock = Clock::default();
     let frozen = update("simulator", 1, clock.stamp());
@@ -47,7 +47,7 @@ async fn a_frozen_attempt_cannot_undo() {
     assert_eq!(superseded.stored_stamp, newer.stamp);
     assert_eq!(get(&mut client, &["simulator"]).await, [2]);
 
-    // A caller that is still alive moves its clock past the stored stamp and sends again.
+    // A caller that still waits moves its clock past the stored stamp and sends the write again.
     clock.observe(Uuid::from_slice(&superseded.stored_stamp).unwrap());
     let again = update("simulator", 1, clock.stamp());
     assert!(matches!(
@@ -58,7 +58,7 @@ async fn a_frozen_attempt_cannot_undo() {
 }
 
 #[tokio::test]
-async fn each_value_is_answered_in_its_place() {
+async fn results_of_writes_are_in_the_order_of_the_request() {
     let (mut client, _service) = start().await;
     let clock = Clock::default();
     let no_uuid = LatestUpdate {
@@ -107,16 +107,16 @@ async fn each_value_is_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_clock_that_runs_ahead_is_taken_as_it_is() {
+async fn a_stamp_of_a_clock_that_is_ahead_is_accepted() {
     let (mut client, _service) = start().await;
-    let ahead = from_name(unix_millis() + 60_000, 1);
-    let update = update("simulator", 5, ahead);
+    let stamp_ahead = from_name(unix_millis() + 60_000, 1);
+    let update = update("simulator", 5, stamp_ahead);
     set(&mut client, vec![update]).await;
     assert_eq!(get(&mut client, &["simulator"]).await, [5]);
 }
 
 #[tokio::test]
-async fn of_many_at_once_the_greatest_stamp_stands() {
+async fn the_greatest_stamp_of_concurrent_writes_wins() {
     let (client, _service) = start().await;
     let clock = Clock::default();
     let writes: Vec<_> = (0..200)

@@ -1,4 +1,4 @@
-//! What the service does when it cannot do what it is asked: no room to hash, no database.
+//! Refused requests: the queue of the hasher is full, or the database is unavailable.
 
 use database::store::StoreError;
 use minitwit_proto::user::v1::{
@@ -11,22 +11,22 @@ use minitwit_user::{
     migrations,
     password::PasswordHash,
     service::Users,
-    store::{Credential, Inserted, NewAccount, SqlUserStore, User, UserStore},
+    store::{Credential, InsertOutcome, NewAccount, SqlUserStore, User, UserStore},
     throttle::SqlAttemptStore,
 };
 use test_database::{Engine, empty_database};
 use tonic::{Code, Request};
 use uuid::Uuid;
 
-/// Nobody may wait.
-const NO_ROOM: Limits = Limits {
+/// Limits of a hasher that refuses every job.
+const NO_QUEUE: Limits = Limits {
     threads: 1,
     registrations_max: 0,
     sign_ins_max: 0,
 };
 
 #[tokio::test]
-async fn a_taken_name_needs_no_hash_and_a_new_one_is_refused_when_there_is_no_room() {
+async fn a_taken_name_needs_no_hash_and_a_new_name_is_refused_if_the_queue_is_full() {
     let database = empty_database(Engine::Sqlite).await;
     let db = database.open(&migrations()).await;
     let store = SqlUserStore::new(db.clone());
@@ -38,7 +38,7 @@ async fn a_taken_name_needs_no_hash_and_a_new_one_is_refused_when_there_is_no_ro
     };
     let id = alice.id;
     store.insert(vec![alice]).await.unwrap();
-    let service = Users::new(store, SqlAttemptStore::new(db), Hasher::new(NO_ROOM));
+    let service = Users::new(store, SqlAttemptStore::new(db), Hasher::new(NO_QUEUE));
 
     let users = vec![
         new_user(Uuid::now_v7(), "alice"),
@@ -61,16 +61,16 @@ async fn a_taken_name_needs_no_hash_and_a_new_one_is_refused_when_there_is_no_ro
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_unavailable() {
+async fn calls_are_unavailable_while_the_database_is_unavailable() {
     let database = empty_database(Engine::Sqlite).await;
     let attempts = SqlAttemptStore::new(database.open(&migrations()).await);
-    let service = Users::new(Away, attempts, Hasher::new(Limits::default()));
+    let service = Users::new(UnavailableStore, attempts, Hasher::new(Limits::default()));
     let name = user_ref::Ref::Username("alice".to_owned());
     let users = vec![UserRef { r#ref: Some(name) }];
     let request = Request::new(LookupUsersRequest { users });
     let lookup = service.lookup_users(request).await.unwrap_err();
-    // Registrations and sign-ins are worked on one by one, and yet the whole call has failed: so the
-    // caller asks another replica, which may reach the database.
+    // The whole call fails although the service processes each registration and each sign-in on its own.
+    // So the caller tries another replica, which may reach the database.
     let users = ["alice", "bob"].map(|name| new_user(Uuid::now_v7(), name));
     let request = Request::new(RegisterUsersRequest {
         users: users.into(),
@@ -101,16 +101,16 @@ fn new_user(id: Uuid, username: &str) -> NewUser {
 }
 
 /// A store whose database cannot be reached.
-struct Away;
+struct UnavailableStore;
 
-impl Away {
+impl UnavailableStore {
     fn away<T>() -> Result<T, StoreError> {
         Err(sqlx::Error::PoolTimedOut.into())
     }
 }
 
-impl UserStore for Away {
-    async fn insert(&self, _: Vec<NewAccount>) -> Result<Vec<Inserted>, StoreError> {
+impl UserStore for UnavailableStore {
+    async fn insert(&self, _: Vec<NewAccount>) -> Result<Vec<InsertOutcome>, StoreError> {
         Self::away()
     }
 

@@ -1,4 +1,4 @@
-//! The service through a real client.
+//! Tests of the service over gRPC.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
@@ -15,13 +15,14 @@ use tonic::{Code, transport::Channel};
 mod account;
 mod api_client;
 mod bounds;
+mod deletion;
 mod operator;
 mod session;
 mod sign_in;
 
 type Client = UserServiceClient<Channel>;
 
-/// An account or why there is none.
+/// An account, or the code and message of an error.
 type Outcome = Result<User, (Code, String)>;
 
 struct Service {
@@ -38,7 +39,7 @@ impl Service {
         Self { running, database }
     }
 
-    /// Another process over the same database, as far as one can tell.
+    /// Starts a second replica over the same database.
     async fn replica(&self) -> RunningService {
         RunningService::start(self.database.service_config(), minitwit_user::serve).await
     }

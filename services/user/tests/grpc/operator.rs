@@ -1,16 +1,14 @@
-//! The operator's hand, through a real client.
+//! Imports, password resets and moderators over gRPC.
 
 use chassis::stamp;
 use minitwit_proto::user::v1::{
-    ConcludeDeletionsRequest, DeleteUsersRequest, ImportUsersRequest, ImportedUser,
-    LeaseDeletionsRequest, ListDeletionsRequest, ModeratorUpdate, PasswordReset,
-    ResetPasswordsRequest, SetModeratorsRequest, UserDeletion, delete_user_result,
-    import_user_result::Outcome, operator_service_client::OperatorServiceClient,
-    reset_password_result, set_moderator_result,
+    ImportUsersRequest, ImportedUser, ModeratorUpdate, PasswordReset, ResetPasswordsRequest,
+    SetModeratorsRequest, import_user_result::Outcome,
+    operator_service_client::OperatorServiceClient, reset_password_result, set_moderator_result,
 };
 use tonic::{Code, transport::Channel};
 
-use crate::{Service, check, lookup, name, new_user, refused, register, sign_in, taken, verify};
+use crate::{Service, check, lookup, name, new_user, refused, register, sign_in, verify};
 
 const ADDRESS: &str = "192.0.2.1";
 
@@ -28,7 +26,7 @@ fn imported(number: u128, username: &str, password_hash: &str) -> ImportedUser {
 }
 
 #[tokio::test]
-async fn an_imported_account_signs_in_with_the_password_it_had() {
+async fn an_imported_account_signs_in_with_its_password_of_the_other_system() {
     let service = Service::start().await;
     let (mut client, mut operators) = (service.client().await, operators(&service).await);
     register(&mut client, vec![new_user("bob")]).await;
@@ -48,7 +46,7 @@ async fn an_imported_account_signs_in_with_the_password_it_had() {
         let codes = results.iter().map(|result| match result.outcome.as_ref() {
             Some(Outcome::User(_)) => Code::Ok,
             Some(Outcome::Error(error)) => Code::from_i32(error.code),
-            None => panic!("each is answered"),
+            None => panic!("a result has no outcome"),
         });
         let codes: Vec<Code> = codes.collect();
         let expected = [
@@ -67,7 +65,7 @@ async fn an_imported_account_signs_in_with_the_password_it_had() {
 }
 
 #[tokio::test]
-async fn a_one_time_password_opens_one_session() {
+async fn a_one_time_password_is_valid_for_one_sign_in() {
     let service = Service::start().await;
     let (mut client, mut operators) = (service.client().await, operators(&service).await);
     register(&mut client, vec![new_user("alice")]).await;
@@ -86,7 +84,7 @@ async fn a_one_time_password_opens_one_session() {
 
     let old = sign_in(&mut client, "alice", "secret", ADDRESS).await;
     assert_eq!(old, refused(Code::Unauthenticated, "Invalid password"));
-    // Two at the same moment: one comes in.
+    // Of two concurrent sign-ins one succeeds.
     let checks = vec![check("alice", "once", ""), check("alice", "once", "")];
     let verified = verify(&mut client, checks).await;
     assert_eq!(
@@ -98,7 +96,7 @@ async fn a_one_time_password_opens_one_session() {
 }
 
 #[tokio::test]
-async fn a_moderator_is_seen_to_be_one() {
+async fn a_look_up_shows_the_role_of_a_moderator() {
     let service = Service::start().await;
     let (mut client, mut operators) = (service.client().await, operators(&service).await);
     register(&mut client, vec![new_user("alice")]).await;
@@ -114,71 +112,4 @@ async fn a_moderator_is_seen_to_be_one() {
     assert!(matches!(outcome, set_moderator_result::Outcome::User(user) if user.moderator));
     let found = lookup(&mut client, vec![name("alice")]).await.remove(0);
     assert!(found.unwrap().moderator);
-}
-
-#[tokio::test]
-async fn an_account_is_deleted_by_its_password_and_handed_out_until_it_is_done() {
-    let service = Service::start().await;
-    let (mut client, mut operators) = (service.client().await, operators(&service).await);
-    let alice = register(&mut client, vec![new_user("alice")])
-        .await
-        .remove(0);
-    let id = alice.unwrap().id;
-    let mut delete = async |password: Option<&str>| {
-        let deletion = UserDeletion {
-            account_id: id.clone(),
-            check: password.map(|password| check("alice", password, ADDRESS)),
-            lease_millis: 0,
-        };
-        let request = DeleteUsersRequest {
-            deletions: vec![deletion],
-        };
-        let response = operators.delete_users(request).await.unwrap();
-        response.into_inner().results.remove(0).outcome.unwrap()
-    };
-    let wrong = delete(Some("wrong")).await;
-    let delete_user_result::Outcome::Error(wrong) = wrong else {
-        panic!("{wrong:?}");
-    };
-    assert_eq!(Code::from_i32(wrong.code), Code::Unauthenticated);
-    // A repetition, whose password nobody can check any more, succeeds again.
-    for _ in 0..2 {
-        let deleted = delete(Some("secret")).await;
-        assert!(
-            matches!(deleted, delete_user_result::Outcome::Applied(_)),
-            "{deleted:?}"
-        );
-    }
-    let gone = lookup(&mut client, vec![name("alice")]).await.remove(0);
-    assert_eq!(gone, refused(Code::NotFound, "no such user"));
-    let again = register(&mut client, vec![new_user("alice")])
-        .await
-        .remove(0);
-    assert_eq!(again, taken());
-
-    let listed = operators
-        .list_deletions(ListDeletionsRequest { since_millis: 0 })
-        .await;
-    let listed = listed.unwrap().into_inner();
-    assert_eq!(listed.deleted[0].username, "alice");
-    assert!(listed.pending);
-    let request = LeaseDeletionsRequest {
-        limit: 10,
-        lease_millis: 60_000,
-    };
-    let leases = operators
-        .lease_deletions(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .leases;
-    assert_eq!(leases[0].account_id, id);
-    let nothing = operators
-        .lease_deletions(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(nothing.leases, []);
-    let request = ConcludeDeletionsRequest { leases };
-    operators.conclude_deletions(request).await.unwrap();
 }

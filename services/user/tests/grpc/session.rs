@@ -1,4 +1,4 @@
-//! Ending sessions, with a new password or without.
+//! Ending sessions, with and without a new password.
 
 use minitwit_proto::user::v1::{
     ChangePasswordsRequest, EndSessionsRequest, PasswordChange, SessionEnd, change_password_result,
@@ -11,7 +11,7 @@ use crate::{Client, Outcome, Service, check, name, new_user, refused, register, 
 const ADDRESS: &str = "192.0.2.1";
 
 #[tokio::test]
-async fn a_changed_password_ends_every_session_and_a_repetition_succeeds_again() {
+async fn a_changed_password_ends_all_sessions_and_a_repeated_change_succeeds() {
     let service = Service::start().await;
     let mut client = service.client().await;
     register(&mut client, vec![new_user("alice")]).await;
@@ -34,7 +34,7 @@ async fn a_changed_password_ends_every_session_and_a_repetition_succeeds_again()
 }
 
 #[tokio::test]
-async fn sessions_end_for_whoever_asks_from_one_that_holds() {
+async fn a_session_can_end_all_sessions_unless_it_has_ended() {
     let service = Service::start().await;
     let mut client = service.client().await;
     let alice = register(&mut client, vec![new_user("alice")])

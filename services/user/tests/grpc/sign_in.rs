@@ -1,9 +1,9 @@
-//! Checking passwords.
+//! Checks of passwords.
 
 use minitwit_proto::user::v1::user_service_client::UserServiceClient;
 use minitwit_user::{
     password::PasswordHash,
-    store::{Inserted, NewAccount, SqlUserStore, UserStore},
+    store::{InsertOutcome, NewAccount, SqlUserStore, UserStore},
 };
 use tonic::Code;
 use uuid::Uuid;
@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{Service, check, new_user, refused, register, sign_in, verify};
 
 #[tokio::test]
-async fn hashes_of_the_old_system_sign_in_and_are_renewed() {
-    // Made with Python's `hashlib` and `hmac`.
+async fn an_account_of_the_old_system_signs_in_and_its_hash_is_replaced() {
+    // The hashes were computed with Python's `hashlib` and `hmac`.
     let old = [
         (
             "pbkdf2",
@@ -63,7 +63,7 @@ async fn hashes_of_the_old_system_sign_in_and_are_renewed() {
 }
 
 #[tokio::test]
-async fn guessing_is_held_off_on_every_replica_but_only_the_guesser() {
+async fn an_attacker_is_blocked_on_every_replica_and_other_addresses_are_not() {
     let service = Service::start().await;
     let mut client = service.client().await;
     register(&mut client, vec![new_user("alice"), new_user("bob")]).await;
@@ -82,7 +82,7 @@ async fn guessing_is_held_off_on_every_replica_but_only_the_guesser() {
         .await
         .unwrap_err();
     assert_eq!(code, Code::ResourceExhausted);
-    // A slow run may have begun a minute ago.
+    // A slow test run may have started the window a minute ago.
     assert!(
         message.starts_with("Too many failed sign-ins, try again in 1"),
         "{message}"
@@ -95,7 +95,7 @@ async fn guessing_is_held_off_on_every_replica_but_only_the_guesser() {
 }
 
 #[tokio::test]
-async fn a_success_forgets_the_failures_before_it() {
+async fn a_successful_sign_in_removes_the_earlier_failures() {
     let service = Service::start().await;
     let mut client = service.client().await;
     register(&mut client, vec![new_user("alice")]).await;
@@ -107,7 +107,7 @@ async fn a_success_forgets_the_failures_before_it() {
 }
 
 #[tokio::test]
-async fn impossible_sign_ins_are_simply_wrong() {
+async fn sign_ins_outside_the_limits_get_the_answer_of_wrong_sign_ins() {
     let service = Service::start().await;
     let mut client = service.client().await;
     register(&mut client, vec![new_user("alice")]).await;
@@ -148,5 +148,5 @@ async fn import(store: &SqlUserStore, username: &str, hash: &str) {
         pw_hash: PasswordHash::stored(hash.to_owned()),
     };
     let outcome = store.insert(vec![account]).await.unwrap();
-    assert!(matches!(outcome[..], [Inserted::Stored(_)]));
+    assert!(matches!(outcome[..], [InsertOutcome::Stored(_)]));
 }

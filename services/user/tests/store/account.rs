@@ -1,28 +1,28 @@
-//! Accounts.
+//! Contract of the store of accounts.
 
 use std::sync::Arc;
 
 use database::db::Db;
 use minitwit_user::{
     password::PasswordHash,
-    store::{Inserted, NewAccount, SqlUserStore, User, UserStore},
+    store::{InsertOutcome, NewAccount, SqlUserStore, User, UserStore},
 };
 use uuid::Uuid;
 
 contract!(
     an_account_is_found_by_name_and_by_id,
-    look_ups_are_answered_in_their_places,
-    an_avatar_is_drawn_from_the_tidied_email_address,
+    results_of_look_ups_are_in_the_order_of_the_request,
+    the_seed_of_an_avatar_ignores_case_and_spaces_of_the_email_address,
     a_name_is_taken_once,
-    a_repeated_registration_succeeds_again,
+    a_repeated_insert_succeeds,
     an_id_belongs_to_one_name,
-    of_one_batch_the_first_has_the_name,
-    of_batches_side_by_side_one_has_the_name,
-    names_are_bytes,
-    a_batch_may_be_large,
-    a_credential_is_what_was_stored,
-    a_hash_is_replaced_only_while_it_is_the_old_one,
-    sessions_end_once_an_epoch,
+    the_first_account_of_a_batch_gets_the_name,
+    one_of_concurrent_batches_gets_the_name,
+    names_are_compared_byte_by_byte,
+    a_batch_of_a_thousand_accounts_is_stored,
+    a_credential_has_the_stored_hash,
+    a_hash_is_replaced_only_if_the_stored_hash_is_the_old_one,
+    sessions_of_an_epoch_end_once,
 );
 
 async fn an_account_is_found_by_name_and_by_id(db: Db) {
@@ -38,7 +38,7 @@ async fn an_account_is_found_by_name_and_by_id(db: Db) {
     assert_eq!(found, [Some(alice), None]);
 }
 
-async fn look_ups_are_answered_in_their_places(db: Db) {
+async fn results_of_look_ups_are_in_the_order_of_the_request(db: Db) {
     let store = SqlUserStore::new(db);
     let alice = stored(&store, account("alice")).await;
     let bob = stored(&store, account("bob")).await;
@@ -58,7 +58,7 @@ async fn look_ups_are_answered_in_their_places(db: Db) {
     assert_eq!(found, [Some(bob.clone()), Some(alice), Some(bob)]);
 }
 
-async fn an_avatar_is_drawn_from_the_tidied_email_address(db: Db) {
+async fn the_seed_of_an_avatar_ignores_case_and_spaces_of_the_email_address(db: Db) {
     let store = SqlUserStore::new(db);
     let alice = NewAccount {
         email: " MyEmailAddress@Example.com ".to_owned(),
@@ -74,18 +74,21 @@ async fn a_name_is_taken_once(db: Db) {
     let alice = stored(&store, account("alice")).await;
     let other = account("alice");
 
-    assert_eq!(insert(&store, vec![other]).await, [Inserted::NameTaken]);
+    assert_eq!(
+        insert(&store, vec![other]).await,
+        [InsertOutcome::NameTaken]
+    );
     assert_eq!(by_name(&store, &["alice"]).await, [Some(alice)]);
 }
 
-async fn a_repeated_registration_succeeds_again(db: Db) {
+async fn a_repeated_insert_succeeds(db: Db) {
     let store = SqlUserStore::new(db);
     let alice = account("alice");
     let first = stored(&store, alice.clone()).await;
     assert_eq!(stored(&store, alice.clone()).await, first);
 
     let twice = insert(&store, vec![alice.clone(), alice]).await;
-    assert_eq!(twice, vec![Inserted::Stored(first); 2]);
+    assert_eq!(twice, vec![InsertOutcome::Stored(first); 2]);
 }
 
 async fn an_id_belongs_to_one_name(db: Db) {
@@ -95,12 +98,12 @@ async fn an_id_belongs_to_one_name(db: Db) {
     impostor.id = alice.id;
 
     let outcome = insert(&store, vec![impostor, account("carol")]).await;
-    assert_eq!(outcome[0], Inserted::IdTaken);
-    assert!(matches!(outcome[1], Inserted::Stored(_)));
+    assert_eq!(outcome[0], InsertOutcome::IdTaken);
+    assert!(matches!(outcome[1], InsertOutcome::Stored(_)));
     assert_eq!(by_name(&store, &["bob"]).await, [None]);
 }
 
-async fn of_one_batch_the_first_has_the_name(db: Db) {
+async fn the_first_account_of_a_batch_gets_the_name(db: Db) {
     let store = SqlUserStore::new(db);
     let mut batch: Vec<NewAccount> = (0..8).map(|_| account("alice")).collect();
     batch.insert(0, account("zoe"));
@@ -108,22 +111,22 @@ async fn of_one_batch_the_first_has_the_name(db: Db) {
     let first = batch[1].id;
 
     let outcomes = insert(&store, batch).await;
-    for (place, outcome) in outcomes.iter().enumerate() {
-        match place {
-            0 | 1 | 9 => assert!(matches!(outcome, Inserted::Stored(_)), "{place}"),
-            _ => assert_eq!(*outcome, Inserted::NameTaken, "{place}"),
+    for (index, outcome) in outcomes.iter().enumerate() {
+        match index {
+            0 | 1 | 9 => assert!(matches!(outcome, InsertOutcome::Stored(_)), "{index}"),
+            _ => assert_eq!(*outcome, InsertOutcome::NameTaken, "{index}"),
         }
     }
     let [alice] = <[_; 1]>::try_from(by_name(&store, &["alice"]).await).unwrap();
     assert_eq!(alice.unwrap().id, first);
 }
 
-async fn of_batches_side_by_side_one_has_the_name(db: Db) {
+async fn one_of_concurrent_batches_gets_the_name(db: Db) {
     let store = Arc::new(SqlUserStore::new(db));
     let batches: Vec<_> = (0..8)
         .map(|_| {
             let store = Arc::clone(&store);
-            // In different orders, so that they would deadlock if locks were taken as they come.
+            // Batches in different orders would deadlock if the store locked rows in the order of a batch.
             tokio::spawn(async move {
                 let batch = vec![account("alice"), account("bob"), account("alice")];
                 insert(&*store, batch).await
@@ -133,16 +136,16 @@ async fn of_batches_side_by_side_one_has_the_name(db: Db) {
     let mut winners = [0; 2];
     for batch in batches {
         let outcomes = batch.await.unwrap();
-        for (place, outcome) in outcomes.into_iter().enumerate() {
-            if let Inserted::Stored(_) = outcome {
-                winners[place % 2] += 1;
+        for (index, outcome) in outcomes.into_iter().enumerate() {
+            if let InsertOutcome::Stored(_) = outcome {
+                winners[index % 2] += 1;
             }
         }
     }
     assert_eq!(winners, [1, 1]);
 }
 
-async fn names_are_bytes(db: Db) {
+async fn names_are_compared_byte_by_byte(db: Db) {
     let store = SqlUserStore::new(db);
     let longest = "ø".repeat(127) + "x";
     assert_eq!(longest.len(), 255);
@@ -157,7 +160,7 @@ async fn names_are_bytes(db: Db) {
         "1e5",
         "æøå",
         "ÆØÅ",
-        // The same letter to a reader, composed and decomposed.
+        // Two encodings of the same letter, composed and decomposed.
         "\u{e9}",
         "e\u{301}",
         "👩‍👩‍👧‍👦 😀",
@@ -167,14 +170,14 @@ async fn names_are_bytes(db: Db) {
     ];
     let accounts = names.iter().map(|name| account(name)).collect();
     for (name, outcome) in names.iter().zip(insert(&store, accounts).await) {
-        assert!(matches!(outcome, Inserted::Stored(_)), "{name:?}");
+        assert!(matches!(outcome, InsertOutcome::Stored(_)), "{name:?}");
     }
     for (name, found) in names.iter().zip(by_name(&store, &names).await) {
         assert_eq!(found.unwrap().username, *name);
     }
 }
 
-async fn a_batch_may_be_large(db: Db) {
+async fn a_batch_of_a_thousand_accounts_is_stored(db: Db) {
     let store = SqlUserStore::new(db);
     let names: Vec<String> = (0..1000).map(|number| format!("user {number}")).collect();
     let accounts = names.iter().map(|name| account(name)).collect();
@@ -182,14 +185,14 @@ async fn a_batch_may_be_large(db: Db) {
     assert!(
         outcomes
             .iter()
-            .all(|one| matches!(one, Inserted::Stored(_)))
+            .all(|outcome| matches!(outcome, InsertOutcome::Stored(_)))
     );
 
     let found = store.find_by_name(names).await.unwrap();
     assert_eq!(found.into_iter().flatten().count(), 1000);
 }
 
-async fn a_credential_is_what_was_stored(db: Db) {
+async fn a_credential_has_the_stored_hash(db: Db) {
     let store = SqlUserStore::new(db);
     let alice = stored(&store, account("alice")).await;
 
@@ -201,7 +204,7 @@ async fn a_credential_is_what_was_stored(db: Db) {
     assert_eq!(found.pw_hash, hash("first"));
 }
 
-async fn a_hash_is_replaced_only_while_it_is_the_old_one(db: Db) {
+async fn a_hash_is_replaced_only_if_the_stored_hash_is_the_old_one(db: Db) {
     let store = SqlUserStore::new(db);
     let alice = stored(&store, account("alice")).await;
     let replace = async |old, new| {
@@ -216,7 +219,7 @@ async fn a_hash_is_replaced_only_while_it_is_the_old_one(db: Db) {
     assert_eq!(found.pw_hash, hash("second"));
 }
 
-async fn sessions_end_once_an_epoch(db: Db) {
+async fn sessions_of_an_epoch_end_once(db: Db) {
     let store = SqlUserStore::new(db);
     let alice = stored(&store, account("alice")).await;
     let new = hash("second");
@@ -249,18 +252,18 @@ fn account(username: &str) -> NewAccount {
     }
 }
 
-/// A store takes any text for a hash.
+/// A hash. The store accepts any text.
 fn hash(text: &str) -> PasswordHash {
     PasswordHash::stored(text.to_owned())
 }
 
-async fn insert(store: &impl UserStore, accounts: Vec<NewAccount>) -> Vec<Inserted> {
+async fn insert(store: &impl UserStore, accounts: Vec<NewAccount>) -> Vec<InsertOutcome> {
     store.insert(accounts).await.unwrap()
 }
 
 async fn stored(store: &impl UserStore, account: NewAccount) -> User {
     match insert(store, vec![account]).await.remove(0) {
-        Inserted::Stored(user) => user,
+        InsertOutcome::Stored(user) => user,
         refused => panic!("{refused:?}"),
     }
 }

@@ -1,52 +1,51 @@
-//! Sign-ins that fail are counted.
+//! Contract of the counters of failed sign-ins.
 
 use std::sync::Arc;
 
 use database::db::Db;
 use minitwit_user::throttle::{
-    Attempt, AttemptStore,
-    Forgiveness::{Right, Undecided},
-    SqlAttemptStore,
-    Standing::{Admitted, Held},
-    WINDOW_MILLIS,
+    Admission::{self, Admitted, Blocked},
+    Attempt,
+    AttemptOutcome::{Success, Undecided},
+    AttemptStore, SqlAttemptStore, WINDOW_MILLIS,
 };
 
 const NOW: i64 = 1_800_000_000_000;
 
 contract!(
-    ten_failures_hold_until_the_window_ends,
-    a_stranger_locks_nobody_out,
-    a_right_password_forgets_the_failures,
-    what_was_never_looked_at_is_taken_back,
-    a_thousand_failures_hold_an_address,
-    of_one_batch_no_more_than_the_limit_go_on,
-    of_batches_side_by_side_no_more_than_the_limit_go_on,
-    what_is_too_old_is_forgotten,
-    however_much_is_too_old_it_is_forgotten,
-    names_tried_from_a_held_address_are_not_counted,
+    ten_failures_block_a_name_until_the_window_ends,
+    failures_from_one_address_do_not_block_other_addresses,
+    a_successful_sign_in_removes_the_failures,
+    an_undecided_attempt_is_uncounted,
+    a_thousand_failures_block_an_address,
+    a_batch_admits_no_more_than_the_limit,
+    concurrent_batches_admit_no_more_than_the_limit,
+    expired_counters_are_deleted,
+    any_number_of_expired_counters_is_deleted,
+    names_tried_from_a_blocked_address_are_not_counted,
 );
 
-async fn ten_failures_hold_until_the_window_ends(db: Db) {
+async fn ten_failures_block_a_name_until_the_window_ends(db: Db) {
     let store = SqlAttemptStore::new(db);
     for minute in 0..10 {
-        let standing = count(&store, "1.1.1.1", "alice", NOW + minute * 60_000).await;
-        assert_eq!(standing, Admitted);
+        let admission = count(&store, "1.1.1.1", "alice", NOW + minute * 60_000).await;
+        assert_eq!(admission, Admitted);
     }
     let until = NOW + WINDOW_MILLIS;
     for now in [NOW + 600_000, until - 1] {
-        assert_eq!(count(&store, "1.1.1.1", "alice", now).await, Held(until));
+        assert_eq!(count(&store, "1.1.1.1", "alice", now).await, Blocked(until));
     }
-    // Trying while held off does not make it longer, and then there are ten again.
+    // Blocked attempts do not extend the window. The next window admits ten attempts again.
     for _ in 0..10 {
         assert_eq!(count(&store, "1.1.1.1", "alice", until).await, Admitted);
     }
     assert_eq!(
         count(&store, "1.1.1.1", "alice", until).await,
-        Held(until + WINDOW_MILLIS)
+        Blocked(until + WINDOW_MILLIS)
     );
 }
 
-async fn a_stranger_locks_nobody_out(db: Db) {
+async fn failures_from_one_address_do_not_block_other_addresses(db: Db) {
     let store = SqlAttemptStore::new(db);
     for _ in 0..11 {
         count(&store, "6.6.6.6", "alice", NOW).await;
@@ -56,7 +55,7 @@ async fn a_stranger_locks_nobody_out(db: Db) {
     assert_eq!(count(&store, "6.6.6.6", "bob", NOW).await, Admitted);
 }
 
-async fn a_right_password_forgets_the_failures(db: Db) {
+async fn a_successful_sign_in_removes_the_failures(db: Db) {
     let store = SqlAttemptStore::new(db);
     for _ in 0..3 {
         for _ in 0..9 {
@@ -64,13 +63,13 @@ async fn a_right_password_forgets_the_failures(db: Db) {
         }
         assert_eq!(count(&store, "::1", "alice", NOW).await, Admitted);
         store
-            .forgive(&attempt("::1", "alice"), Right)
+            .uncount(&attempt("::1", "alice"), Success)
             .await
             .unwrap();
     }
 }
 
-async fn what_was_never_looked_at_is_taken_back(db: Db) {
+async fn an_undecided_attempt_is_uncounted(db: Db) {
     let store = SqlAttemptStore::new(db);
     for _ in 0..9 {
         count(&store, "::1", "alice", NOW).await;
@@ -78,45 +77,45 @@ async fn what_was_never_looked_at_is_taken_back(db: Db) {
     for _ in 0..3 {
         assert_eq!(count(&store, "::1", "alice", NOW).await, Admitted);
         let attempt = attempt("::1", "alice");
-        store.forgive(&attempt, Undecided).await.unwrap();
+        store.uncount(&attempt, Undecided).await.unwrap();
     }
     assert_eq!(count(&store, "::1", "alice", NOW).await, Admitted);
     assert_ne!(count(&store, "::1", "alice", NOW).await, Admitted);
-    // Taking back what was never counted is no credit.
+    // Uncounting an attempt that was not counted does not raise the limit.
     let attempt = attempt("::1", "bob");
-    store.forgive(&attempt, Undecided).await.unwrap();
+    store.uncount(&attempt, Undecided).await.unwrap();
 }
 
-async fn a_thousand_failures_hold_an_address(db: Db) {
+async fn a_thousand_failures_block_an_address(db: Db) {
     let store = SqlAttemptStore::new(db);
     let names = (0..1001).map(|number| attempt("::1", &format!("name {number}")));
-    let standings = store.count(&names.collect::<Vec<_>>(), NOW).await.unwrap();
-    assert_eq!(standings[..1000], [Admitted; 1000]);
+    let admissions = store.count(&names.collect::<Vec<_>>(), NOW).await.unwrap();
+    assert_eq!(admissions[..1000], [Admitted; 1000]);
     let until = NOW + WINDOW_MILLIS;
-    assert_eq!(standings[1000], Held(until));
+    assert_eq!(admissions[1000], Blocked(until));
 
-    assert_eq!(count(&store, "::1", "another", NOW).await, Held(until));
+    assert_eq!(count(&store, "::1", "another", NOW).await, Blocked(until));
     assert_eq!(count(&store, "::2", "another", NOW).await, Admitted);
 }
 
-async fn of_one_batch_no_more_than_the_limit_go_on(db: Db) {
+async fn a_batch_admits_no_more_than_the_limit(db: Db) {
     let store = SqlAttemptStore::new(db);
     for _ in 0..6 {
         count(&store, "::1", "alice", NOW).await;
     }
     let mut batch = vec![attempt("::1", "alice"); 7];
     batch.insert(5, attempt("::1", "bob"));
-    let standings = store.count(&batch, NOW).await.unwrap();
-    let held = Held(NOW + WINDOW_MILLIS);
+    let admissions = store.count(&batch, NOW).await.unwrap();
+    let held = Blocked(NOW + WINDOW_MILLIS);
     assert_eq!(
-        standings,
+        admissions,
         [
             Admitted, Admitted, Admitted, Admitted, held, Admitted, held, held
         ]
     );
 }
 
-async fn of_batches_side_by_side_no_more_than_the_limit_go_on(db: Db) {
+async fn concurrent_batches_admit_no_more_than_the_limit(db: Db) {
     let store = Arc::new(SqlAttemptStore::new(db));
     let guesses: Vec<_> = (0..40)
         .map(|_| {
@@ -131,7 +130,7 @@ async fn of_batches_side_by_side_no_more_than_the_limit_go_on(db: Db) {
     assert_eq!(admitted, 10);
 }
 
-async fn what_is_too_old_is_forgotten(db: Db) {
+async fn expired_counters_are_deleted(db: Db) {
     let store = SqlAttemptStore::new(db);
     for _ in 0..11 {
         count(&store, "::1", "alice", NOW).await;
@@ -142,31 +141,31 @@ async fn what_is_too_old_is_forgotten(db: Db) {
     assert_eq!(count(&store, "::1", "alice", NOW).await, Admitted);
 }
 
-/// Far more than one statement forgets.
-async fn however_much_is_too_old_it_is_forgotten(db: Db) {
+/// The test has far more expired counters than one statement deletes.
+async fn any_number_of_expired_counters_is_deleted(db: Db) {
     let store = SqlAttemptStore::new(db);
     let addresses = (0..1_500).map(|number| format!("::{number}"));
     let each: Vec<Attempt> = addresses.map(|one| attempt(&one, "alice")).collect();
     for _ in 0..10 {
-        let standings = store.count(&each, NOW).await.unwrap();
-        assert!(standings.iter().all(|standing| *standing == Admitted));
+        let admissions = store.count(&each, NOW).await.unwrap();
+        assert!(admissions.iter().all(|admission| *admission == Admitted));
     }
-    let standings = store.count(&each, NOW).await.unwrap();
-    assert!(standings.iter().all(|standing| *standing != Admitted));
+    let admissions = store.count(&each, NOW).await.unwrap();
+    assert!(admissions.iter().all(|admission| *admission != Admitted));
 
     store.prune(NOW + WINDOW_MILLIS + 1).await.unwrap();
-    let standings = store.count(&each, NOW).await.unwrap();
-    assert!(standings.iter().all(|standing| *standing == Admitted));
+    let admissions = store.count(&each, NOW).await.unwrap();
+    assert!(admissions.iter().all(|admission| *admission == Admitted));
 }
 
-async fn names_tried_from_a_held_address_are_not_counted(db: Db) {
+async fn names_tried_from_a_blocked_address_are_not_counted(db: Db) {
     let store = SqlAttemptStore::new(db);
     let names = (0..1_000).map(|number| attempt("::1", &format!("name {number}")));
     store.count(&names.collect::<Vec<_>>(), NOW).await.unwrap();
     let until = NOW + WINDOW_MILLIS;
     for _ in 0..11 {
-        let standing = count(&store, "::1", "another", until - 1).await;
-        assert_eq!(standing, Held(until));
+        let admission = count(&store, "::1", "another", until - 1).await;
+        assert_eq!(admission, Blocked(until));
     }
     assert_eq!(count(&store, "::1", "another", until).await, Admitted);
 }
@@ -178,12 +177,7 @@ fn attempt(address: &str, username: &str) -> Attempt {
     }
 }
 
-async fn count(
-    store: &impl AttemptStore,
-    address: &str,
-    username: &str,
-    now: i64,
-) -> minitwit_user::throttle::Standing {
+async fn count(store: &impl AttemptStore, address: &str, username: &str, now: i64) -> Admission {
     let attempts = [attempt(address, username)];
     store.count(&attempts, now).await.unwrap().remove(0)
 }

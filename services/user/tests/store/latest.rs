@@ -1,4 +1,4 @@
-//! How far each API client has come.
+//! Contract of the store of `latest`.
 
 use chassis::{per_item::WriteOutcome, stamp::Clock};
 use database::db::Db;
@@ -6,23 +6,23 @@ use minitwit_user::latest::{ApiClientStore, LatestUpdate, SqlApiClientStore};
 use uuid::Uuid;
 
 contract!(
-    before_the_first_write_there_is_nothing,
-    the_last_write_stands_also_if_smaller,
-    a_frozen_write_changes_nothing_after_a_newer_one,
-    a_repeated_write_succeeds_again,
-    of_one_batch_the_greatest_stamp_wins,
-    a_batch_that_comes_too_late_is_told_so,
-    each_client_has_its_own,
+    latest_is_absent_before_the_first_write,
+    the_last_write_wins_even_with_a_smaller_value,
+    a_delayed_write_changes_nothing_after_a_newer_write,
+    a_repeated_write_succeeds,
+    the_greatest_stamp_of_a_batch_wins,
+    a_delayed_batch_is_superseded,
+    each_client_has_its_own_value,
     the_empty_name_is_the_client_that_wrote_last,
-    client_names_are_bytes,
+    client_names_are_compared_byte_by_byte,
 );
 
-async fn before_the_first_write_there_is_nothing(db: Db) {
+async fn latest_is_absent_before_the_first_write(db: Db) {
     let store = SqlApiClientStore::new(db);
     assert_eq!(latest(&store, &["simulator", ""]).await, [None, None]);
 }
 
-async fn the_last_write_stands_also_if_smaller(db: Db) {
+async fn the_last_write_wins_even_with_a_smaller_value(db: Db) {
     let store = SqlApiClientStore::new(db);
     let clock = Clock::default();
     for value in [0, 1337, 42, i64::MAX, i64::MIN, 0] {
@@ -32,7 +32,7 @@ async fn the_last_write_stands_also_if_smaller(db: Db) {
     }
 }
 
-async fn a_frozen_write_changes_nothing_after_a_newer_one(db: Db) {
+async fn a_delayed_write_changes_nothing_after_a_newer_write(db: Db) {
     let store = SqlApiClientStore::new(db);
     let clock = Clock::default();
     let frozen = update("simulator", 1, clock.stamp());
@@ -47,7 +47,7 @@ async fn a_frozen_write_changes_nothing_after_a_newer_one(db: Db) {
     assert_eq!(latest(&store, &["simulator"]).await, [Some(2)]);
 }
 
-async fn a_repeated_write_succeeds_again(db: Db) {
+async fn a_repeated_write_succeeds(db: Db) {
     let store = SqlApiClientStore::new(db);
     let write = update("simulator", 7, Clock::default().stamp());
     for _ in 0..3 {
@@ -59,7 +59,7 @@ async fn a_repeated_write_succeeds_again(db: Db) {
     }
 }
 
-async fn of_one_batch_the_greatest_stamp_wins(db: Db) {
+async fn the_greatest_stamp_of_a_batch_wins(db: Db) {
     let store = SqlApiClientStore::new(db);
     let clock = Clock::default();
     let stamps: Vec<Uuid> = (0..3).map(|_| clock.stamp()).collect();
@@ -68,12 +68,12 @@ async fn of_one_batch_the_greatest_stamp_wins(db: Db) {
         update("simulator", 3, stamps[2]),
         update("simulator", 2, stamps[1]),
     ];
-    // Those who are overtaken were alive at the same time: as if they had been a moment earlier.
+    // The writes with smaller stamps were concurrent, so they count as applied before the greatest one.
     assert_eq!(set(&store, batch).await, [WriteOutcome::Applied; 3]);
     assert_eq!(latest(&store, &["simulator"]).await, [Some(3)]);
 }
 
-async fn a_batch_that_comes_too_late_is_told_so(db: Db) {
+async fn a_delayed_batch_is_superseded(db: Db) {
     let store = SqlApiClientStore::new(db);
     let clock = Clock::default();
     let frozen = [clock.stamp(), clock.stamp()];
@@ -101,7 +101,7 @@ async fn a_batch_that_comes_too_late_is_told_so(db: Db) {
     assert_eq!(values, [Some(3), Some(5), Some(9)]);
 }
 
-async fn each_client_has_its_own(db: Db) {
+async fn each_client_has_its_own_value(db: Db) {
     let store = SqlApiClientStore::new(db);
     let clock = Clock::default();
     let one = update("one", 1, clock.stamp());
@@ -124,7 +124,7 @@ async fn the_empty_name_is_the_client_that_wrote_last(db: Db) {
     }
 }
 
-async fn client_names_are_bytes(db: Db) {
+async fn client_names_are_compared_byte_by_byte(db: Db) {
     let store = SqlApiClientStore::new(db);
     let clock = Clock::default();
     let longest = "x".repeat(255);

@@ -1,4 +1,4 @@
-//! The promises that every store of the service keeps, checked on each engine.
+//! Contracts of the stores of the service, tested on each engine.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
@@ -6,22 +6,22 @@ use database::db::Db;
 use minitwit_user::migrations;
 use test_database::{Engine, TestDatabase, empty_database};
 
-/// Each promise is kept over an empty database of each engine.
+/// Defines each test of a contract for an empty database of each engine.
 macro_rules! contract {
-    ($($promise:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
-            async fn $promise() {
+            async fn $test() {
                 let (db, _database) = crate::open(crate::Engine::Sqlite).await;
-                super::$promise(db).await;
+                super::$test(db).await;
             })+
         }
         mod postgres {
             $(#[tokio::test]
-            async fn $promise() {
+            async fn $test() {
                 let (db, database) = crate::open(crate::Engine::Postgres).await;
-                super::$promise(db).await;
-                // There are as many rows as clients of the API.
+                super::$test(db).await;
+                // The table has one row per API client, so it is small.
                 database.assert_no_table_scans(&["api_client"]).await;
             })+
         }
@@ -30,6 +30,7 @@ macro_rules! contract {
 
 mod account;
 mod attempt;
+mod deletion;
 mod latest;
 mod operator;
 
