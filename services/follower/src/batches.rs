@@ -1,4 +1,4 @@
-//! What the service does with a batch of calls.
+//! Handlers that execute batches of calls with one statement each.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use chassis::{
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::store::{Asked, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore};
+use crate::store::{ConditionalQuery, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore};
 
-/// Sets edges: one statement, one commit.
+/// Sets edges with one statement and one commit.
 pub(crate) struct Set<S>(pub(crate) Arc<S>);
 
 impl<S: FollowerStore> BatchHandler for Set<S> {
@@ -24,31 +24,31 @@ impl<S: FollowerStore> BatchHandler for Set<S> {
         updates: Vec<FollowUpdate>,
         _: Deadline,
     ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
-        let written = self.0.set(updates).await?;
-        Ok(written.into_iter().map(Ok).collect())
+        let outcomes = self.0.set(updates).await?;
+        Ok(outcomes.into_iter().map(Ok).collect())
     }
 }
 
-/// Reads lists; `None` means unchanged.
+/// Reads lists. `None` means that the list is unchanged.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
 impl<S: FollowerStore> BatchHandler for List<S> {
-    type Item = Asked;
+    type Item = ConditionalQuery;
     type Output = Option<Arc<FollowList>>;
 
     async fn run(
         &self,
-        asked: Vec<Asked>,
+        queries: Vec<ConditionalQuery>,
         _: Deadline,
     ) -> Result<Vec<Result<Self::Output, Status>>, Status> {
-        let (distinct, positions) = dedup(asked);
+        let (distinct, positions) = dedup(queries);
         let lists = self.0.list(&distinct).await?;
         let lists: Vec<_> = lists.into_iter().map(|list| list.map(Arc::new)).collect();
         Ok(fan_out(&lists, &positions).into_iter().map(Ok).collect())
     }
 }
 
-/// Tells whether one account follows another.
+/// Checks edges.
 pub(crate) struct Check<S>(pub(crate) Arc<S>);
 
 impl<S: FollowerStore> BatchHandler for Check<S> {
@@ -66,7 +66,7 @@ impl<S: FollowerStore> BatchHandler for Check<S> {
     }
 }
 
-/// Counts accounts' edges.
+/// Counts the edges of accounts.
 pub(crate) struct Count<S>(pub(crate) Arc<S>);
 
 impl<S: FollowerStore> BatchHandler for Count<S> {

@@ -1,13 +1,19 @@
-//! The follower service: owns who follows whom, and nothing else.
+//! The follower service, which owns the follow relations. It knows accounts only by their ids.
 //!
-//! It promises that of all writes of an edge the one with the greatest stamp wins, whenever and
-//! however often each of them arrives; that an acknowledged write is durable; and that a list's
-//! version changes exactly when the accounts it lists do. Accounts are known to it by id alone.
+//! The service guarantees:
+//!
+//! - Of all writes of an edge, the write with the greatest stamp wins, in any order of arrival and after any
+//!   number of repetitions.
+//! - An acknowledged write is durable.
+//! - The version of a list changes exactly when the listed accounts change.
+
+use std::sync::Arc;
 
 use chassis::grpc;
 use database::{db::Migrations, service::ServiceConfig};
 use futures_util::future::BoxFuture;
 use minitwit_proto::follower::v1::{
+    deletion_service_server::{self, DeletionServiceServer},
     follower_service_server::{FollowerServiceServer, SERVICE_NAME},
     operator_service_server::{self, OperatorServiceServer},
 };
@@ -16,18 +22,20 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
+    deletion::{Deletions, store::SqlDeletionStore},
     operator::{Operators, store::SqlOperatorStore},
     service::Follows,
     store::SqlFollowerStore,
 };
 
 mod batches;
+pub mod deletion;
 mod list;
 pub mod operator;
 pub mod service;
 pub mod store;
 
-/// The schema of the service's database.
+/// Migrations of the service's database.
 pub fn migrations() -> Migrations {
     Migrations {
         sqlite: sqlx::migrate!("./migrations/sqlite"),
@@ -35,7 +43,7 @@ pub fn migrations() -> Migrations {
     }
 }
 
-/// Serves on `listener` until `shutdown`, then drains.
+/// Serves requests on `listener` until `shutdown`, then finishes the requests in progress.
 ///
 /// # Errors
 ///
@@ -59,15 +67,24 @@ async fn run(
         return Ok(());
     };
     let follows = Follows::new(SqlFollowerStore::new(db.clone()));
-    let operators = Operators::new(SqlOperatorStore::new(db.clone()));
+    let deletions = Arc::new(Deletions::new(SqlDeletionStore::new(db.clone())));
+    let operators = Operators::new(SqlOperatorStore::new(db.clone()), Arc::clone(&deletions));
     let mut routes = Routes::new(
         FollowerServiceServer::new(follows).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    routes = routes.add_service(
+        DeletionServiceServer::from_arc(deletions)
+            .max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
     routes = routes.add_service(
         OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
     let options = config.server_options(
-        vec![SERVICE_NAME, operator_service_server::SERVICE_NAME],
+        vec![
+            SERVICE_NAME,
+            deletion_service_server::SERVICE_NAME,
+            operator_service_server::SERVICE_NAME,
+        ],
         minitwit_proto::DESCRIPTORS,
     );
     let outcome = grpc::serve(routes, options, listener, shutdown).await;

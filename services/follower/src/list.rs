@@ -1,4 +1,4 @@
-//! Lists of accounts and their versions, in the words that each engine is quick with.
+//! Queries of follow lists and their versions, with the SQL that is fast on each engine.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use database::{
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use uuid::Uuid;
 
-use crate::store::{Asked, Direction, FollowList, FollowsQuery};
+use crate::store::{ConditionalQuery, Direction, FollowList, FollowsQuery};
 
 #[derive(Debug)]
 pub(crate) struct Lists {
@@ -20,10 +20,10 @@ pub(crate) struct Lists {
     on_sqlite: Operation,
 }
 
-/// A list as PostgreSQL hands it over: one row, whatever its length.
+/// List as PostgreSQL returns it: one row, whatever the length of the list.
 #[derive(sqlx::FromRow)]
 struct Page {
-    /// The query that it answers, from 1.
+    /// Position of the query, from 1.
     ord: i64,
     version: i64,
     ids: Vec<Uuid>,
@@ -40,23 +40,25 @@ impl Lists {
 
     pub(crate) async fn list(
         &self,
-        asked: &[Asked],
+        queries: &[ConditionalQuery],
     ) -> Result<Vec<Option<FollowList>>, StoreError> {
         match &self.db {
             Db::Sqlite { read, .. } => {
-                let mut lists = Vec::with_capacity(asked.len());
-                for ask in asked {
-                    let list = self.ask_sqlite(read, &ask.query).await?;
-                    lists.push((ask.known != Some(list.version)).then_some(list));
+                let mut lists = Vec::with_capacity(queries.len());
+                for conditional in queries {
+                    let list = self.list_on_sqlite(read, &conditional.query).await?;
+                    let is_known = conditional.known_version == Some(list.version);
+                    lists.push((!is_known).then_some(list));
                 }
                 Ok(lists)
             }
-            Db::Postgres { pool, .. } => self.ask_postgres(pool, asked).await,
+            Db::Postgres { pool, .. } => self.list_on_postgres(pool, queries).await,
         }
     }
 
-    /// SQLite is a function call away, so there is nothing to share: one query after the other.
-    async fn ask_sqlite(
+    /// Reads a list from SQLite. A call of SQLite has no round trip that queries could share, so each query is
+    /// a statement.
+    async fn list_on_sqlite(
         &self,
         pool: &SqlitePool,
         query: &FollowsQuery,
@@ -67,40 +69,49 @@ impl Lists {
              ORDER BY {other} LIMIT $3"
         )
         .into();
-        let ask = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&sql)))
+        let fetch = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&sql)))
             .bind(query.account_id)
             .bind(query.after)
             .bind(query.limit)
             .fetch_all(pool);
-        let ids: Vec<Uuid> = self.on_sqlite.watch(&self.db, &sql, ask).await?;
+        let ids: Vec<Uuid> = self.on_sqlite.watch(&self.db, &sql, fetch).await?;
         Ok(FollowList {
             version: version::of(&ids),
             ids,
         })
     }
 
-    /// Queries of one direction and limit go together.
-    async fn ask_postgres(
+    /// Reads lists from PostgreSQL. Queries of the same direction and limit share a statement.
+    async fn list_on_postgres(
         &self,
         pool: &PgPool,
-        asked: &[Asked],
+        queries: &[ConditionalQuery],
     ) -> Result<Vec<Option<FollowList>>, StoreError> {
-        let mut lists = vec![None; asked.len()];
-        let key = |ask: &Asked| (ask.query.direction, ask.query.limit);
-        for ((direction, limit), places) in grouped(asked, key) {
+        let mut lists = vec![None; queries.len()];
+        let key =
+            |conditional: &ConditionalQuery| (conditional.query.direction, conditional.query.limit);
+        for ((direction, limit), indexes) in grouped(queries, key) {
             let make = || direction.statement(limit);
             let statement = self.statements.get(direction, limit, make);
-            let asked = || places.iter().map(|&place| asked[place]);
+            let group = || indexes.iter().map(|&index| queries[index]);
             let input = vec![
-                Column::Id(asked().map(|ask| ask.query.account_id).collect()),
-                Column::Id(asked().map(|ask| ask.query.after).collect()),
-                Column::OptionalInt(asked().map(|ask| ask.known).collect()),
+                Column::Id(
+                    group()
+                        .map(|conditional| conditional.query.account_id)
+                        .collect(),
+                ),
+                Column::Id(group().map(|conditional| conditional.query.after).collect()),
+                Column::OptionalInt(
+                    group()
+                        .map(|conditional| conditional.known_version)
+                        .collect(),
+                ),
             ];
             let pages: Vec<Page> = statement.fetch_postgres(&self.db, pool, input).await?;
             for Page { ord, version, ids } in pages {
-                let place = usize::try_from(ord - 1).ok();
-                if let Some(&place) = place.and_then(|place| places.get(place)) {
-                    lists[place] = Some(FollowList { version, ids });
+                let position = usize::try_from(ord - 1).ok();
+                if let Some(&index) = position.and_then(|position| indexes.get(position)) {
+                    lists[index] = Some(FollowList { version, ids });
                 }
             }
         }
@@ -109,7 +120,7 @@ impl Lists {
 }
 
 impl Direction {
-    /// The account's own end of an edge, and the other.
+    /// Column of the account, and column of the account at the other end of the edge.
     fn columns(self) -> (&'static str, &'static str) {
         match self {
             Self::Followees => ("follower_id", "followee_id"),
@@ -124,20 +135,20 @@ impl Direction {
               WHERE {own} = input.account_id AND {other} > input.after_id AND following
               ORDER BY {other} LIMIT {limit}) AS page"
         );
-        // Order does not matter to a version: a set of ids has just one. Where it is the one that is
-        // known, the list is not read again, and no row is handed over.
+        // A version does not depend on the order of the ids. If it is the known version, the list itself is
+        // not read, and the query returns no row.
         let sql = format!(
-            "SELECT ord, now.version, list.ids FROM {{input}}
+            "SELECT ord, current.version, list.ids FROM {{input}}
              CROSS JOIN LATERAL (
-                 SELECT COALESCE(bit_xor(uuid_hash_extended(id, 0)), 0) AS version FROM {page}) AS now
+                 SELECT COALESCE(bit_xor(uuid_hash_extended(id, 0)), 0) AS version FROM {page}) AS current
              CROSS JOIN LATERAL (
                  SELECT COALESCE(array_agg(id ORDER BY id), '{{}}') AS ids FROM {page}) AS list
-             WHERE now.version IS DISTINCT FROM input.known"
+             WHERE current.version IS DISTINCT FROM input.known_version"
         );
         let input = [
             ("account_id", Kind::Id),
             ("after_id", Kind::Id),
-            ("known", Kind::Int),
+            ("known_version", Kind::Int),
         ];
         Statement::per_engine(Access::Read, "SELECT follow list", "", &sql, &input)
     }

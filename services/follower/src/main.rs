@@ -1,4 +1,4 @@
-//! The follower service as its own process: one per Swarm task.
+//! The process of the follower service. Each Swarm task runs one.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The operator's hand: import, export, and what goes with an account.
+//! The gRPC service of operators: import and export.
 
 use std::sync::Arc;
 
@@ -9,13 +9,17 @@ use chassis::{
 };
 use minitwit_proto::{
     common::v1::Applied,
-    follower::v1::{self as proto, import_follow_result, operator_service_server::OperatorService},
+    follower::v1::{
+        self as proto, deletion_service_server::DeletionService,
+        operator_service_server::OperatorService,
+    },
     limits::{EXPORT_ITEMS_MAX, IMPORT_ITEMS_MAX},
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    deletion::{Deletions, store::DeletionStore},
     operator::{batches::Import, store::OperatorStore},
     service,
     store::Direction,
@@ -24,31 +28,32 @@ use crate::{
 mod batches;
 pub mod store;
 
-/// The service over a store.
-pub struct Operators<S: OperatorStore> {
+/// The `OperatorService` over a store.
+pub struct Operators<S: OperatorStore, D: DeletionStore> {
     import: Batcher<Flattened<Import<S>>>,
     store: Arc<S>,
+    deletions: Arc<Deletions<D>>,
 }
 
-impl<S: OperatorStore> Operators<S> {
-    /// The service over `store`.
-    pub fn new(store: S) -> Self {
+impl<S: OperatorStore, D: DeletionStore> Operators<S, D> {
+    /// Creates the service over `store`. Its rpcs of deletions are those of `deletions`.
+    pub fn new(store: S, deletions: Arc<Deletions<D>>) -> Self {
         let store = Arc::new(store);
         let import = Flattened(Import(Arc::clone(&store)));
         Self {
             import: Batcher::new("follower.import", Limits::BULK, import),
             store,
+            deletions,
         }
     }
 }
 
 #[tonic::async_trait]
-impl<S: OperatorStore> OperatorService for Operators<S> {
+impl<S: OperatorStore, D: DeletionStore> OperatorService for Operators<S, D> {
     async fn import_follows(
         &self,
         request: Request<proto::ImportFollowsRequest>,
     ) -> Result<Response<proto::ImportFollowsResponse>, Status> {
-        use import_follow_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates;
         per_item::check_length("edges are imported", &updates, IMPORT_ITEMS_MAX as usize)?;
@@ -57,18 +62,11 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
             self.import.call(valid, deadline).await
         })
         .await?;
-        let results = imported.into_iter().map(|imported| match imported {
-            Ok(stored_before) => proto::ImportFollowResult {
-                outcome: Some(Outcome::Applied(Applied {})),
-                stored_before,
-            },
-            Err(status) => proto::ImportFollowResult {
-                outcome: Some(Outcome::Error(per_item::error(&status))),
-                stored_before: false,
-            },
-        });
         Ok(Response::new(proto::ImportFollowsResponse {
-            results: results.collect(),
+            results: per_item::results(imported, |stored_before| proto::ImportFollowResult {
+                stored_before,
+                ..Applied {}.into()
+            }),
         }))
     }
 
@@ -103,12 +101,6 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         &self,
         request: Request<proto::DeleteFollowsRequest>,
     ) -> Result<Response<proto::DeleteFollowsResponse>, Status> {
-        let ids = request.into_inner().account_ids;
-        let accounts: Vec<Uuid> = per_item::each_id("account_id", &ids)?;
-        if accounts.is_empty() {
-            return Ok(Response::new(proto::DeleteFollowsResponse::default()));
-        }
-        let more = self.store.delete(accounts).await?;
-        Ok(Response::new(proto::DeleteFollowsResponse { more }))
+        self.deletions.delete_follows(request).await
     }
 }

@@ -1,4 +1,4 @@
-//! The gRPC face of the follower service: validate, batch, translate. Nothing else.
+//! The gRPC service of follow relations: it validates requests, batches them and converts the results.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use chassis::{
     skew::SkewWatch,
 };
 use minitwit_proto::{
-    common::v1::Unchanged,
+    common::v1::{Applied, Superseded, Unchanged},
     follower::v1::{
-        self as proto, follower_service_server::FollowerService, list_follows_result,
-        set_follow_result,
+        self as proto, follower_service_server::FollowerService,
+        list_follows_result::Outcome as ListOutcome,
     },
     limits::FOLLOW_LIST_IDS_MAX,
 };
@@ -22,18 +22,19 @@ use uuid::Uuid;
 use crate::{
     batches::{Check, Count, List, Set},
     store::{
-        Asked, Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore, FollowsQuery,
+        ConditionalQuery, Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore,
+        FollowsQuery,
     },
 };
 
-/// Two statements at a time leave the other connections to the other kinds of calls.
+/// Limits of each kind of call. With two workers, one kind cannot use all connections to the database.
 const LIMITS: Limits = Limits {
     workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
 
-/// The service over a store.
+/// The `FollowerService` over a store.
 pub struct Follows<S: FollowerStore> {
     set: Batcher<Flattened<Set<S>>>,
     list: Batcher<Flattened<List<S>>>,
@@ -43,7 +44,7 @@ pub struct Follows<S: FollowerStore> {
 }
 
 impl<S: FollowerStore> Follows<S> {
-    /// The service over `store`.
+    /// Creates the service over `store`.
     pub fn new(store: S) -> Self {
         let store = Arc::new(store);
         Self {
@@ -56,8 +57,8 @@ impl<S: FollowerStore> Follows<S> {
     }
 }
 
-fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<Flattened<W>> {
-    Batcher::new(name, LIMITS, Flattened(work))
+fn batcher<H: BatchHandler>(name: &'static str, handler: H) -> Batcher<Flattened<H>> {
+    Batcher::new(name, LIMITS, Flattened(handler))
 }
 
 #[tonic::async_trait]
@@ -66,27 +67,18 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
         &self,
         request: Request<proto::SetFollowsRequest>,
     ) -> Result<Response<proto::SetFollowsResponse>, Status> {
-        use set_follow_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates;
         let updates = updates.iter().map(follow_update);
-        let set = answer_each(updates, async |valid| {
+        let outcomes = answer_each(updates, async |valid| {
             for update in &valid {
                 self.skew.check(update.stamp);
             }
             self.set.call(valid, deadline).await
         })
         .await?;
-        let results = set.into_iter().map(|set| match set.map(Result::from) {
-            Ok(Ok(applied)) => Outcome::Applied(applied),
-            Ok(Err(superseded)) => Outcome::Superseded(superseded),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::SetFollowResult {
-            outcome: Some(outcome),
-        });
         Ok(Response::new(proto::SetFollowsResponse {
-            results: results.collect(),
+            results: per_item::results(outcomes, Result::<Applied, Superseded>::from),
         }))
     }
 
@@ -94,22 +86,16 @@ impl<S: FollowerStore> FollowerService for Follows<S> {
         &self,
         request: Request<proto::ListFollowsRequest>,
     ) -> Result<Response<proto::ListFollowsResponse>, Status> {
-        use list_follows_result::Outcome;
         let deadline = Deadline::of(&request);
         let queries = request.into_inner().queries;
-        let queries = queries.iter().map(asked);
-        let listed =
+        let queries = queries.iter().map(conditional_query);
+        let lists =
             answer_each(queries, async |valid| self.list.call(valid, deadline).await).await?;
-        let results = listed.into_iter().map(|listed| match listed {
-            Ok(Some(list)) => Outcome::List(list_to_wire(&list)),
-            Ok(None) => Outcome::Unchanged(Unchanged {}),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::ListFollowsResult {
-            outcome: Some(outcome),
-        });
         Ok(Response::new(proto::ListFollowsResponse {
-            results: results.collect(),
+            results: per_item::results(lists, |list| match list {
+                Some(list) => ListOutcome::List(list_to_wire(&list)),
+                None => ListOutcome::Unchanged(Unchanged {}),
+            }),
         }))
     }
 
@@ -167,17 +153,17 @@ pub(crate) fn direction(direction: proto::Direction) -> Result<Direction, Status
     }
 }
 
-fn asked(query: &proto::FollowsQuery) -> Result<Asked, Status> {
+fn conditional_query(query: &proto::FollowsQuery) -> Result<ConditionalQuery, Status> {
     let direction = direction(query.direction())?;
     let after = per_item::id_or("after_id", &query.after_id, Uuid::nil())?;
-    Ok(Asked {
+    Ok(ConditionalQuery {
         query: FollowsQuery {
             account_id: per_item::id("account_id", &query.account_id)?,
             direction,
             limit: query.limit.min(FOLLOW_LIST_IDS_MAX),
             after,
         },
-        known: query.known_version,
+        known_version: query.known_version,
     })
 }
 

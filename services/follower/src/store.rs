@@ -1,4 +1,4 @@
-//! What is kept of follows, and the SQL that keeps it.
+//! The store of follow relations, and its SQL.
 
 use std::{collections::HashMap, future::Future};
 
@@ -12,102 +12,102 @@ use uuid::Uuid;
 
 use crate::list::Lists;
 
-/// Two accounts, of which the first may follow the second.
+/// Edge from the account that follows to the account that is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Edge {
-    /// Who follows.
+    /// Id of the account that follows.
     pub follower_id: Uuid,
-    /// Who is followed.
+    /// Id of the account that is followed.
     pub followee_id: Uuid,
 }
 
-/// A new state of an edge.
+/// New state of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FollowUpdate {
-    /// The edge.
+    /// Edge to set.
     pub edge: Edge,
-    /// Following, or no longer.
+    /// Whether the edge is set to following.
     pub following: bool,
-    /// The key of the write; the greatest one wins.
+    /// Key of the write. The greatest stamp of an edge wins.
     pub stamp: Uuid,
 }
 
-/// At which end of the edges an account stands.
+/// Direction in which the edges of an account are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// Whom the account follows.
+    /// Accounts that the account follows.
     Followees,
-    /// Who follows the account.
+    /// Accounts that follow the account.
     Followers,
 }
 
-/// A page of whom an account follows, or of who follows it.
+/// Query for one page of a follow list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FollowsQuery {
-    /// The account.
+    /// Id of the account.
     pub account_id: Uuid,
-    /// Which of its lists.
+    /// List to read.
     pub direction: Direction,
-    /// At most so many.
+    /// Maximum number of ids in the page.
     pub limit: u32,
-    /// Only ids greater than this one; [`Uuid::nil`] for all.
+    /// Id after which the page starts; [`Uuid::nil`] for the first page.
     pub after: Uuid,
 }
 
-/// A list that is asked for.
+/// Query that is answered only if the list differs from the version that the caller has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Asked {
-    /// Which.
+pub struct ConditionalQuery {
+    /// Query for the list.
     pub query: FollowsQuery,
-    /// The version that the caller keeps; `None` asks for the list in any case.
-    pub known: Option<i64>,
+    /// Version that the caller has. With `None` the list is read in any case.
+    pub known_version: Option<i64>,
 }
 
-/// Accounts, ascending by id, and the version of just this list.
+/// Page of a follow list, ascending by id, and its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FollowList {
-    /// A hash of the ids listed.
+    /// Hash of the listed ids.
     pub version: i64,
-    /// The accounts.
+    /// Ids of the accounts.
     pub ids: Vec<Uuid>,
 }
 
-/// How many edges an account has.
+/// Numbers of edges of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct FollowCounts {
-    /// How many accounts it follows.
+    /// Number of accounts that the account follows.
     pub followees: i64,
-    /// How many accounts follow it.
+    /// Number of accounts that follow the account.
     pub followers: i64,
 }
 
-/// Where follows are kept. Every method answers item by item, in the order asked.
+/// Store of follow relations. Each method returns one result per item, in the order of its argument.
 pub trait FollowerStore: Send + Sync + 'static {
-    /// Sets edges; a write that finds a greater stamp stored changes nothing.
+    /// Sets edges. A write changes nothing if a greater stamp is stored.
     fn set(
         &self,
         updates: Vec<FollowUpdate>,
     ) -> impl Future<Output = Result<Vec<WriteOutcome>, StoreError>> + Send;
 
-    /// Lists, each with the version of just what it holds; `None` where that is the one that the
-    /// caller keeps.
+    /// Reads lists with their versions. The result is `None` if the list has the version that the caller
+    /// has.
     fn list(
         &self,
-        asked: &[Asked],
+        queries: &[ConditionalQuery],
     ) -> impl Future<Output = Result<Vec<Option<FollowList>>, StoreError>> + Send;
 
     /// Whether the first account of each edge follows the second.
     fn check(&self, edges: Vec<Edge>)
     -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
-    /// Counts accounts' edges.
+    /// Counts the edges of accounts.
     fn count(
         &self,
         accounts: Vec<Uuid>,
     ) -> impl Future<Output = Result<Vec<FollowCounts>, StoreError>> + Send;
 }
 
-/// Follows in an SQL database.
+/// Store of follow relations in an SQL database.
 #[derive(Debug)]
 pub struct SqlFollowerStore {
     db: Db,
@@ -119,7 +119,7 @@ pub struct SqlFollowerStore {
 }
 
 impl SqlFollowerStore {
-    /// A store over a database whose schema is up to date.
+    /// Creates a store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
         use Kind::{Bool, Id};
         const EDGE: [(&str, Kind); 2] = [("follower_id", Id), ("followee_id", Id)];
@@ -168,7 +168,7 @@ impl SqlFollowerStore {
         }
     }
 
-    /// The stamps that stand with some edges.
+    /// Stored stamps of edges.
     async fn stamps(
         &self,
         edges: impl Iterator<Item = Edge>,
@@ -198,21 +198,28 @@ impl FollowerStore for SqlFollowerStore {
             return Ok(vec![WriteOutcome::Applied; updates.len()]);
         }
 
-        // Some found an equal or a greater stamp. One that was overtaken only by another of this
-        // very batch shares the fate of that other: an overtaking among the living is success.
+        // Some writes found an equal or a greater stamp. If several writes of this batch change the same
+        // edge, they were concurrent. The smaller stamps count as applied first, so all of them have the
+        // outcome of the write with the greatest stamp.
         let stored = self.stamps(last.iter().map(|update| update.edge)).await?;
-        let fates: HashMap<Edge, WriteOutcome> = last
+        let outcomes: HashMap<Edge, WriteOutcome> = last
             .iter()
             .map(|update| {
                 let stored = stored.get(&update.edge).copied().unwrap_or(update.stamp);
                 (update.edge, WriteOutcome::from_stamps(update.stamp, stored))
             })
             .collect();
-        Ok(updates.iter().map(|update| fates[&update.edge]).collect())
+        Ok(updates
+            .iter()
+            .map(|update| outcomes[&update.edge])
+            .collect())
     }
 
-    async fn list(&self, asked: &[Asked]) -> Result<Vec<Option<FollowList>>, StoreError> {
-        self.lists.list(asked).await
+    async fn list(
+        &self,
+        queries: &[ConditionalQuery],
+    ) -> Result<Vec<Option<FollowList>>, StoreError> {
+        self.lists.list(queries).await
     }
 
     async fn check(&self, edges: Vec<Edge>) -> Result<Vec<bool>, StoreError> {

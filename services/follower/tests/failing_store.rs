@@ -1,10 +1,10 @@
-//! What callers see of a database that is away.
+//! Results of calls while the database is unavailable.
 
 use chassis::per_item::WriteOutcome;
 use database::store::StoreError;
 use minitwit_follower::{
     service::Follows,
-    store::{Asked, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore},
+    store::{ConditionalQuery, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore},
 };
 use minitwit_proto::follower::v1::{
     self as proto, SetFollowsRequest, follower_service_server::FollowerService as _,
@@ -12,32 +12,32 @@ use minitwit_proto::follower::v1::{
 use tonic::{Code, Request};
 use uuid::Uuid;
 
-struct Away;
+struct UnavailableStore;
 
-fn away<T>() -> Result<T, StoreError> {
+fn unavailable<T>() -> Result<T, StoreError> {
     Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))
 }
 
-impl FollowerStore for Away {
+impl FollowerStore for UnavailableStore {
     async fn set(&self, _: Vec<FollowUpdate>) -> Result<Vec<WriteOutcome>, StoreError> {
-        away()
+        unavailable()
     }
 
-    async fn list(&self, _: &[Asked]) -> Result<Vec<Option<FollowList>>, StoreError> {
-        away()
+    async fn list(&self, _: &[ConditionalQuery]) -> Result<Vec<Option<FollowList>>, StoreError> {
+        unavailable()
     }
 
     async fn check(&self, _: Vec<Edge>) -> Result<Vec<bool>, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn count(&self, _: Vec<Uuid>) -> Result<Vec<FollowCounts>, StoreError> {
-        away()
+        unavailable()
     }
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_unavailable_and_nothing_more_is_told() {
+async fn a_call_is_unavailable_without_details_while_the_database_is_unavailable() {
     let id = || bytes::Bytes::from_static(&[7; 16]);
     let good = proto::FollowUpdate {
         follower_id: id(),
@@ -48,7 +48,7 @@ async fn a_database_that_is_away_is_unavailable_and_nothing_more_is_told() {
     let request = SetFollowsRequest {
         updates: vec![good],
     };
-    let status = Follows::new(Away)
+    let status = Follows::new(UnavailableStore)
         .set_follows(Request::new(request))
         .await
         .unwrap_err();
@@ -57,10 +57,12 @@ async fn a_database_that_is_away_is_unavailable_and_nothing_more_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_not_valid_is_refused_without_the_database() {
+async fn an_invalid_item_is_refused_without_the_database() {
     let request = SetFollowsRequest {
         updates: vec![proto::FollowUpdate::default()],
     };
-    let answer = Follows::new(Away).set_follows(Request::new(request)).await;
+    let answer = Follows::new(UnavailableStore)
+        .set_follows(Request::new(request))
+        .await;
     assert_eq!(answer.unwrap().into_inner().results.len(), 1);
 }

@@ -1,16 +1,20 @@
-//! The follower service through a real client.
+//! Tests of the service over gRPC.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
-use chassis::stamp::Clock;
+use chassis::stamp::{Clock, from_name};
 use minitwit_follower::{migrations, serve};
 use minitwit_proto::{
     common::v1::{Applied, ItemError, Superseded, Unchanged},
     follower::v1::{
-        CheckFollowsRequest, CountFollowsRequest, Direction, FollowCheck, FollowCounts, FollowList,
-        FollowUpdate, FollowsQuery, ListFollowsRequest, SetFollowsRequest,
-        follower_service_client::FollowerServiceClient, list_follows_result, set_follow_result,
+        CheckFollowsRequest, CountFollowsRequest, DeleteFollowsRequest, Direction,
+        ExportFollowsRequest, FollowCheck, FollowCounts, FollowList, FollowUpdate, FollowsQuery,
+        ImportFollowsRequest, ListFollowsRequest, SetFollowsRequest,
+        deletion_service_client::DeletionServiceClient,
+        follower_service_client::FollowerServiceClient, list_follows_result,
+        operator_service_client::OperatorServiceClient, set_follow_result,
     },
+    limits::EXPORT_ITEMS_MAX,
 };
 use test_database::{Engine, RunningService, TestDatabase, empty_database};
 use tonic::{Code, transport::Channel};
@@ -18,10 +22,10 @@ use uuid::Uuid;
 
 type Wire = bytes::Bytes;
 
-/// A client, and what it takes to answer it.
+/// A client of a running service.
 struct Service {
     client: FollowerServiceClient<Channel>,
-    _running: RunningService,
+    running: RunningService,
     _database: TestDatabase,
 }
 
@@ -31,13 +35,13 @@ async fn service() -> Service {
     let running = RunningService::start(database.service_config(), serve).await;
     Service {
         client: FollowerServiceClient::new(running.channel().await),
-        _running: running,
+        running,
         _database: database,
     }
 }
 
 #[tokio::test]
-async fn follows_are_set_and_listed_both_ways() {
+async fn follows_are_set_and_listed_in_both_directions() {
     let mut service = service().await;
     let [alice, bob, carol] = accounts();
     let updates = vec![update(alice, bob, true), update(alice, carol, true)];
@@ -53,11 +57,11 @@ async fn follows_are_set_and_listed_both_ways() {
 }
 
 #[tokio::test]
-async fn a_frozen_follow_changes_nothing_after_a_newer_unfollow() {
+async fn a_delayed_follow_changes_nothing_after_a_newer_unfollow() {
     let mut service = service().await;
     let [alice, bob, _] = accounts();
     let clock = Clock::default();
-    let frozen = FollowUpdate {
+    let delayed = FollowUpdate {
         stamp: wire(clock.stamp()),
         ..update(alice, bob, true)
     };
@@ -70,12 +74,12 @@ async fn a_frozen_follow_changes_nothing_after_a_newer_unfollow() {
     });
 
     assert_eq!(service.set(vec![newer]).await, [applied()]);
-    assert_eq!(service.set(vec![frozen]).await, [superseded]);
+    assert_eq!(service.set(vec![delayed]).await, [superseded]);
     assert!(service.ids(alice, Direction::Followees).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_bad_item_is_answered_in_its_place() {
+async fn an_invalid_write_fails_alone() {
     let mut service = service().await;
     let [alice, bob, carol] = accounts();
     let updates = vec![
@@ -109,7 +113,7 @@ async fn a_bad_item_is_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_bad_list_is_answered_in_its_place() {
+async fn an_invalid_query_fails_alone() {
     let mut service = service().await;
     let [alice, ..] = accounts();
     let good = query(alice, Direction::Followees);
@@ -144,7 +148,7 @@ async fn a_bad_list_is_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_list_whose_version_is_known_is_unchanged_until_it_changes() {
+async fn a_known_list_is_unchanged_until_its_accounts_change() {
     let mut service = service().await;
     let [alice, bob, carol] = accounts();
     service.set(vec![update(alice, bob, true)]).await;
@@ -177,7 +181,7 @@ async fn a_list_whose_version_is_known_is_unchanged_until_it_changes() {
 }
 
 #[tokio::test]
-async fn pages_are_cut_and_continued() {
+async fn a_page_has_at_most_its_limit_and_the_next_page_continues_it() {
     let mut service = service().await;
     let [alice, bob, carol] = accounts();
     service
@@ -205,7 +209,7 @@ async fn pages_are_cut_and_continued() {
         .into_iter()
         .map(|outcome| match outcome {
             list_follows_result::Outcome::List(list) => ids(&list),
-            other => panic!("{other:?}"),
+            outcome => panic!("{outcome:?}"),
         })
         .collect();
     let expected: [&[Uuid]; 4] = [&[bob], &[carol], &[], &[bob, carol]];
@@ -243,7 +247,7 @@ async fn edges_are_checked_and_counted() {
 }
 
 #[tokio::test]
-async fn a_bad_id_fails_a_check_and_a_count() {
+async fn an_invalid_id_fails_a_check_and_a_count() {
     let mut service = service().await;
     let request = CheckFollowsRequest {
         checks: vec![FollowCheck::default()],
@@ -260,7 +264,51 @@ async fn a_bad_id_fails_a_check_and_a_count() {
 }
 
 #[tokio::test]
-async fn nothing_asked_is_nothing_answered() {
+async fn an_export_is_read_page_by_page_until_a_deletion_has_left_no_edges() {
+    let service = service().await;
+    let channel = service.running.channel().await;
+    let mut operators = OperatorServiceClient::new(channel.clone());
+    let mut deletions = DeletionServiceClient::new(channel);
+    let alice = Uuid::now_v7();
+    let updates = (0..EXPORT_ITEMS_MAX + 5).map(|_| FollowUpdate {
+        stamp: wire(from_name(0, 1)),
+        ..update(alice, Uuid::now_v7(), true)
+    });
+    let updates: Vec<FollowUpdate> = updates.collect();
+    let request = ImportFollowsRequest {
+        updates: updates.clone(),
+    };
+    operators.import_follows(request).await.unwrap();
+
+    let mut request = ExportFollowsRequest {
+        account_id: wire(alice),
+        direction: Direction::Followees.into(),
+        ..ExportFollowsRequest::default()
+    };
+    let first = operators.export_follows(request.clone()).await.unwrap();
+    let first = first.into_inner();
+    assert_eq!(first.edges.len(), EXPORT_ITEMS_MAX);
+    request.page_token = first.next_page_token;
+    let last = operators.export_follows(request).await.unwrap();
+    let last = last.into_inner();
+    assert_eq!([first.edges, last.edges].concat(), updates);
+    assert!(last.next_page_token.is_empty());
+
+    let request = DeleteFollowsRequest {
+        account_ids: vec![wire(alice)],
+    };
+    let mut more = Vec::new();
+    for _ in 0..2 {
+        let response = deletions.delete_follows(request.clone()).await.unwrap();
+        more.push(response.into_inner().more);
+    }
+    let response = operators.delete_follows(request).await.unwrap();
+    more.push(response.into_inner().more);
+    assert_eq!(more, [true, true, false]);
+}
+
+#[tokio::test]
+async fn an_empty_request_has_an_empty_response() {
     let mut service = service().await;
     assert_eq!(service.set(Vec::new()).await, []);
     assert_eq!(service.list(Vec::new()).await, []);
@@ -288,7 +336,7 @@ impl Service {
     async fn ids(&mut self, account: Uuid, direction: Direction) -> Vec<Uuid> {
         match &self.list(vec![query(account, direction)]).await[..] {
             [list_follows_result::Outcome::List(list)] => ids(list),
-            other => panic!("{other:?}"),
+            outcome => panic!("{outcome:?}"),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! What operators do with edges, checked on each engine.
+//! Contracts of the stores of operators and of deletions, tested on each engine.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
 use chassis::stamp;
 use minitwit_follower::{
+    deletion::store::{DeletionStore, SqlDeletionStore},
     migrations,
     operator::store::{OperatorStore, SqlOperatorStore},
     store::{Direction, Edge, FollowUpdate, FollowerStore, SqlFollowerStore},
@@ -15,26 +16,27 @@ use uuid::Uuid;
 struct Stores {
     follows: SqlFollowerStore,
     operators: SqlOperatorStore,
+    deletions: SqlDeletionStore,
     database: TestDatabase,
 }
 
 macro_rules! contract {
-    ($($promise:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite { $(#[tokio::test]
-            async fn $promise() {
-                super::$promise(super::stores(super::Engine::Sqlite).await).await;
+            async fn $test() {
+                super::$test(super::stores(super::Engine::Sqlite).await).await;
             })+ }
         mod postgres { $(#[tokio::test]
-            async fn $promise() {
-                super::$promise(super::stores(super::Engine::Postgres).await).await;
+            async fn $test() {
+                super::$test(super::stores(super::Engine::Postgres).await).await;
             })+ }
     };
 }
 
 contract!(
-    what_was_written_here_stands_before_what_is_imported,
-    an_export_has_both_ends_and_what_was_taken_back,
-    the_edges_of_an_account_are_deleted_at_both_ends,
+    an_edge_that_was_written_before_takes_precedence_over_an_imported_edge,
+    an_export_has_both_directions_and_unfollowed_edges,
+    edges_of_an_account_are_deleted_in_both_directions,
 );
 
 async fn stores(engine: Engine) -> Stores {
@@ -42,7 +44,8 @@ async fn stores(engine: Engine) -> Stores {
     let db = database.open(&migrations()).await;
     Stores {
         follows: SqlFollowerStore::new(db.clone()),
-        operators: SqlOperatorStore::new(db),
+        operators: SqlOperatorStore::new(db.clone()),
+        deletions: SqlDeletionStore::new(db),
         database,
     }
 }
@@ -62,7 +65,7 @@ fn old(edge: Edge) -> FollowUpdate {
     }
 }
 
-async fn what_was_written_here_stands_before_what_is_imported(stores: Stores) {
+async fn an_edge_that_was_written_before_takes_precedence_over_an_imported_edge(stores: Stores) {
     let [alice, bob, carol] = [1, 2, 3].map(Uuid::from_u128);
     let taken_back = FollowUpdate {
         following: false,
@@ -84,7 +87,7 @@ async fn what_was_written_here_stands_before_what_is_imported(stores: Stores) {
     assert_eq!(stores.follows.check(edges).await.unwrap(), [false, true]);
 }
 
-async fn an_export_has_both_ends_and_what_was_taken_back(stores: Stores) {
+async fn an_export_has_both_directions_and_unfollowed_edges(stores: Stores) {
     let [alice, bob, carol] = [1, 2, 3].map(Uuid::from_u128);
     let mut updates = vec![
         old(edge(alice, carol)),
@@ -105,7 +108,7 @@ async fn an_export_has_both_ends_and_what_was_taken_back(stores: Stores) {
     assert_eq!(export(Direction::Followers, Uuid::nil()).await, [from_bob]);
 }
 
-async fn the_edges_of_an_account_are_deleted_at_both_ends(stores: Stores) {
+async fn edges_of_an_account_are_deleted_in_both_directions(stores: Stores) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let others: Vec<Uuid> = (0..DELETE_ITEMS_MAX + 10).map(|_| Uuid::now_v7()).collect();
     for from_alice in [true, false] {
@@ -122,7 +125,7 @@ async fn the_edges_of_an_account_are_deleted_at_both_ends(stores: Stores) {
     stores.operators.import(kept).await.unwrap();
 
     let mut rounds = 0;
-    while stores.operators.delete(vec![alice]).await.unwrap() {
+    while stores.deletions.delete(vec![alice]).await.unwrap() {
         rounds += 1;
     }
     assert_eq!(rounds, 2);
@@ -136,17 +139,14 @@ async fn the_edges_of_an_account_are_deleted_at_both_ends(stores: Stores) {
 }
 
 #[tokio::test]
-async fn whoever_comes_second_to_delete_does_not_say_that_all_is_gone() {
+async fn the_second_of_two_concurrent_deletions_reports_that_edges_may_be_left() {
     let stores = stores(Engine::Postgres).await;
     let [alice, bob] = [1, 2].map(Uuid::from_u128);
     let edges = vec![old(edge(alice, bob))];
     stores.operators.import(edges).await.unwrap();
 
-    let second = stores.operators.delete(vec![alice]);
+    let second = stores.deletions.delete(vec![alice]);
     let more = stores.database.run_behind_delete("follow", second).await;
-    assert!(
-        more.unwrap(),
-        "there may be more than the first has deleted"
-    );
-    assert!(!stores.operators.delete(vec![alice]).await.unwrap());
+    assert!(more.unwrap(), "the first deletion may have left edges");
+    assert!(!stores.deletions.delete(vec![alice]).await.unwrap());
 }

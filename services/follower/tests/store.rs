@@ -1,4 +1,4 @@
-//! The promises that every [`FollowerStore`] keeps, checked on each engine.
+//! Contract of [`FollowerStore`], tested on each engine.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
@@ -6,16 +6,16 @@ use chassis::{per_item::WriteOutcome, stamp::Clock};
 use minitwit_follower::{
     migrations,
     store::{
-        Asked, Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore,
+        ConditionalQuery, Direction, Edge, FollowCounts, FollowList, FollowUpdate, FollowerStore,
         FollowsQuery, SqlFollowerStore,
     },
 };
 use test_database::{Engine, TestDatabase, empty_database};
 use uuid::Uuid;
 
-const NOBODY: [Uuid; 0] = [];
+const NO_ACCOUNTS: [Uuid; 0] = [];
 
-async fn who_is_followed_is_listed_once(store: impl FollowerStore) {
+async fn a_followed_account_is_listed_once(store: impl FollowerStore) {
     let [alice, bob, carol] = accounts();
     follow(&store, alice, carol).await;
     follow(&store, alice, bob).await;
@@ -23,30 +23,30 @@ async fn who_is_followed_is_listed_once(store: impl FollowerStore) {
 
     assert_eq!(followees(&store, alice).await, [bob, carol]);
     assert_eq!(followers(&store, bob).await, [alice]);
-    assert_eq!(followees(&store, bob).await, NOBODY);
+    assert_eq!(followees(&store, bob).await, NO_ACCOUNTS);
 }
 
-async fn who_was_unfollowed_is_listed_no_longer(store: impl FollowerStore) {
+async fn an_unfollowed_account_is_not_listed(store: impl FollowerStore) {
     let [alice, bob, carol] = accounts();
     follow(&store, alice, bob).await;
     follow(&store, alice, carol).await;
     assert_eq!(unfollow(&store, alice, bob).await, WriteOutcome::Applied);
 
     assert_eq!(followees(&store, alice).await, [carol]);
-    assert_eq!(followers(&store, bob).await, NOBODY);
+    assert_eq!(followers(&store, bob).await, NO_ACCOUNTS);
     assert_eq!(check(&store, alice, bob).await, [false]);
 
     follow(&store, alice, bob).await;
     assert_eq!(followees(&store, alice).await, [bob, carol]);
 }
 
-async fn unfollowing_whom_one_does_not_follow_succeeds(store: impl FollowerStore) {
+async fn unfollowing_an_account_that_is_not_followed_succeeds(store: impl FollowerStore) {
     let [alice, bob, _] = accounts();
     assert_eq!(unfollow(&store, alice, bob).await, WriteOutcome::Applied);
-    assert_eq!(followees(&store, alice).await, NOBODY);
+    assert_eq!(followees(&store, alice).await, NO_ACCOUNTS);
 }
 
-async fn one_may_follow_oneself(store: impl FollowerStore) {
+async fn an_account_can_follow_itself(store: impl FollowerStore) {
     let [alice, ..] = accounts();
     assert_eq!(follow(&store, alice, alice).await, WriteOutcome::Applied);
 
@@ -55,20 +55,20 @@ async fn one_may_follow_oneself(store: impl FollowerStore) {
     assert_eq!(check(&store, alice, alice).await, [true]);
 }
 
-async fn a_frozen_follow_changes_nothing_after_a_newer_unfollow(store: impl FollowerStore) {
+async fn a_delayed_follow_changes_nothing_after_a_newer_unfollow(store: impl FollowerStore) {
     let [alice, bob, _] = accounts();
     let clock = Clock::default();
-    let frozen = update(alice, bob, true, clock.stamp());
+    let delayed = update(alice, bob, true, clock.stamp());
     let newer = update(alice, bob, false, clock.stamp());
 
     assert_eq!(set(&store, vec![newer]).await, [WriteOutcome::Applied]);
-    let late = set(&store, vec![frozen]).await;
+    let late = set(&store, vec![delayed]).await;
     assert_eq!(late, [WriteOutcome::Superseded(newer.stamp)]);
-    assert_eq!(followees(&store, alice).await, NOBODY);
-    assert_eq!(followers(&store, bob).await, NOBODY);
+    assert_eq!(followees(&store, alice).await, NO_ACCOUNTS);
+    assert_eq!(followers(&store, bob).await, NO_ACCOUNTS);
 }
 
-async fn a_repeated_write_succeeds_again(store: impl FollowerStore) {
+async fn a_repeated_write_succeeds(store: impl FollowerStore) {
     let [alice, bob, _] = accounts();
     let write = update(alice, bob, true, Clock::default().stamp());
 
@@ -78,7 +78,7 @@ async fn a_repeated_write_succeeds_again(store: impl FollowerStore) {
     }
 }
 
-async fn of_one_batch_the_greatest_stamp_wins(store: impl FollowerStore) {
+async fn the_greatest_stamp_of_a_batch_wins(store: impl FollowerStore) {
     let [alice, bob, carol] = accounts();
     let clock = Clock::default();
     let stamps: Vec<Uuid> = (0..4).map(|_| clock.stamp()).collect();
@@ -91,7 +91,7 @@ async fn of_one_batch_the_greatest_stamp_wins(store: impl FollowerStore) {
     assert_eq!(set(&store, batch).await, [WriteOutcome::Applied; 4]);
     assert_eq!(followees(&store, alice).await, [bob, carol]);
 
-    // What the whole batch lost against is told to each member of that edge, and to no other.
+    // Each write of the superseded edge gets the stored stamp. The write of another edge is applied.
     let batch = vec![
         update(alice, bob, false, stamps[0]),
         update(alice, carol, false, clock.stamp()),
@@ -105,7 +105,7 @@ async fn of_one_batch_the_greatest_stamp_wins(store: impl FollowerStore) {
     assert_eq!(followees(&store, alice).await, [bob]);
 }
 
-async fn any_order_of_delivery_ends_alike(store: impl FollowerStore) {
+async fn any_order_of_delivery_has_the_same_result(store: impl FollowerStore) {
     let clock = Clock::default();
     for order in [
         [0, 1, 2],
@@ -117,14 +117,14 @@ async fn any_order_of_delivery_ends_alike(store: impl FollowerStore) {
     ] {
         let [alice, bob, _] = accounts();
         let writes = [true, false, true].map(|on| update(alice, bob, on, clock.stamp()));
-        for place in order {
-            set(&store, vec![writes[place]]).await;
+        for index in order {
+            set(&store, vec![writes[index]]).await;
         }
         assert_eq!(check(&store, alice, bob).await, [true], "{order:?}");
     }
 }
 
-async fn pages_show_each_account_once_and_in_order(store: impl FollowerStore) {
+async fn pages_list_each_account_once_and_in_order(store: impl FollowerStore) {
     let [alice, ..] = accounts();
     let clock = Clock::default();
     let others: Vec<Uuid> = (0..10).map(|_| Uuid::now_v7()).collect();
@@ -153,7 +153,7 @@ async fn pages_show_each_account_once_and_in_order(store: impl FollowerStore) {
     }
 }
 
-async fn a_version_changes_exactly_when_its_list_does(store: impl FollowerStore) {
+async fn a_version_changes_exactly_when_its_list_changes(store: impl FollowerStore) {
     let [alice, bob, carol] = accounts();
     let query = all(alice, Direction::Followees);
     let first_only = FollowsQuery { limit: 1, ..query };
@@ -161,16 +161,19 @@ async fn a_version_changes_exactly_when_its_list_does(store: impl FollowerStore)
         let queries = [query, first_only];
         let lists = whole(&store, &queries).await;
         let versions: Vec<i64> = lists.into_iter().map(|list| list.version).collect();
-        let ask = |known: &[i64]| {
-            let asked = queries.iter().zip(known);
-            let asked = asked.map(|(&query, &version)| Asked {
+        let conditional = |known: &[i64]| {
+            let queries = queries.iter().zip(known);
+            let queries = queries.map(|(&query, &version)| ConditionalQuery {
                 query,
-                known: Some(version),
+                known_version: Some(version),
             });
-            asked.collect::<Vec<_>>()
+            queries.collect::<Vec<_>>()
         };
-        assert_eq!(store.list(&ask(&versions)).await.unwrap(), [None, None]);
-        let other = ask(&[versions[0] ^ 1, versions[1]]);
+        assert_eq!(
+            store.list(&conditional(&versions)).await.unwrap(),
+            [None, None]
+        );
+        let other = conditional(&[versions[0] ^ 1, versions[1]]);
         let other = store.list(&other).await.unwrap();
         assert_eq!(other, [Some(whole(&store, &[query]).await.remove(0)), None]);
         versions
@@ -184,7 +187,7 @@ async fn a_version_changes_exactly_when_its_list_does(store: impl FollowerStore)
     let two = versions().await;
     assert_ne!(two[0], one[0]);
     assert_eq!(two[1], one[1], "the first id is the same");
-    // Neither edges of others nor a follow of somebody already followed change a list.
+    // Edges of other accounts do not change the list. A repeated follow does not change it either.
     follow(&store, bob, carol).await;
     follow(&store, alice, carol).await;
     assert_eq!(versions().await, two);
@@ -192,7 +195,9 @@ async fn a_version_changes_exactly_when_its_list_does(store: impl FollowerStore)
     assert_eq!(versions().await, one);
 }
 
-async fn lists_of_many_kinds_answer_in_their_places(store: impl FollowerStore) {
+async fn results_of_many_kinds_of_queries_are_in_the_order_of_the_request(
+    store: impl FollowerStore,
+) {
     let [alice, bob, carol] = accounts();
     follow(&store, alice, bob).await;
     follow(&store, alice, carol).await;
@@ -232,7 +237,7 @@ async fn an_unknown_account_has_an_empty_list_of_version_0(store: impl FollowerS
     assert_eq!(lists, [FollowList::default()]);
 }
 
-async fn edges_are_checked_in_order(store: impl FollowerStore) {
+async fn results_of_checks_are_in_the_order_of_the_request(store: impl FollowerStore) {
     let [alice, bob, carol] = accounts();
     follow(&store, alice, bob).await;
     follow(&store, bob, carol).await;
@@ -250,7 +255,7 @@ async fn edges_are_checked_in_order(store: impl FollowerStore) {
     assert_eq!(found, [false, true, false, true, false]);
 }
 
-async fn only_those_who_follow_are_counted(store: impl FollowerStore) {
+async fn only_edges_set_to_following_are_counted(store: impl FollowerStore) {
     let [alice, bob, carol] = accounts();
     follow(&store, alice, bob).await;
     follow(&store, alice, carol).await;
@@ -269,36 +274,36 @@ async fn only_those_who_follow_are_counted(store: impl FollowerStore) {
 }
 
 macro_rules! contract {
-    ($($promise:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite { $(#[tokio::test]
-            async fn $promise() {
+            async fn $test() {
                 let (store, _database) = super::open(super::Engine::Sqlite).await;
-                super::$promise(store).await;
+                super::$test(store).await;
             })+ }
         mod postgres { $(#[tokio::test]
-            async fn $promise() {
+            async fn $test() {
                 let (store, database) = super::open(super::Engine::Postgres).await;
-                super::$promise(store).await;
+                super::$test(store).await;
                 database.assert_no_table_scans(&[]).await;
             })+ }
     };
 }
 
 contract!(
-    who_is_followed_is_listed_once,
-    who_was_unfollowed_is_listed_no_longer,
-    unfollowing_whom_one_does_not_follow_succeeds,
-    one_may_follow_oneself,
-    a_frozen_follow_changes_nothing_after_a_newer_unfollow,
-    a_repeated_write_succeeds_again,
-    of_one_batch_the_greatest_stamp_wins,
-    any_order_of_delivery_ends_alike,
-    pages_show_each_account_once_and_in_order,
-    a_version_changes_exactly_when_its_list_does,
-    lists_of_many_kinds_answer_in_their_places,
+    a_followed_account_is_listed_once,
+    an_unfollowed_account_is_not_listed,
+    unfollowing_an_account_that_is_not_followed_succeeds,
+    an_account_can_follow_itself,
+    a_delayed_follow_changes_nothing_after_a_newer_unfollow,
+    a_repeated_write_succeeds,
+    the_greatest_stamp_of_a_batch_wins,
+    any_order_of_delivery_has_the_same_result,
+    pages_list_each_account_once_and_in_order,
+    a_version_changes_exactly_when_its_list_changes,
+    results_of_many_kinds_of_queries_are_in_the_order_of_the_request,
     an_unknown_account_has_an_empty_list_of_version_0,
-    edges_are_checked_in_order,
-    only_those_who_follow_are_counted,
+    results_of_checks_are_in_the_order_of_the_request,
+    only_edges_set_to_following_are_counted,
 );
 
 #[test]
@@ -357,10 +362,13 @@ async fn unfollow(store: &impl FollowerStore, from: Uuid, to: Uuid) -> WriteOutc
         .remove(0)
 }
 
-/// Lists as whoever keeps nothing of them reads them.
+/// Lists as a caller reads them that has no version of them.
 async fn whole(store: &impl FollowerStore, queries: &[FollowsQuery]) -> Vec<FollowList> {
-    let asked = queries.iter().map(|&query| Asked { query, known: None });
-    let lists = store.list(&asked.collect::<Vec<_>>()).await.unwrap();
+    let queries = queries.iter().map(|&query| ConditionalQuery {
+        query,
+        known_version: None,
+    });
+    let lists = store.list(&queries.collect::<Vec<_>>()).await.unwrap();
     lists.into_iter().map(Option::unwrap).collect()
 }
 

@@ -1,4 +1,4 @@
-//! What the service does with a batch of calls.
+//! Handlers that execute batches of calls with one statement each.
 
 use std::sync::Arc;
 
@@ -10,9 +10,11 @@ use chassis::{
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::store::{Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage};
+use crate::store::{
+    ConditionalQuery, FlagUpdate, Message, MessageStore, NewMessage, TimelineDelta,
+};
 
-/// Stores messages: one statement, one commit.
+/// Stores messages with one statement and one commit.
 pub(crate) struct Insert<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> BatchHandler for Insert<S> {
@@ -30,29 +32,29 @@ impl<S: MessageStore> BatchHandler for Insert<S> {
     }
 }
 
-/// Reads timelines. One weighs as much as authors are merged into it.
+/// Reads timelines. The weight of a query is the number of its authors.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> BatchHandler for List<S> {
-    type Item = Asked;
-    type Output = Listed;
+    type Item = ConditionalQuery;
+    type Output = TimelineDelta;
 
     async fn run(
         &self,
-        asked: Vec<Asked>,
+        queries: Vec<ConditionalQuery>,
         _: Deadline,
-    ) -> Result<Vec<Result<Listed, Status>>, Status> {
-        let (distinct, positions) = dedup(asked);
-        let listed = self.0.timelines(&distinct).await?;
-        Ok(fan_out(&listed, &positions).into_iter().map(Ok).collect())
+    ) -> Result<Vec<Result<TimelineDelta, Status>>, Status> {
+        let (distinct, positions) = dedup(queries);
+        let deltas = self.0.timelines(&distinct).await?;
+        Ok(fan_out(&deltas, &positions).into_iter().map(Ok).collect())
     }
 
-    fn weight(asked: &Asked) -> usize {
-        asked.query.scope.merged()
+    fn weight(conditional: &ConditionalQuery) -> usize {
+        conditional.query.scope.author_count()
     }
 }
 
-/// Finds messages by their ids.
+/// Looks up messages by their ids.
 pub(crate) struct Find<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> BatchHandler for Find<S> {
@@ -66,18 +68,18 @@ impl<S: MessageStore> BatchHandler for Find<S> {
     ) -> Result<Vec<Result<Message, Status>>, Status> {
         let (distinct, positions) = dedup(ids);
         let found = self.0.find(distinct.clone()).await?;
-        let answers: Vec<_> = distinct
+        let results: Vec<_> = distinct
             .iter()
             .zip(found)
             .map(|(id, message)| {
                 message.ok_or_else(|| Status::not_found(format!("no message {id}")))
             })
             .collect();
-        Ok(fan_out(&answers, &positions))
+        Ok(fan_out(&results, &positions))
     }
 }
 
-/// Counts authors' messages.
+/// Counts the messages of authors.
 pub(crate) struct Count<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> BatchHandler for Count<S> {
@@ -95,7 +97,7 @@ impl<S: MessageStore> BatchHandler for Count<S> {
     }
 }
 
-/// Sets flags.
+/// Sets flags with one statement and one commit.
 pub(crate) struct SetFlags<S>(pub(crate) Arc<S>);
 
 impl<S: MessageStore> BatchHandler for SetFlags<S> {
@@ -108,12 +110,12 @@ impl<S: MessageStore> BatchHandler for SetFlags<S> {
         _: Deadline,
     ) -> Result<Vec<Result<WriteOutcome, Status>>, Status> {
         let ids: Vec<Uuid> = updates.iter().map(|update| update.message_id).collect();
-        let written = self.0.set_flags(updates).await?;
+        let outcomes = self.0.set_flags(updates).await?;
         let missing = |id| Status::not_found(format!("no message {id}"));
         Ok(ids
             .into_iter()
-            .zip(written)
-            .map(|(id, written)| written.ok_or_else(|| missing(id)))
+            .zip(outcomes)
+            .map(|(id, outcome)| outcome.ok_or_else(|| missing(id)))
             .collect())
     }
 }

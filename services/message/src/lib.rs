@@ -1,14 +1,20 @@
-//! The message service: owns messages and their flags, and nothing else.
+//! The message service, which owns messages and their flags.
 //!
-//! It promises that an acknowledged message is durable and stands exactly once, however often its
-//! creation was repeated; that a flagged message is listed nowhere; and that a timeline's version
-//! changes exactly when the messages it lists do.
+//! The service guarantees:
+//!
+//! - An acknowledged message is durable, and it is stored once, however often its creation was repeated.
+//! - No list includes a flagged message.
+//! - The version of a timeline changes exactly when the listed messages change.
+
+use std::sync::Arc;
 
 use chassis::grpc;
 use database::{db::Migrations, service::ServiceConfig};
 use futures_util::future::BoxFuture;
 use minitwit_proto::message::v1::{
+    deletion_service_server::{self, DeletionServiceServer},
     message_service_server::{MessageServiceServer, SERVICE_NAME},
+    moderation_service_server::{self, ModerationServiceServer},
     operator_service_server::{self, OperatorServiceServer},
 };
 use tokio::net::TcpListener;
@@ -16,18 +22,22 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
+    deletion::{Deletions, store::SqlDeletionStore},
+    moderation::{Moderation, store::SqlModerationStore},
     operator::{Operators, store::SqlOperatorStore},
     service::Messages,
     store::SqlMessageStore,
 };
 
 mod batches;
+pub mod deletion;
+pub mod moderation;
 pub mod operator;
 pub mod service;
 pub mod store;
 mod timeline;
 
-/// The schema of the service's database.
+/// Migrations of the service's database.
 pub fn migrations() -> Migrations {
     Migrations {
         sqlite: sqlx::migrate!("./migrations/sqlite"),
@@ -35,7 +45,7 @@ pub fn migrations() -> Migrations {
     }
 }
 
-/// Serves on `listener` until `shutdown`, then drains.
+/// Serves requests on `listener` until `shutdown`, then finishes the requests in progress.
 ///
 /// # Errors
 ///
@@ -59,15 +69,34 @@ async fn run(
         return Ok(());
     };
     let messages = Messages::new(SqlMessageStore::new(db.clone()));
-    let operators = Operators::new(SqlOperatorStore::new(db.clone()));
+    let deletions = Arc::new(Deletions::new(SqlDeletionStore::new(db.clone())));
+    let moderation = Arc::new(Moderation::new(SqlModerationStore::new(db.clone())));
+    let operators = Operators::new(
+        SqlOperatorStore::new(db.clone()),
+        Arc::clone(&moderation),
+        Arc::clone(&deletions),
+    );
     let mut routes = Routes::new(
         MessageServiceServer::new(messages).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    routes = routes.add_service(
+        DeletionServiceServer::from_arc(deletions)
+            .max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
+    );
+    routes = routes.add_service(
+        ModerationServiceServer::from_arc(moderation)
+            .max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
     routes = routes.add_service(
         OperatorServiceServer::new(operators).max_decoding_message_size(grpc::MESSAGE_BYTES_MAX),
     );
     let options = config.server_options(
-        vec![SERVICE_NAME, operator_service_server::SERVICE_NAME],
+        vec![
+            SERVICE_NAME,
+            deletion_service_server::SERVICE_NAME,
+            moderation_service_server::SERVICE_NAME,
+            operator_service_server::SERVICE_NAME,
+        ],
         minitwit_proto::DESCRIPTORS,
     );
     let outcome = grpc::serve(routes, options, listener, shutdown).await;

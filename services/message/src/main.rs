@@ -1,4 +1,4 @@
-//! The message service as its own process: one per Swarm task.
+//! The process of the message service. Each Swarm task runs one.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The operator's hand: import, export, the list of flagged messages, and what goes with its author.
+//! The gRPC service of operators: import and export.
 
 use std::sync::Arc;
 
@@ -9,16 +9,21 @@ use chassis::{
 };
 use minitwit_proto::{
     common::v1::Applied,
-    limits::{EXPORT_ITEMS_MAX, FLAGGED_MESSAGES_MAX, IMPORT_ITEMS_MAX},
-    message::v1::{self as proto, import_message_result, operator_service_server::OperatorService},
+    limits::{EXPORT_ITEMS_MAX, IMPORT_ITEMS_MAX},
+    message::v1::{
+        self as proto, deletion_service_server::DeletionService,
+        moderation_service_server::ModerationService, operator_service_server::OperatorService,
+    },
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    deletion::{Deletions, store::DeletionStore},
+    moderation::{Moderation, flaggable_to_wire, store::ModerationStore},
     operator::{
         batches::Import,
-        store::{FlaggableMessage, ImportedMessage, OperatorStore},
+        store::{ImportedMessage, OperatorStore},
     },
     service,
 };
@@ -26,31 +31,37 @@ use crate::{
 mod batches;
 pub mod store;
 
-/// The service over a store.
-pub struct Operators<S: OperatorStore> {
+/// The `OperatorService` over a store.
+pub struct Operators<S: OperatorStore, M: ModerationStore, D: DeletionStore> {
     import: Batcher<Flattened<Import<S>>>,
     store: Arc<S>,
+    moderation: Arc<Moderation<M>>,
+    deletions: Arc<Deletions<D>>,
 }
 
-impl<S: OperatorStore> Operators<S> {
-    /// The service over `store`.
-    pub fn new(store: S) -> Self {
+impl<S: OperatorStore, M: ModerationStore, D: DeletionStore> Operators<S, M, D> {
+    /// Creates the service over `store`. Its rpcs of flagged messages and of deletions are those of
+    /// `moderation` and `deletions`.
+    pub fn new(store: S, moderation: Arc<Moderation<M>>, deletions: Arc<Deletions<D>>) -> Self {
         let store = Arc::new(store);
         let import = Flattened(Import(Arc::clone(&store)));
         Self {
             import: Batcher::new("message.import", Limits::BULK, import),
             store,
+            moderation,
+            deletions,
         }
     }
 }
 
 #[tonic::async_trait]
-impl<S: OperatorStore> OperatorService for Operators<S> {
+impl<S: OperatorStore, M: ModerationStore, D: DeletionStore> OperatorService
+    for Operators<S, M, D>
+{
     async fn import_messages(
         &self,
         request: Request<proto::ImportMessagesRequest>,
     ) -> Result<Response<proto::ImportMessagesResponse>, Status> {
-        use import_message_result::Outcome;
         let deadline = Deadline::of(&request);
         let proto::ImportMessagesRequest {
             messages,
@@ -68,18 +79,11 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
             self.import.call(valid, deadline).await
         })
         .await?;
-        let results = imported.into_iter().map(|imported| match imported {
-            Ok(stored_before) => proto::ImportMessageResult {
-                outcome: Some(Outcome::Applied(Applied {})),
-                stored_before,
-            },
-            Err(status) => proto::ImportMessageResult {
-                outcome: Some(Outcome::Error(per_item::error(&status))),
-                stored_before: false,
-            },
-        });
         Ok(Response::new(proto::ImportMessagesResponse {
-            results: results.collect(),
+            results: per_item::results(imported, |stored_before| proto::ImportMessageResult {
+                stored_before,
+                ..Applied {}.into()
+            }),
         }))
     }
 
@@ -95,8 +99,8 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         let last = messages.last().map(|last| last.message.id);
         let next = last.filter(|_| messages.len() >= EXPORT_ITEMS_MAX);
         Ok(Response::new(proto::ExportMessagesResponse {
+            messages: messages.into_iter().map(flaggable_to_wire).collect(),
             next_page_token: next.map(per_item::encode_id).unwrap_or_default(),
-            messages: messages.into_iter().map(to_wire).collect(),
         }))
     }
 
@@ -104,29 +108,14 @@ impl<S: OperatorStore> OperatorService for Operators<S> {
         &self,
         request: Request<proto::ListFlaggedRequest>,
     ) -> Result<Response<proto::ListFlaggedResponse>, Status> {
-        let request = request.into_inner();
-        let before = per_item::id_or("before_stamp", &request.before_stamp, Uuid::max())?;
-        let before = per_item::id_or("page_token", &request.page_token, before)?;
-        let messages = self.store.flagged(before).await?;
-        let last = messages.last().and_then(|last| last.flag_stamp);
-        let next = last.filter(|_| messages.len() >= FLAGGED_MESSAGES_MAX);
-        Ok(Response::new(proto::ListFlaggedResponse {
-            next_page_token: next.map(per_item::encode_id).unwrap_or_default(),
-            messages: messages.into_iter().map(to_wire).collect(),
-        }))
+        self.moderation.list_flagged(request).await
     }
 
     async fn delete_messages(
         &self,
         request: Request<proto::DeleteMessagesRequest>,
     ) -> Result<Response<proto::DeleteMessagesResponse>, Status> {
-        let ids = request.into_inner().author_ids;
-        let authors: Vec<Uuid> = per_item::each_id("author_id", &ids)?;
-        if authors.is_empty() {
-            return Ok(Response::new(proto::DeleteMessagesResponse::default()));
-        }
-        let more = self.store.delete(authors).await?;
-        Ok(Response::new(proto::DeleteMessagesResponse { more }))
+        self.deletions.delete_messages(request).await
     }
 }
 
@@ -140,18 +129,4 @@ fn imported(message: proto::ImportedMessage, moderator: &str) -> Result<Imported
         message: service::new_message(new)?,
         flagged_by: message.flagged.then(|| moderator.to_owned()),
     })
-}
-
-fn to_wire(flaggable: FlaggableMessage) -> proto::FlaggableMessage {
-    let optional = |id: Option<Uuid>| {
-        let id = id.filter(|id| !id.is_nil());
-        id.map_or_else(Vec::new, |id| id.as_bytes().to_vec()).into()
-    };
-    proto::FlaggableMessage {
-        message: Some(service::message_to_wire(&flaggable.message)),
-        flagged: flaggable.flagged,
-        flag_stamp: optional(flaggable.flag_stamp),
-        moderator: flaggable.flagged_by.unwrap_or_default(),
-        moderator_id: optional(flaggable.flagged_by_id),
-    }
 }

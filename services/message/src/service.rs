@@ -1,4 +1,4 @@
-//! The gRPC face of the message service: validate, batch, translate. Nothing else.
+//! The gRPC service of messages: it validates requests, batches them and converts the results.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use chassis::{
     skew::SkewWatch,
 };
 use minitwit_proto::{
-    common::v1::{Applied, Unchanged},
+    common::v1::{Applied, Superseded, Unchanged},
     limits::{TEXT_BYTES_MAX, TIMELINE_AUTHORS_MAX, TIMELINE_MESSAGES_MAX},
     message::v1::{
-        self as proto, create_message_result, get_message_result, list_timeline_result,
-        message_service_server::MessageService, set_flag_result, timeline_query,
+        self as proto, list_timeline_result::Outcome as TimelineOutcome,
+        message_service_server::MessageService, timeline_query,
     },
 };
 use tonic::{Request, Response, Status};
@@ -22,28 +22,31 @@ use uuid::Uuid;
 use crate::{
     batches::{Count, Find, Insert, List, SetFlags},
     store::{
-        Asked, FlagUpdate, Kept, Listed, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
+        ConditionalQuery, FlagUpdate, KnownVersion, Message, MessageStore, NewMessage, Scope,
+        Timeline, TimelineDelta, TimelineQuery,
     },
 };
 
-/// Two statements at a time leave the other connections to the other kinds of calls.
+/// Limits of each kind of call. With two workers, one kind cannot use all connections to the database.
 const LIMITS: Limits = Limits {
     workers: 2,
     batch_weight_max: 256,
     queue_max: 1024,
 };
 
-/// For timelines of many authors: as many as are read well within the time that an answer has.
+/// Limits of timelines of several authors. A batch of this weight needs much less than the budget of a
+/// request.
 const MERGED_LIMITS: Limits = Limits {
     batch_weight_max: 2_000,
     ..LIMITS
 };
 
-/// The service over a store.
+/// The `MessageService` over a store.
 pub struct Messages<S: MessageStore> {
     insert: Batcher<Flattened<Insert<S>>>,
     list: Batcher<Flattened<List<S>>>,
-    /// Apart, because one of them may take as long as hundreds of others.
+    /// Timelines of several authors have a batcher of their own, because one of them may take as long as
+    /// hundreds of other timelines.
     list_merged: Batcher<Flattened<List<S>>>,
     find: Batcher<Flattened<Find<S>>>,
     count: Batcher<Flattened<Count<S>>>,
@@ -53,7 +56,7 @@ pub struct Messages<S: MessageStore> {
 }
 
 impl<S: MessageStore> Messages<S> {
-    /// The service over `store`.
+    /// Creates the service over `store`.
     pub fn new(store: S) -> Self {
         let store = Arc::new(store);
         Self {
@@ -74,16 +77,16 @@ impl<S: MessageStore> Messages<S> {
 }
 
 impl<S: MessageStore> Messages<S> {
-    /// Timelines in the order asked, those that are merged apart from the others: neither kind waits
-    /// for the other's batches, nor fails with them.
+    /// Reads timelines and returns them in the order of the queries. Timelines of several authors are in
+    /// batches of their own, so neither kind waits for the other or fails with it.
     async fn list(
         &self,
-        asked: Vec<Asked>,
+        queries: Vec<ConditionalQuery>,
         deadline: Deadline,
-    ) -> Result<Vec<Result<Listed, Status>>, Status> {
-        let is_merged = |asked: &Asked| asked.query.scope.merged() > 1;
-        let kinds: Vec<bool> = asked.iter().map(is_merged).collect();
-        let (merged, single): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_merged);
+    ) -> Result<Vec<Result<TimelineDelta, Status>>, Status> {
+        let is_merged = |conditional: &ConditionalQuery| conditional.query.scope.author_count() > 1;
+        let kinds: Vec<bool> = queries.iter().map(is_merged).collect();
+        let (merged, single): (Vec<_>, Vec<_>) = queries.into_iter().partition(is_merged);
         if merged.is_empty() {
             return self.list.call(single, deadline).await;
         }
@@ -95,22 +98,22 @@ impl<S: MessageStore> Messages<S> {
             self.list_merged.call(merged, deadline),
             self.list.call(single, deadline),
         );
-        let each = |listed: Result<Vec<Result<Listed, Status>>, Status>, count| {
-            let listed = listed.unwrap_or_else(|status| vec![Err(status); count]);
-            listed.into_iter()
+        let each = |deltas: Result<Vec<Result<TimelineDelta, Status>>, Status>, count| {
+            let deltas = deltas.unwrap_or_else(|status| vec![Err(status); count]);
+            deltas.into_iter()
         };
         let (mut merged, mut single) = (each(merged, counts.0), each(single, counts.1));
-        let listed = kinds.into_iter().map(|is_merged| {
+        let deltas = kinds.into_iter().map(|is_merged| {
             let kind = if is_merged { &mut merged } else { &mut single };
             kind.next()
                 .unwrap_or_else(|| Err(Status::internal("a timeline was not answered")))
         });
-        Ok(listed.collect())
+        Ok(deltas.collect())
     }
 }
 
-fn batcher<W: BatchHandler>(name: &'static str, work: W) -> Batcher<Flattened<W>> {
-    Batcher::new(name, LIMITS, Flattened(work))
+fn batcher<H: BatchHandler>(name: &'static str, handler: H) -> Batcher<Flattened<H>> {
+    Batcher::new(name, LIMITS, Flattened(handler))
 }
 
 #[tonic::async_trait]
@@ -119,7 +122,6 @@ impl<S: MessageStore> MessageService for Messages<S> {
         &self,
         request: Request<proto::CreateMessagesRequest>,
     ) -> Result<Response<proto::CreateMessagesResponse>, Status> {
-        use create_message_result::Outcome;
         let deadline = Deadline::of(&request);
         let messages = request.into_inner().messages.into_iter().map(new_message);
         let created = answer_each(messages, async |valid| {
@@ -129,15 +131,8 @@ impl<S: MessageStore> MessageService for Messages<S> {
             self.insert.call(valid, deadline).await
         })
         .await?;
-        let results = created.into_iter().map(|created| match created {
-            Ok(()) => Outcome::Applied(Applied {}),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::CreateMessageResult {
-            outcome: Some(outcome),
-        });
         Ok(Response::new(proto::CreateMessagesResponse {
-            results: results.collect(),
+            results: per_item::results(created, |()| Applied {}),
         }))
     }
 
@@ -145,21 +140,19 @@ impl<S: MessageStore> MessageService for Messages<S> {
         &self,
         request: Request<proto::ListTimelinesRequest>,
     ) -> Result<Response<proto::ListTimelinesResponse>, Status> {
-        use list_timeline_result::Outcome;
         let deadline = Deadline::of(&request);
-        let queries = request.into_inner().queries.into_iter().map(asked);
-        let listed = answer_each(queries, async |valid| self.list(valid, deadline).await).await?;
-        let results = listed.into_iter().map(|listed| match listed {
-            Ok(Listed::Unchanged) => Outcome::Unchanged(Unchanged {}),
-            Ok(Listed::Added(timeline)) => Outcome::Added(timeline_to_wire(&timeline)),
-            Ok(Listed::Whole(timeline)) => Outcome::Timeline(timeline_to_wire(&timeline)),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::ListTimelineResult {
-            outcome: Some(outcome),
-        });
+        let queries = request
+            .into_inner()
+            .queries
+            .into_iter()
+            .map(conditional_query);
+        let deltas = answer_each(queries, async |valid| self.list(valid, deadline).await).await?;
         Ok(Response::new(proto::ListTimelinesResponse {
-            results: results.collect(),
+            results: per_item::results(deltas, |delta| match delta {
+                TimelineDelta::Unchanged => TimelineOutcome::Unchanged(Unchanged {}),
+                TimelineDelta::Added(added) => TimelineOutcome::Added(timeline_to_wire(&added)),
+                TimelineDelta::Whole(page) => TimelineOutcome::Timeline(timeline_to_wire(&page)),
+            }),
         }))
     }
 
@@ -167,20 +160,12 @@ impl<S: MessageStore> MessageService for Messages<S> {
         &self,
         request: Request<proto::GetMessagesRequest>,
     ) -> Result<Response<proto::GetMessagesResponse>, Status> {
-        use get_message_result::Outcome;
         let deadline = Deadline::of(&request);
         let ids = request.into_inner().ids;
         let ids = ids.iter().map(|id| per_item::id("id", id));
         let found = answer_each(ids, async |valid| self.find.call(valid, deadline).await).await?;
-        let results = found.into_iter().map(|found| match found {
-            Ok(message) => Outcome::Message(message_to_wire(&message)),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::GetMessageResult {
-            outcome: Some(outcome),
-        });
         Ok(Response::new(proto::GetMessagesResponse {
-            results: results.collect(),
+            results: per_item::results(found, |message| message_to_wire(&message)),
         }))
     }
 
@@ -200,26 +185,17 @@ impl<S: MessageStore> MessageService for Messages<S> {
         &self,
         request: Request<proto::SetFlagsRequest>,
     ) -> Result<Response<proto::SetFlagsResponse>, Status> {
-        use set_flag_result::Outcome;
         let deadline = Deadline::of(&request);
         let updates = request.into_inner().updates.into_iter().map(flag_update);
-        let set = answer_each(updates, async |valid| {
+        let outcomes = answer_each(updates, async |valid| {
             for update in &valid {
                 self.flag_skew.check(update.stamp);
             }
             self.set_flags.call(valid, deadline).await
         })
         .await?;
-        let results = set.into_iter().map(|set| match set.map(Result::from) {
-            Ok(Ok(applied)) => Outcome::Applied(applied),
-            Ok(Err(superseded)) => Outcome::Superseded(superseded),
-            Err(status) => Outcome::Error(per_item::error(&status)),
-        });
-        let results = results.map(|outcome| proto::SetFlagResult {
-            outcome: Some(outcome),
-        });
         Ok(Response::new(proto::SetFlagsResponse {
-            results: results.collect(),
+            results: per_item::results(outcomes, Result::<Applied, Superseded>::from),
         }))
     }
 }
@@ -243,16 +219,18 @@ pub(crate) fn new_message(message: proto::NewMessage) -> Result<NewMessage, Stat
     })
 }
 
-fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
-    use timeline_query::Scope as Wire;
+fn conditional_query(query: proto::TimelineQuery) -> Result<ConditionalQuery, Status> {
+    use timeline_query::Scope as WireScope;
     let newest = query
         .known_newest_id
         .map(|id| per_item::id("known_newest_id", &id));
     let newest = newest.transpose()?;
-    let kept = query.known_version.map(|version| Kept { version, newest });
+    let known = query
+        .known_version
+        .map(|version| KnownVersion { version, newest });
     let scope = match query.scope {
-        Some(Wire::Everybody(_)) => Scope::Everybody,
-        Some(Wire::Authors(authors)) => {
+        Some(WireScope::Everybody(_)) => Scope::Everybody,
+        Some(WireScope::Authors(authors)) => {
             Scope::Authors(per_item::decode_ids("authors.ids", &authors.ids)?)
         }
         None => return Err(Status::invalid_argument("a timeline needs a scope")),
@@ -271,7 +249,7 @@ fn asked(query: proto::TimelineQuery) -> Result<Asked, Status> {
         limit: query.limit.min(TIMELINE_MESSAGES_MAX),
         before,
     };
-    Ok(Asked { query, kept })
+    Ok(ConditionalQuery { query, known })
 }
 
 fn flag_update(update: proto::FlagUpdate) -> Result<FlagUpdate, Status> {
@@ -291,7 +269,7 @@ fn timeline_to_wire(timeline: &Timeline) -> proto::Timeline {
     }
 }
 
-pub(crate) fn message_to_wire(message: &crate::store::Message) -> proto::Message {
+pub(crate) fn message_to_wire(message: &Message) -> proto::Message {
     proto::Message {
         id: per_item::encode_id(message.id),
         author_id: per_item::encode_id(message.author_id),

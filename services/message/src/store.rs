@@ -1,4 +1,4 @@
-//! What is kept of messages, and the SQL that keeps it.
+//! The store of messages, and its SQL.
 
 use std::{future::Future, sync::Arc};
 
@@ -10,42 +10,42 @@ use database::{
 };
 use uuid::Uuid;
 
-use crate::timeline::{Timelines, fold};
+use crate::timeline::{Timelines, xor_into_version};
 
-/// A message to be stored. Its id is the key of the write, and its time the time of publication.
+/// A message to store. Its id is the key of the write, and the time of the id is the time of publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The key, a UUIDv7.
+    /// Id of the message: a UUIDv7.
     pub id: Uuid,
-    /// Who wrote it.
+    /// Id of the author.
     pub author_id: Uuid,
-    /// The text, exactly as posted.
+    /// Text, exactly as posted.
     pub text: String,
 }
 
 /// A message as readers see it.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Message {
-    /// The id.
+    /// Id of the message.
     pub id: Uuid,
-    /// Who wrote it.
+    /// Id of the author.
     pub author_id: Uuid,
-    /// The text.
+    /// Text, exactly as posted.
     pub text: String,
 }
 
-/// Whose messages are wanted.
+/// Authors of the messages of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Everybody's.
+    /// All authors.
     Everybody,
-    /// Those of some authors, merged.
+    /// The given authors. Their messages are merged.
     Authors(Vec<Uuid>),
 }
 
 impl Scope {
-    /// How many authors' messages are merged; 1 when nothing is.
-    pub fn merged(&self) -> usize {
+    /// Number of authors whose messages are merged; 1 for a timeline that needs no merging.
+    pub fn author_count(&self) -> usize {
         match self {
             Self::Everybody => 1,
             Self::Authors(authors) => authors.len().max(1),
@@ -53,85 +53,86 @@ impl Scope {
     }
 }
 
-/// A page of a timeline.
+/// Query for one page of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TimelineQuery {
-    /// Whose messages.
+    /// Authors of the messages.
     pub scope: Scope,
-    /// At most so many.
+    /// Maximum number of messages in the page.
     pub limit: u32,
-    /// Only messages older than this one; [`Uuid::max`] for all.
+    /// Id of the message before which the page starts; [`Uuid::max`] for the first page.
     pub before: Uuid,
 }
 
-/// Messages, newest first, and their timeline's version.
+/// Messages of a timeline, newest first, and its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
-    /// As long as it is the same, so is the list that the same query asks for.
+    /// Version of the timeline. While it is the same, the same query returns the same page.
     pub version: i64,
-    /// The messages.
+    /// Messages, newest first.
     pub messages: Vec<Message>,
 }
 
-/// A timeline that is asked for.
+/// Query that is answered only as far as the timeline differs from the version that the caller has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Asked {
-    /// Which.
+pub struct ConditionalQuery {
+    /// Query for the page.
     pub query: TimelineQuery,
-    /// What the caller has of it; `None` asks for all of it in any case.
-    pub kept: Option<Kept>,
+    /// Version that the caller has. With `None` the whole page is read in any case.
+    pub known: Option<KnownVersion>,
 }
 
-/// What a caller keeps of a timeline.
+/// Version of a timeline that a caller has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Kept {
-    /// Its version.
+pub struct KnownVersion {
+    /// The version.
     pub version: i64,
-    /// The newest message that it lists, nil when it lists none; `None`: the caller wants the whole list
-    /// when it is another one.
+    /// Id of the newest message in the page of the caller; nil if the page is empty. With `None` the caller
+    /// gets the whole page if it has changed.
     pub newest: Option<Uuid>,
 }
 
-/// A timeline as far as its caller has to be told.
+/// Difference between a timeline and the version that the caller has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listed {
-    /// It is what the caller keeps.
+pub enum TimelineDelta {
+    /// The version of the caller is current.
     Unchanged,
-    /// These come before what the caller keeps, of which as many fall off the end as are more than
-    /// were asked for.
+    /// Messages to insert before those of the caller, and the current version. The caller drops the oldest
+    /// messages beyond the limit.
     Added(Arc<Timeline>),
-    /// It is this.
+    /// The whole page.
     Whole(Arc<Timeline>),
 }
 
-/// A new state of a message's flag.
+/// New state of a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlagUpdate {
-    /// The message.
+    /// Id of the message.
     pub message_id: Uuid,
-    /// Flagged, or no longer.
+    /// Whether the flag is set.
     pub flagged: bool,
-    /// The key of the write; the greatest one wins.
+    /// Key of the write. The greatest stamp of a message wins.
     pub stamp: Uuid,
-    /// Who did it, when it is no account.
+    /// Name of the operator who sets the flag, if no account sets it.
     pub moderator: String,
-    /// The account that did it; nil for none.
+    /// Id of the account that sets the flag; nil for an operator.
     pub moderator_id: Uuid,
 }
 
-/// Where messages are kept. Every method answers item by item, in the order asked.
+/// Store of messages. Each method returns one result per item, in the order of its argument.
 pub trait MessageStore: Send + Sync + 'static {
-    /// Stores messages; one that is there already under its id is left as it is.
+    /// Stores messages. A message whose id is already stored stays as it is.
     fn insert(
         &self,
         messages: Vec<NewMessage>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Timelines, each with its version of the same moment, as far as those who ask do not have them.
+    /// Reads timelines as far as the callers do not have them. The messages and the version of a timeline are
+    /// of the same moment.
     fn timelines(
         &self,
-        asked: &[Asked],
-    ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+        queries: &[ConditionalQuery],
+    ) -> impl Future<Output = Result<Vec<TimelineDelta>, StoreError>> + Send;
 
     /// Finds messages that are not flagged.
     fn find(
@@ -139,20 +140,20 @@ pub trait MessageStore: Send + Sync + 'static {
         ids: Vec<Uuid>,
     ) -> impl Future<Output = Result<Vec<Option<Message>>, StoreError>> + Send;
 
-    /// Counts authors' messages that are not flagged.
+    /// Counts the messages of authors that are not flagged.
     fn count(
         &self,
         authors: Vec<Uuid>,
     ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
 
-    /// Sets flags; `None` where there is no such message.
+    /// Sets flags. The result is `None` if there is no such message.
     fn set_flags(
         &self,
         updates: Vec<FlagUpdate>,
     ) -> impl Future<Output = Result<Vec<Option<WriteOutcome>>, StoreError>> + Send;
 }
 
-/// Messages in an SQL database.
+/// Store of messages in an SQL database.
 #[derive(Debug)]
 pub struct SqlMessageStore {
     db: Db,
@@ -165,7 +166,7 @@ pub struct SqlMessageStore {
 }
 
 impl SqlMessageStore {
-    /// A store over a database whose schema is up to date.
+    /// Creates a store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
         use Kind::Id;
         Self {
@@ -211,14 +212,14 @@ fn insert() -> Statement {
         INSERT,
         &format!(
             "WITH stored AS ({INSERT} RETURNING author_id, id) {}",
-            fold("stored")
+            xor_into_version("stored")
         ),
         &[("author_id", Id), ("id", Id), ("text", Text)],
     )
 }
 
-/// Rows are locked in the order of their ids, so that two batches with the same messages cannot
-/// deadlock; SQLite has one writer.
+/// Statement that sets flags. It locks rows in the order of their ids, so two batches with the same messages
+/// cannot deadlock. SQLite has one writer.
 fn set_flags() -> Statement {
     use Kind::{Bool, Id, Text};
     const SET: &str = "SET flagged = input.new_flagged, flag_stamp = input.stamp,
@@ -242,9 +243,9 @@ fn set_flags() -> Statement {
                  WHERE message.author_id = locked.author_id AND message.id = locked.id
                    AND input.message_id = locked.id AND {LATER}
                  RETURNING locked.author_id, locked.id,
-                           message.flagged <> locked.flagged AS has_turned)
+                           message.flagged <> locked.flagged AS has_changed)
              {}",
-            fold("written WHERE has_turned")
+            xor_into_version("written WHERE has_changed")
         ),
         &[
             ("message_id", Id),
@@ -259,7 +260,7 @@ fn set_flags() -> Statement {
 impl MessageStore for SqlMessageStore {
     async fn insert(&self, messages: Vec<NewMessage>) -> Result<(), StoreError> {
         let mut messages = messages;
-        // Always in one order, so that two batches with the same repeated message cannot deadlock.
+        // The messages are sorted, so two batches with the same repeated message cannot deadlock.
         messages.sort_unstable_by_key(|message| (message.author_id, message.id));
         let authors = messages.iter().map(|message| message.author_id).collect();
         let ids = messages.iter().map(|message| message.id).collect();
@@ -269,8 +270,11 @@ impl MessageStore for SqlMessageStore {
         Ok(())
     }
 
-    async fn timelines(&self, asked: &[Asked]) -> Result<Vec<Listed>, StoreError> {
-        self.timelines.list(asked).await
+    async fn timelines(
+        &self,
+        queries: &[ConditionalQuery],
+    ) -> Result<Vec<TimelineDelta>, StoreError> {
+        self.timelines.list(queries).await
     }
 
     async fn find(&self, ids: Vec<Uuid>) -> Result<Vec<Option<Message>>, StoreError> {
@@ -278,8 +282,8 @@ impl MessageStore for SqlMessageStore {
             .find
             .fetch(&self.db, vec![Column::Id(ids.clone())])
             .await?;
-        let place = |id: &Uuid| found.iter().find(|message| message.id == *id).cloned();
-        Ok(ids.iter().map(place).collect())
+        let by_id = |id: &Uuid| found.iter().find(|message| message.id == *id).cloned();
+        Ok(ids.iter().map(by_id).collect())
     }
 
     async fn count(&self, authors: Vec<Uuid>) -> Result<Vec<i64>, StoreError> {
@@ -309,14 +313,15 @@ impl MessageStore for SqlMessageStore {
             .flag_stamps
             .fetch(&self.db, vec![Column::Id(ids)])
             .await?;
-        let own = |update: &FlagUpdate| {
+        let outcome = |update: &FlagUpdate| {
             let (_, stamp) = stored.iter().find(|(id, _)| *id == update.message_id)?;
-            // A stamp of this very batch is an overtaking among the living, hence success.
-            let winner = last
+            // Several writes of this batch to one flag were concurrent. The smaller stamps count as applied
+            // first, so all of them have the outcome of the write with the greatest stamp.
+            let greatest = last
                 .iter()
                 .find(|other| other.message_id == update.message_id)?;
-            Some(WriteOutcome::from_stamps(winner.stamp, (*stamp)?))
+            Some(WriteOutcome::from_stamps(greatest.stamp, (*stamp)?))
         };
-        Ok(updates.iter().map(own).collect())
+        Ok(updates.iter().map(outcome).collect())
     }
 }

@@ -1,18 +1,20 @@
-//! Timelines and their versions, in the words that each engine is quick with.
+//! Queries of timelines and their versions, with the SQL that is fast on each engine.
 //!
-//! A message never changes once written, so the ids of an author's messages say all there is to say of
-//! them: their version is a hash of each, folded. PostgreSQL keeps it in a row for each author, in which
-//! every write folds what it stores or takes away, so that to ask for it is one look at an index however
-//! long the list. The newest id would not do: with several writers ids do not appear in commit order, and
-//! a flag takes one away without adding any. The version of everybody's messages is that of the page that
-//! is asked for: a row for all would be one that all writers wait for.
+//! A message never changes after it is written, so the ids of an author's messages determine the messages.
+//! The version of an author is the XOR of the hashes of these ids. PostgreSQL keeps it in a row per author.
+//! Every write XORs the hashes of the messages that it adds or removes into the row, so reading a version
+//! is one index look-up, however long the timeline is. The newest id cannot be the version, because ids of
+//! several writers do not appear in commit order, and because a flag removes a message without adding a
+//! message. The version of the timeline of all authors is computed from the requested page, because all
+//! writers would wait for a common row.
 //!
-//! What is folded can be taken out again. If the messages above the newest one that a caller keeps,
-//! taken out of the version, leave the version that it keeps, then they are all that has come to its
-//! list, and all that it has to be told. Whatever else happened (a late message with an older id, a flag,
-//! more of them than a page holds) leaves another version, and the whole page is read.
+//! A second XOR with a hash removes the hash. The service takes the messages that are newer than the newest
+//! message of the caller, and removes their hashes from the current version. If the result is the version of
+//! the caller, these messages are the only difference, and only they are sent. Otherwise the whole page is
+//! read. This happens after a late message with an older id, after a flag, and if there are more new
+//! messages than a page holds.
 
-mod question;
+mod statement;
 
 use std::sync::Arc;
 
@@ -25,19 +27,21 @@ use database::{
 use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use crate::store::{Asked, Kept, Listed, Message, Scope, Timeline, TimelineQuery};
+use crate::store::{
+    ConditionalQuery, KnownVersion, Message, Scope, Timeline, TimelineDelta, TimelineQuery,
+};
 
-pub(crate) use question::fold;
-use question::{Answer, Question};
+pub(crate) use statement::xor_into_version;
+use statement::{QueryKind, ResultKind};
 
 #[derive(Debug)]
 pub(crate) struct Timelines {
     db: Db,
-    statements: StatementCache<(Question, Answer)>,
+    statements: StatementCache<(QueryKind, ResultKind)>,
     on_sqlite: Operation,
 }
 
-/// A page as PostgreSQL hands it over: one row, whatever its length.
+/// Page as PostgreSQL returns it: one row, whatever the length of the page.
 #[derive(FromRow)]
 struct Page {
     version: i64,
@@ -66,37 +70,38 @@ impl From<Page> for Timeline {
     }
 }
 
-/// One of the messages above the newest that a caller keeps, newest first; without a message when
-/// there is none. Of what is as the caller keeps it nothing is handed over.
+/// Row of a delta: a message that is newer than the newest message of the caller, or no message if there is
+/// none. There is no row if the version of the caller is current.
 #[derive(FromRow)]
-struct Change {
-    /// The query that it answers, from 1.
+struct DeltaRow {
+    /// Position of the query, from 1.
     ord: i64,
-    /// The version now.
+    /// Current version.
     version: i64,
-    /// The version without these messages, once their `hash`es are taken out of it.
-    base: i64,
+    /// Version of the messages below the added ones, after the `hash`es of the added messages are removed from
+    /// it with XOR. A `hash` is 0 if the statement has already left the message out.
+    version_below: i64,
     id: Option<Uuid>,
     author_id: Option<Uuid>,
     text: Option<String>,
     hash: Option<i64>,
 }
 
-impl Change {
-    /// What the caller has to be told; `None`: more than these changes.
-    fn judge(changes: Vec<Self>, kept: Kept) -> Option<Listed> {
-        let first = changes.first();
-        let Some(first) = first.filter(|first| first.version != kept.version) else {
-            return Some(Listed::Unchanged);
+impl DeltaRow {
+    /// Delta of a query from its rows, newest message first; `None` if the rows are not the only difference.
+    fn delta(rows: Vec<Self>, known: KnownVersion) -> Option<TimelineDelta> {
+        let first = rows.first();
+        let Some(first) = first.filter(|first| first.version != known.version) else {
+            return Some(TimelineDelta::Unchanged);
         };
-        let (version, base) = (first.version, first.base);
-        let hashes = changes.iter().filter_map(|change| change.hash);
-        let base = hashes.fold(base, |base, hash| base ^ hash);
+        let (version, version_below) = (first.version, first.version_below);
+        let hashes = rows.iter().filter_map(|row| row.hash);
+        let version_below = hashes.fold(version_below, |version, hash| version ^ hash);
         let added = || Timeline {
             version,
-            messages: changes.into_iter().filter_map(Self::message).collect(),
+            messages: rows.into_iter().filter_map(Self::message).collect(),
         };
-        (base == kept.version).then(|| Listed::Added(Arc::new(added())))
+        (version_below == known.version).then(|| TimelineDelta::Added(Arc::new(added())))
     }
 
     fn message(self) -> Option<Message> {
@@ -117,36 +122,47 @@ impl Timelines {
         }
     }
 
-    pub(crate) async fn list(&self, asked: &[Asked]) -> Result<Vec<Listed>, StoreError> {
+    pub(crate) async fn list(
+        &self,
+        queries: &[ConditionalQuery],
+    ) -> Result<Vec<TimelineDelta>, StoreError> {
         match &self.db {
             Db::Sqlite { read, .. } => {
-                let mut listed = Vec::with_capacity(asked.len());
-                for ask in asked {
-                    listed.push(self.list_on_sqlite(read, ask).await?);
+                let mut deltas = Vec::with_capacity(queries.len());
+                for conditional in queries {
+                    deltas.push(self.list_on_sqlite(read, conditional).await?);
                 }
-                Ok(listed)
+                Ok(deltas)
             }
-            Db::Postgres { pool, .. } => self.list_on_postgres(pool, asked).await,
+            Db::Postgres { pool, .. } => self.list_on_postgres(pool, queries).await,
         }
     }
 
-    /// SQLite is a function call away, so there is nothing to share: one query after the other, and
-    /// a changed list is read as a whole.
-    async fn list_on_sqlite(&self, pool: &SqlitePool, ask: &Asked) -> Result<Listed, StoreError> {
-        if let Some(kept) = ask.kept {
-            let ids: Vec<(Uuid,)> = self.ask_sqlite(pool, "id", &ask.query).await?;
-            if version::of(ids.iter().map(|(id,)| id)) == kept.version {
-                return Ok(Listed::Unchanged);
+    /// Reads a timeline from SQLite. A call of SQLite has no round trip that queries could share, so each query
+    /// is a statement, and a changed page is read as a whole.
+    async fn list_on_sqlite(
+        &self,
+        pool: &SqlitePool,
+        conditional: &ConditionalQuery,
+    ) -> Result<TimelineDelta, StoreError> {
+        let query = &conditional.query;
+        if let Some(known) = conditional.known {
+            let ids: Vec<(Uuid,)> = self.fetch_sqlite(pool, "id", query).await?;
+            if version::of(ids.iter().map(|(id,)| id)) == known.version {
+                return Ok(TimelineDelta::Unchanged);
             }
         }
         let messages: Vec<Message> = self
-            .ask_sqlite(pool, "id, author_id, text", &ask.query)
+            .fetch_sqlite(pool, "id, author_id, text", query)
             .await?;
         let version = version::of(messages.iter().map(|message| &message.id));
-        Ok(Listed::Whole(Arc::new(Timeline { version, messages })))
+        Ok(TimelineDelta::Whole(Arc::new(Timeline {
+            version,
+            messages,
+        })))
     }
 
-    async fn ask_sqlite<R>(
+    async fn fetch_sqlite<R>(
         &self,
         pool: &SqlitePool,
         columns: &str,
@@ -155,93 +171,98 @@ impl Timelines {
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let whose = match &query.scope {
+        let condition = match &query.scope {
             Scope::Everybody => "true",
             Scope::Authors(authors) if authors.len() == 1 => "author_id = $3",
             Scope::Authors(_) => "author_id IN (SELECT unhex(value) FROM json_each($3))",
         };
         let sql: Arc<str> = format!(
-            "SELECT {columns} FROM message WHERE {whose} AND id < $1 AND NOT flagged
+            "SELECT {columns} FROM message WHERE {condition} AND id < $1 AND NOT flagged
              ORDER BY id DESC LIMIT $2"
         )
         .into();
-        let ask = sqlx::query_as(AssertSqlSafe(Arc::clone(&sql)))
+        let statement = sqlx::query_as(AssertSqlSafe(Arc::clone(&sql)))
             .bind(query.before)
             .bind(query.limit);
-        let ask = match &query.scope {
-            Scope::Everybody => ask,
-            Scope::Authors(authors) if authors.len() == 1 => ask.bind(authors[0]),
-            Scope::Authors(authors) => ask.bind(json_of(authors)),
+        let statement = match &query.scope {
+            Scope::Everybody => statement,
+            Scope::Authors(authors) if authors.len() == 1 => statement.bind(authors[0]),
+            Scope::Authors(authors) => statement.bind(json_of(authors)),
         };
-        let ask = ask.fetch_all(pool);
-        self.on_sqlite.watch(&self.db, &sql, ask).await
+        let fetch = statement.fetch_all(pool);
+        self.on_sqlite.watch(&self.db, &sql, fetch).await
     }
 
-    /// First what has come to those that are kept, then the others as a whole.
+    /// Reads timelines from PostgreSQL: first the deltas of the queries with a known version, then the whole
+    /// pages of the queries that have no delta.
     async fn list_on_postgres(
         &self,
         pool: &PgPool,
-        asked: &[Asked],
-    ) -> Result<Vec<Listed>, StoreError> {
-        let kept: Vec<&Asked> = asked.iter().filter(|ask| ask.kept.is_some()).collect();
-        let changes = self.ask_postgres(pool, Answer::Changes, &kept, by_query);
-        let mut changes = changes.await?.into_iter();
-        let mut listed: Vec<Option<Listed>> = Vec::with_capacity(asked.len());
-        for ask in asked {
-            let judge = |kept| Change::judge(changes.next()?, kept);
-            listed.push(ask.kept.and_then(judge));
+        queries: &[ConditionalQuery],
+    ) -> Result<Vec<TimelineDelta>, StoreError> {
+        let known = queries.iter().filter(|query| query.known.is_some());
+        let known: Vec<&ConditionalQuery> = known.collect();
+        let rows = self.fetch_postgres(pool, ResultKind::Delta, &known, by_query);
+        let mut rows = rows.await?.into_iter();
+        let mut deltas: Vec<Option<TimelineDelta>> = Vec::with_capacity(queries.len());
+        for query in queries {
+            let delta = |known| DeltaRow::delta(rows.next()?, known);
+            deltas.push(query.known.and_then(delta));
         }
 
-        let others = asked.iter().zip(&listed);
-        let others: Vec<&Asked> = others
-            .filter_map(|(ask, listed)| listed.is_none().then_some(ask))
+        let rest = queries.iter().zip(&deltas);
+        let rest: Vec<&ConditionalQuery> = rest
+            .filter_map(|(query, delta)| delta.is_none().then_some(query))
             .collect();
         let pages: Vec<Page> = self
-            .ask_postgres(pool, Answer::Page, &others, |pages, _| pages)
+            .fetch_postgres(pool, ResultKind::Page, &rest, |pages, _| pages)
             .await?;
-        let places = listed.iter_mut().filter(|listed| listed.is_none());
-        for (place, page) in places.zip(pages) {
-            *place = Some(Listed::Whole(Arc::new(page.into())));
+        let missing = deltas.iter_mut().filter(|delta| delta.is_none());
+        for (delta, page) in missing.zip(pages) {
+            *delta = Some(TimelineDelta::Whole(Arc::new(page.into())));
         }
-        Ok(listed.into_iter().flatten().collect())
+        Ok(deltas.into_iter().flatten().collect())
     }
 
-    /// Queries of one kind and limit go together; `by_query` makes an answer to each of the queries of a
-    /// statement, in their order, from its rows and their number.
-    async fn ask_postgres<R, A>(
+    /// Runs queries on PostgreSQL. Queries of the same kind and limit share a statement. `by_query` makes one
+    /// result per query of a statement, in their order, from the rows and the number of queries.
+    async fn fetch_postgres<R, A>(
         &self,
         pool: &PgPool,
-        answer: Answer,
-        asked: &[&Asked],
+        result_kind: ResultKind,
+        queries: &[&ConditionalQuery],
         by_query: impl Fn(Vec<R>, usize) -> Vec<A>,
     ) -> Result<Vec<A>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let mut answers = Vec::with_capacity(asked.len());
-        let key = |ask: &&Asked| (Question::of(&ask.query), ask.query.limit);
-        for ((question, limit), places) in grouped(asked, key) {
-            let make = || question.statement(answer, limit);
-            let statement = self.statements.get((question, answer), limit, make);
-            for places in places.chunks(question.queries_max()) {
-                let asked = places.iter().map(|&place| asked[place]);
-                let input = question.input(answer, asked);
+        let mut results = Vec::with_capacity(queries.len());
+        let key = |conditional: &&ConditionalQuery| {
+            let query = &conditional.query;
+            (QueryKind::of(query), query.limit)
+        };
+        for ((query_kind, limit), indexes) in grouped(queries, key) {
+            let make = || query_kind.statement(result_kind, limit);
+            let statement = self.statements.get((query_kind, result_kind), limit, make);
+            for indexes in indexes.chunks(query_kind.queries_max()) {
+                let chunk = indexes.iter().map(|&index| queries[index]);
+                let input = query_kind.input(result_kind, chunk);
                 let rows = statement.fetch_postgres(&self.db, pool, input).await?;
-                let by_query = by_query(rows, places.len());
-                answers.extend(places.iter().copied().zip(by_query));
+                let by_query = by_query(rows, indexes.len());
+                results.extend(indexes.iter().copied().zip(by_query));
             }
         }
-        in_order(answers, asked.len())
+        in_order(results, queries.len())
     }
 }
 
-/// The changes that answer each of the queries of a statement.
-fn by_query(changes: Vec<Change>, queries: usize) -> Vec<Vec<Change>> {
-    let mut by_query: Vec<Vec<Change>> = (0..queries).map(|_| Vec::new()).collect();
-    for change in changes {
-        let place = usize::try_from(change.ord - 1).unwrap_or(usize::MAX);
-        if let Some(changes) = by_query.get_mut(place) {
-            changes.push(change);
+/// Rows of each query of a statement.
+fn by_query(rows: Vec<DeltaRow>, queries: usize) -> Vec<Vec<DeltaRow>> {
+    let mut by_query: Vec<Vec<DeltaRow>> = (0..queries).map(|_| Vec::new()).collect();
+    for row in rows {
+        let index = usize::try_from(row.ord - 1).unwrap_or(usize::MAX);
+        if let Some(rows) = by_query.get_mut(index) {
+            rows.push(row);
         }
     }
     by_query

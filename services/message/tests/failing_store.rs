@@ -1,4 +1,4 @@
-//! What callers see of a database that is away.
+//! Results of calls while the database is unavailable.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use chassis::per_item::WriteOutcome;
 use database::store::StoreError;
 use minitwit_message::{
     service::Messages,
-    store::{Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage},
+    store::{ConditionalQuery, FlagUpdate, Message, MessageStore, NewMessage, TimelineDelta},
 };
 use minitwit_proto::message::v1::{
     self as proto, Authors, CreateMessagesRequest, Everybody, ListTimelinesRequest,
@@ -17,40 +17,44 @@ use minitwit_proto::message::v1::{
 use tonic::{Code, Request};
 use uuid::Uuid;
 
-/// A database that is away, but for timelines that merge nothing, which are empty.
-struct Away;
+/// Store whose database is unavailable, except for timelines that need no merging. These are empty.
+struct UnavailableStore;
 
-fn away<T>() -> Result<T, StoreError> {
+fn unavailable<T>() -> Result<T, StoreError> {
     Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))
 }
 
-impl MessageStore for Away {
+impl MessageStore for UnavailableStore {
     async fn insert(&self, _: Vec<NewMessage>) -> Result<(), StoreError> {
-        away()
+        unavailable()
     }
 
-    async fn timelines(&self, asked: &[Asked]) -> Result<Vec<Listed>, StoreError> {
-        if asked.iter().any(|ask| ask.query.scope.merged() > 1) {
-            return away();
+    async fn timelines(
+        &self,
+        queries: &[ConditionalQuery],
+    ) -> Result<Vec<TimelineDelta>, StoreError> {
+        let is_merged = |query: &ConditionalQuery| query.query.scope.author_count() > 1;
+        if queries.iter().any(is_merged) {
+            return unavailable();
         }
-        Ok(vec![Listed::Whole(Arc::default()); asked.len()])
+        Ok(vec![TimelineDelta::Whole(Arc::default()); queries.len()])
     }
 
     async fn find(&self, _: Vec<Uuid>) -> Result<Vec<Option<Message>>, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn count(&self, _: Vec<Uuid>) -> Result<Vec<i64>, StoreError> {
-        away()
+        unavailable()
     }
 
     async fn set_flags(&self, _: Vec<FlagUpdate>) -> Result<Vec<Option<WriteOutcome>>, StoreError> {
-        away()
+        unavailable()
     }
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_unavailable_and_nothing_more_is_told() {
+async fn a_call_is_unavailable_without_details_while_the_database_is_unavailable() {
     let good = proto::NewMessage {
         id: Bytes::from_static(&[7; 16]),
         author_id: Bytes::from_static(&[8; 16]),
@@ -59,7 +63,7 @@ async fn a_database_that_is_away_is_unavailable_and_nothing_more_is_told() {
     let request = CreateMessagesRequest {
         messages: vec![good],
     };
-    let status = Messages::new(Away)
+    let status = Messages::new(UnavailableStore)
         .create_messages(Request::new(request))
         .await
         .unwrap_err();
@@ -68,18 +72,18 @@ async fn a_database_that_is_away_is_unavailable_and_nothing_more_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_not_valid_is_refused_without_the_database() {
+async fn an_invalid_item_is_refused_without_the_database() {
     let request = CreateMessagesRequest {
         messages: vec![proto::NewMessage::default()],
     };
-    let answer = Messages::new(Away)
+    let answer = Messages::new(UnavailableStore)
         .create_messages(Request::new(request))
         .await;
     assert_eq!(answer.unwrap().into_inner().results.len(), 1);
 }
 
 #[tokio::test]
-async fn a_merged_timeline_that_fails_concerns_no_other() {
+async fn a_merged_timeline_fails_without_the_other_timelines() {
     let authors = |count: usize| {
         Scope::Authors(Authors {
             ids: vec![7; 16 * count].into(),
@@ -96,22 +100,22 @@ async fn a_merged_timeline_that_fails_concerns_no_other() {
         limit: 10,
         ..proto::TimelineQuery::default()
     });
-    let ask = async |queries: &[proto::TimelineQuery]| {
+    let list = async |queries: &[proto::TimelineQuery]| {
         let request = ListTimelinesRequest {
             queries: queries.to_vec(),
         };
-        Messages::new(Away)
+        Messages::new(UnavailableStore)
             .list_timelines(Request::new(request))
             .await
     };
 
-    let answer = ask(&queries).await.unwrap().into_inner();
+    let answer = list(&queries).await.unwrap().into_inner();
     let listed = answer
         .results
         .iter()
         .map(|result| matches!(result.outcome, Some(Outcome::Timeline(_))));
     assert_eq!(listed.collect::<Vec<_>>(), [true, false, true, false]);
-    // When all fail, it is said of the whole, and may be asked of another replica.
-    let status = ask(&queries[1..2]).await.unwrap_err();
+    // If all timelines fail, the whole call fails, so the caller can try another replica.
+    let status = list(&queries[1..2]).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
 }

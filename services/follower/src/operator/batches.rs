@@ -1,4 +1,4 @@
-//! What is done with a batch of an import.
+//! Handlers that execute batches of imports.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tonic::Status;
 use super::store::OperatorStore;
 use crate::store::FollowUpdate;
 
-/// Stores edges, and tells of each whether it had been written before.
+/// Stores edges and returns for each whether it had been written before.
 pub(super) struct Import<S>(pub(super) Arc<S>);
 
 impl<S: OperatorStore> BatchHandler for Import<S> {

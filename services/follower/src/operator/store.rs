@@ -1,4 +1,4 @@
-//! What operators do with edges, in SQL.
+//! The store of operators, and its SQL.
 
 use std::{collections::HashSet, future::Future};
 
@@ -8,52 +8,48 @@ use database::{
     statement::{Access, Column, Kind, Statement},
     store::StoreError,
 };
-use minitwit_proto::limits::{DELETE_ITEMS_MAX, EXPORT_ITEMS_MAX};
+use minitwit_proto::limits::EXPORT_ITEMS_MAX;
 use uuid::Uuid;
 
 use crate::store::{Direction, Edge, FollowUpdate};
 
-/// What operators do with edges.
+/// Store of edges for operators.
 pub trait OperatorStore: Send + Sync + 'static {
-    /// Stores edges that were never written, and tells in the order asked which had been.
+    /// Stores edges that were never written. Returns for each edge, in the order of the argument, whether it had
+    /// been written before.
     fn import(
         &self,
         updates: Vec<FollowUpdate>,
     ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
-    /// The edges at one end of an account, those taken back too, ascending by the other end from
-    /// behind `after`, at most [`EXPORT_ITEMS_MAX`].
+    /// Edges of an account in one direction, including edges that are set to not following. They are
+    /// ascending by the id at the other end and start after `after`; at most [`EXPORT_ITEMS_MAX`].
     fn export(
         &self,
         account: Uuid,
         direction: Direction,
         after: Uuid,
     ) -> impl Future<Output = Result<Vec<FollowUpdate>, StoreError>> + Send;
-
-    /// Deletes at most [`DELETE_ITEMS_MAX`] edges of accounts at each end, and tells whether there may be more: as
-    /// long as any were found, though somebody else has deleted them first.
-    fn delete(&self, accounts: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
-/// What operators do with the edges of an SQL database.
+/// Store of edges for operators in an SQL database.
 #[derive(Debug)]
 pub struct SqlOperatorStore {
     db: Db,
     import: Statement,
     export: [Statement; 2],
-    delete: [Statement; 2],
 }
 
-/// An edge as a row.
-type Row = (Uuid, Uuid, bool, Uuid);
+/// Row of an edge.
+type EdgeRow = (Uuid, Uuid, bool, Uuid);
 
 impl SqlOperatorStore {
-    /// A store over a database whose schema is up to date.
+    /// Creates a store over a database whose schema is up to date.
     pub fn new(db: Db) -> Self {
         use Kind::{Bool, Id};
         Self {
             db,
-            // What was written here is later than anything that was brought along.
+            // An edge that was written in this system is newer than an imported edge, so it stays.
             import: Statement::new(
                 Access::Write,
                 "INSERT follow import",
@@ -73,13 +69,12 @@ impl SqlOperatorStore {
                 ("followee_id", "follower_id"),
             ]
             .map(|(own, other)| export(own, other)),
-            delete: ["follower_id", "followee_id"].map(delete),
         }
     }
 }
 
-/// Both ids are known before the first row is read, so that the index is read in its order and no
-/// further than the page goes.
+/// Statement that reads a page of edges by the id in the column `own`. Both ids are known before the first
+/// row is read, so the index is read in its order and only as far as the page.
 fn export(own: &str, other: &str) -> Statement {
     Statement::new(
         Access::Read,
@@ -95,38 +90,9 @@ fn export(own: &str, other: &str) -> Statement {
     )
 }
 
-/// By place, for PostgreSQL would rather read the whole table than look up a thousand keys. A row
-/// that moves meanwhile is met the next time, so what counts is how many were found: of two who
-/// delete the same rows, the second finds them, waits for the first and deletes none, and others may
-/// be left. SQLite has one writer.
-fn delete(own: &str) -> Statement {
-    let doomed = |columns: &str| {
-        format!(
-            "SELECT {columns} FROM {{input}} JOIN follow ON follow.{own} = input.wanted
-             LIMIT {DELETE_ITEMS_MAX}"
-        )
-    };
-    Statement::per_engine(
-        Access::Write,
-        "DELETE follow",
-        &format!(
-            "DELETE FROM follow WHERE (follower_id, followee_id) IN ({})
-             RETURNING CAST(1 AS BIGINT)",
-            doomed("follow.follower_id, follow.followee_id")
-        ),
-        &format!(
-            "WITH found AS MATERIALIZED ({}),
-             deleted AS (DELETE FROM follow WHERE ctid = ANY (ARRAY(SELECT place FROM found)))
-             SELECT CAST(1 AS BIGINT) FROM found",
-            doomed("follow.ctid AS place")
-        ),
-        &[("wanted", Kind::Id)],
-    )
-}
-
 impl OperatorStore for SqlOperatorStore {
     async fn import(&self, updates: Vec<FollowUpdate>) -> Result<Vec<bool>, StoreError> {
-        // One of each edge, always in one order, so that two batches cannot deadlock.
+        // Each edge occurs once, and the edges are sorted, so two batches cannot deadlock.
         let each = last_writes(&updates, |update| update.edge, |update| update.stamp);
         let input = vec![
             Column::Id(each.iter().map(|update| update.edge.follower_id).collect()),
@@ -158,7 +124,7 @@ impl OperatorStore for SqlOperatorStore {
             Direction::Followers => followers,
         };
         let input = vec![Column::Id(vec![account]), Column::Id(vec![after])];
-        let rows: Vec<Row> = statement.fetch(&self.db, input).await?;
+        let rows: Vec<EdgeRow> = statement.fetch(&self.db, input).await?;
         let update = |(follower_id, followee_id, following, stamp)| FollowUpdate {
             edge: Edge {
                 follower_id,
@@ -168,15 +134,5 @@ impl OperatorStore for SqlOperatorStore {
             stamp,
         };
         Ok(rows.into_iter().map(update).collect())
-    }
-
-    async fn delete(&self, accounts: Vec<Uuid>) -> Result<bool, StoreError> {
-        let mut more = false;
-        for statement in &self.delete {
-            let input = vec![Column::Id(accounts.clone())];
-            let found: Vec<(i64,)> = statement.fetch(&self.db, input).await?;
-            more |= !found.is_empty();
-        }
-        Ok(more)
     }
 }

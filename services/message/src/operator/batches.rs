@@ -1,4 +1,4 @@
-//! What is done with a batch of an import.
+//! Handlers that execute batches of imports.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::store::{ImportedMessage, OperatorStore};
 
-/// Stores messages, and tells of each whether it had been stored before.
+/// Stores messages and returns for each whether it had been stored before.
 pub(super) struct Import<S>(pub(super) Arc<S>);
 
 impl<S: OperatorStore> BatchHandler for Import<S> {

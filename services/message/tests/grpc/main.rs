@@ -1,7 +1,8 @@
-//! The message service through a real client.
+//! Tests of the service over gRPC.
 
 #![expect(clippy::unwrap_used, reason = "the helpers are tests too")]
 
+mod paging;
 mod support;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::support::{by, error, everybody, flag, message, service, shown, stored, wire};
 
 #[tokio::test]
-async fn a_bad_message_is_answered_in_its_place() {
+async fn an_invalid_message_fails_alone() {
     let mut service = service().await;
     let alice = Uuid::now_v7();
     let longest = message(alice, &"x".repeat(10_000));
@@ -60,7 +61,7 @@ async fn a_bad_message_is_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_repeated_message_succeeds_again_and_stands_once() {
+async fn a_repeated_message_succeeds_and_is_stored_once() {
     let mut service = service().await;
     let sent = message(Uuid::now_v7(), "hello");
     let applied = create_message_result::Outcome::Applied(Applied {});
@@ -76,7 +77,7 @@ async fn a_repeated_message_succeeds_again_and_stands_once() {
 }
 
 #[tokio::test]
-async fn a_bad_timeline_is_answered_in_its_place() {
+async fn an_invalid_query_fails_alone() {
     let mut service = service().await;
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let sent = [message(alice, "one"), message(bob, "two")];
@@ -120,7 +121,7 @@ async fn a_bad_timeline_is_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_timeline_whose_version_is_known_is_unchanged_until_it_changes() {
+async fn a_known_timeline_is_unchanged_until_its_messages_change() {
     let mut service = service().await;
     let alice = Uuid::now_v7();
     let first = message(alice, "first");
@@ -154,7 +155,7 @@ async fn a_timeline_whose_version_is_known_is_unchanged_until_it_changes() {
 }
 
 #[tokio::test]
-async fn pages_are_cut_and_continued() {
+async fn a_page_has_at_most_its_limit_and_the_next_page_continues_it() {
     let mut service = service().await;
     let sent = ["one", "two", "three"].map(|text| message(Uuid::now_v7(), text));
     service.create(sent.to_vec()).await;
@@ -223,7 +224,7 @@ async fn messages_are_found_and_counted() {
 }
 
 #[tokio::test]
-async fn a_flag_hides_a_message_until_it_is_taken_back() {
+async fn a_flag_hides_a_message_until_it_is_removed() {
     let mut service = service().await;
     let sent = message(Uuid::now_v7(), "rude");
     let id = sent.id.clone();
@@ -254,7 +255,7 @@ async fn a_flag_hides_a_message_until_it_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_bad_flag_is_answered_in_its_place() {
+async fn an_invalid_flag_fails_alone() {
     let mut service = service().await;
     let sent = message(Uuid::now_v7(), "rude");
     service.create(vec![sent.clone()]).await;
@@ -282,7 +283,7 @@ async fn a_bad_flag_is_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn nothing_asked_is_nothing_answered() {
+async fn an_empty_request_has_an_empty_response() {
     let mut service = service().await;
     assert_eq!(service.create(Vec::new()).await, []);
     assert_eq!(service.list(Vec::new()).await, []);

@@ -1,4 +1,4 @@
-//! A running service, and its messages in few words.
+//! A running service, and helpers for its messages.
 
 use bytes::Bytes;
 use minitwit_message::{migrations, serve};
@@ -15,10 +15,10 @@ use test_database::{Engine, RunningService, TestDatabase, empty_database};
 use tonic::{Code, transport::Channel};
 use uuid::Uuid;
 
-/// A client, and what it takes to answer it.
+/// A client of a running service.
 pub(crate) struct Service {
     pub(crate) client: MessageServiceClient<Channel>,
-    _running: RunningService,
+    pub(crate) running: RunningService,
     _database: TestDatabase,
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn service() -> Service {
     let running = RunningService::start(database.service_config(), serve).await;
     Service {
         client: MessageServiceClient::new(running.channel().await),
-        _running: running,
+        running,
         _database: database,
     }
 }

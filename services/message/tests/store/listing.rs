@@ -1,13 +1,17 @@
-//! Timelines, their pages and their versions.
+//! Contract of timelines, their pages and their versions.
 
-use minitwit_message::store::{Asked, Kept, Listed, MessageStore, Timeline, TimelineQuery};
+use minitwit_message::store::{
+    ConditionalQuery, KnownVersion, MessageStore, Timeline, TimelineDelta, TimelineQuery,
+};
 use uuid::Uuid;
 
 use crate::support::{
     all, by, everybody, flag, ids, insert, listed, message, post, versions, whole,
 };
 
-pub(crate) async fn the_newest_is_first_and_so_many_as_asked(store: impl MessageStore) {
+pub(crate) async fn the_newest_message_is_first_and_a_page_has_at_most_its_limit(
+    store: impl MessageStore,
+) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let mut ids = Vec::new();
     for author in [alice, bob, alice, bob, alice] {
@@ -32,7 +36,7 @@ pub(crate) async fn the_newest_is_first_and_so_many_as_asked(store: impl Message
     }
 }
 
-pub(crate) async fn newest_is_by_id_whatever_the_order_of_arrival(store: impl MessageStore) {
+pub(crate) async fn messages_are_ordered_by_id_and_not_by_arrival(store: impl MessageStore) {
     let alice = Uuid::now_v7();
     let [first, second, third] = [(); 3].map(|()| Uuid::now_v7());
     for id in [second, third, first] {
@@ -43,7 +47,7 @@ pub(crate) async fn newest_is_by_id_whatever_the_order_of_arrival(store: impl Me
     }
 }
 
-pub(crate) async fn pages_show_each_message_once(store: impl MessageStore) {
+pub(crate) async fn pages_list_each_message_once(store: impl MessageStore) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     for author in [alice, bob, bob, alice, alice, bob, alice, alice] {
         post(&store, author).await;
@@ -60,14 +64,14 @@ pub(crate) async fn pages_show_each_message_once(store: impl MessageStore) {
             let Some(&last) = page.last() else { break };
             query.before = last;
             seen.extend(page);
-            // What is posted meanwhile moves no page.
+            // A message that is posted meanwhile does not shift the pages.
             post(&store, alice).await;
         }
         assert_eq!(seen, ids);
     }
 }
 
-pub(crate) async fn a_version_changes_when_its_list_does(store: impl MessageStore) {
+pub(crate) async fn a_version_changes_when_its_list_changes(store: impl MessageStore) {
     let [alice, bob, carol] = [(); 3].map(|()| Uuid::now_v7());
     let queries = [
         all(everybody()),
@@ -80,14 +84,17 @@ pub(crate) async fn a_version_changes_when_its_list_does(store: impl MessageStor
     ];
     let now = async || {
         let versions = versions(&store, &queries).await;
-        let asked = queries.iter().cloned().zip(&versions);
-        let asked = asked.map(|(query, &version)| {
+        let known = queries.iter().cloned().zip(&versions);
+        let conditional = known.map(|(query, &version)| {
             let newest = None;
-            let kept = Some(Kept { version, newest });
-            Asked { query, kept }
+            let known = Some(KnownVersion { version, newest });
+            ConditionalQuery { query, known }
         });
-        let listed = store.timelines(&asked.collect::<Vec<_>>()).await.unwrap();
-        assert_eq!(listed, [(); 4].map(|()| Listed::Unchanged));
+        let deltas = store
+            .timelines(&conditional.collect::<Vec<_>>())
+            .await
+            .unwrap();
+        assert_eq!(deltas, [(); 4].map(|()| TimelineDelta::Unchanged));
         versions
     };
     let changed = |before: &[i64], after: &[i64]| -> Vec<bool> {
@@ -148,7 +155,7 @@ pub(crate) async fn several_authors_are_merged_by_time(store: impl MessageStore)
     };
     assert_eq!(listed(&store, page).await, ids[2..4]);
 
-    // Who follows oneself is named twice.
+    // An account that follows itself occurs twice among the authors.
     let twice = listed(&store, all(by(&[alice, bob, alice]))).await;
     assert_eq!(twice, ids);
     let queries = [all(by(&[alice, bob, alice])), all(by(&[bob, alice]))];
@@ -156,7 +163,9 @@ pub(crate) async fn several_authors_are_merged_by_time(store: impl MessageStore)
     assert_eq!(versions[0], versions[1]);
 }
 
-pub(crate) async fn timelines_of_many_kinds_answer_in_their_places(store: impl MessageStore) {
+pub(crate) async fn results_of_many_kinds_of_queries_are_in_the_order_of_the_request(
+    store: impl MessageStore,
+) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let one = post(&store, alice).await;
     let two = post(&store, bob).await;

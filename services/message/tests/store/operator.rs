@@ -1,6 +1,8 @@
-//! What operators do with messages.
+//! Contracts of the stores of operators, of moderators and of deletions.
 
 use minitwit_message::{
+    deletion::store::DeletionStore,
+    moderation::store::ModerationStore,
     operator::store::{ImportedMessage, OperatorStore},
     store::MessageStore,
 };
@@ -12,16 +14,16 @@ use crate::{
     support::{all, by, everybody, flag, listed, message, post, update},
 };
 
-const NOTHING: [Uuid; 0] = [];
+const NO_MESSAGES: [Uuid; 0] = [];
 
 fn imported(id: Uuid, author: Uuid, flagged: bool) -> ImportedMessage {
     ImportedMessage {
-        message: message(id, author, "from elsewhere"),
+        message: message(id, author, "from another system"),
         flagged_by: flagged.then(|| "the old system".to_owned()),
     }
 }
 
-pub(crate) async fn an_import_is_told_what_had_been_there(stores: Stores) {
+pub(crate) async fn an_import_reports_which_messages_had_been_stored_before(stores: Stores) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let [first, second] = [1_000, 2_000].map(|millis| chassis::stamp::from_name(millis, 7));
     let import = async |messages| stores.operators.import(messages).await.unwrap();
@@ -36,14 +38,17 @@ pub(crate) async fn an_import_is_told_what_had_been_there(stores: Stores) {
     );
 }
 
-pub(crate) async fn an_imported_flag_is_older_than_any_given_here(stores: Stores) {
+pub(crate) async fn a_flag_that_is_set_here_takes_precedence_over_an_imported_flag(stores: Stores) {
     let alice = Uuid::now_v7();
     let id = chassis::stamp::from_name(1_000, 7);
     let hidden = vec![imported(id, alice, true)];
     stores.operators.import(hidden.clone()).await.unwrap();
-    assert_eq!(listed(&stores.messages, all(everybody())).await, NOTHING);
+    assert_eq!(
+        listed(&stores.messages, all(everybody())).await,
+        NO_MESSAGES
+    );
 
-    let page = stores.operators.flagged(Uuid::max()).await.unwrap();
+    let page = stores.moderation.flagged(Uuid::max()).await.unwrap();
     assert_eq!(page.len(), 1);
     assert_eq!(page[0].flagged_by.as_deref(), Some("the old system"));
     assert_eq!(page[0].flag_stamp, Some(id));
@@ -51,10 +56,12 @@ pub(crate) async fn an_imported_flag_is_older_than_any_given_here(stores: Stores
     flag(&stores.messages, id, false).await.unwrap();
     stores.operators.import(hidden).await.unwrap();
     assert_eq!(listed(&stores.messages, all(everybody())).await, [id]);
-    assert_eq!(stores.operators.flagged(Uuid::max()).await.unwrap(), []);
+    assert_eq!(stores.moderation.flagged(Uuid::max()).await.unwrap(), []);
 }
 
-pub(crate) async fn flagged_messages_are_listed_by_their_flags_page_by_page(stores: Stores) {
+pub(crate) async fn flagged_messages_are_listed_page_by_page_with_the_latest_flag_first(
+    stores: Stores,
+) {
     let alice = Uuid::now_v7();
     let mut ids = Vec::new();
     for _ in 0..FLAGGED_MESSAGES_MAX + 5 {
@@ -67,16 +74,16 @@ pub(crate) async fn flagged_messages_are_listed_by_their_flags_page_by_page(stor
         update.moderator_id = moderator;
         stores.messages.set_flags(vec![update]).await.unwrap();
     }
-    let first = stores.operators.flagged(Uuid::max()).await.unwrap();
+    let first = stores.moderation.flagged(Uuid::max()).await.unwrap();
     let last = first.last().unwrap();
     assert_eq!(last.flagged_by_id, Some(moderator));
-    let second = stores.operators.flagged(last.flag_stamp.unwrap()).await;
+    let second = stores.moderation.flagged(last.flag_stamp.unwrap()).await;
     let listed = first.iter().chain(second.as_ref().unwrap());
     let listed: Vec<Uuid> = listed.map(|flagged| flagged.message.id).collect();
     assert_eq!(listed, ids);
 }
 
-pub(crate) async fn an_export_has_all_of_an_author_oldest_first(stores: Stores) {
+pub(crate) async fn an_export_has_all_messages_of_an_author_oldest_first(stores: Stores) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let kept = post(&stores.messages, alice).await;
     post(&stores.messages, bob).await;
@@ -85,15 +92,17 @@ pub(crate) async fn an_export_has_all_of_an_author_oldest_first(stores: Stores) 
 
     let export = async |after| {
         let page = stores.operators.export(alice, after).await.unwrap();
-        let told = page.iter().map(|one| (one.message.id, one.flagged));
-        told.collect::<Vec<_>>()
+        let exported = page
+            .iter()
+            .map(|message| (message.message.id, message.flagged));
+        exported.collect::<Vec<_>>()
     };
     assert_eq!(export(Uuid::nil()).await, [(kept, false), (hidden, true)]);
     assert_eq!(export(kept).await, [(hidden, true)]);
     assert_eq!(export(hidden).await, []);
 }
 
-pub(crate) async fn what_an_author_wrote_is_deleted_bit_by_bit(stores: Stores) {
+pub(crate) async fn messages_of_an_author_are_deleted_in_several_calls(stores: Stores) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let kept = post(&stores.messages, bob).await;
     let many = |author| {
@@ -105,19 +114,22 @@ pub(crate) async fn what_an_author_wrote_is_deleted_bit_by_bit(stores: Stores) {
     flag(&stores.messages, hidden, true).await.unwrap();
 
     let mut rounds = 0;
-    while stores.operators.delete(vec![alice]).await.unwrap() {
+    while stores.deletions.delete(vec![alice]).await.unwrap() {
         rounds += 1;
     }
     assert_eq!(rounds, 2);
-    assert_eq!(listed(&stores.messages, all(by(&[alice]))).await, NOTHING);
+    assert_eq!(
+        listed(&stores.messages, all(by(&[alice]))).await,
+        NO_MESSAGES
+    );
     assert_eq!(listed(&stores.messages, all(everybody())).await, [kept]);
-    assert_eq!(stores.operators.flagged(Uuid::max()).await.unwrap(), []);
+    assert_eq!(stores.moderation.flagged(Uuid::max()).await.unwrap(), []);
 }
 
-pub(crate) async fn flags_set_side_by_side_do_not_wait_for_one_another_in_a_circle(stores: Stores) {
+pub(crate) async fn concurrent_writes_of_flags_do_not_deadlock(stores: Stores) {
     let mut ids = Vec::new();
     for _ in 0..40 {
-        // An author each, so that the order of the table is not that of the ids.
+        // Each message has its own author, so the order of the table is not the order of the ids.
         ids.push(post(&stores.messages, Uuid::new_v4()).await);
     }
     let flags = |ids: Vec<Uuid>| async {

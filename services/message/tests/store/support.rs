@@ -1,8 +1,9 @@
-//! Messages, timelines and flags in few words.
+//! Helpers for messages, timelines and flags.
 
 use chassis::per_item::WriteOutcome;
 use minitwit_message::store::{
-    Asked, FlagUpdate, Listed, Message, MessageStore, NewMessage, Scope, Timeline, TimelineQuery,
+    ConditionalQuery, FlagUpdate, Message, MessageStore, NewMessage, Scope, Timeline,
+    TimelineDelta, TimelineQuery,
 };
 use uuid::Uuid;
 
@@ -75,13 +76,16 @@ pub(crate) fn ids(timeline: &Timeline) -> Vec<Uuid> {
     timeline.messages.iter().map(|message| message.id).collect()
 }
 
-/// Timelines as whoever keeps nothing of them reads them.
+/// Timelines as a caller reads them that has no version of them.
 pub(crate) async fn whole(store: &impl MessageStore, queries: &[TimelineQuery]) -> Vec<Timeline> {
-    let asked = queries.iter().cloned();
-    let asked = asked.map(|query| Asked { query, kept: None });
-    let listed = store.timelines(&asked.collect::<Vec<_>>()).await.unwrap();
+    let conditional = queries.iter().cloned();
+    let conditional = conditional.map(|query| ConditionalQuery { query, known: None });
+    let listed = store
+        .timelines(&conditional.collect::<Vec<_>>())
+        .await
+        .unwrap();
     let whole = listed.into_iter().map(|listed| match listed {
-        Listed::Whole(timeline) => Timeline::clone(&timeline),
+        TimelineDelta::Whole(timeline) => Timeline::clone(&timeline),
         other => panic!("{other:?} for somebody who keeps nothing"),
     });
     whole.collect()

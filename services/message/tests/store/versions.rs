@@ -1,33 +1,38 @@
-//! The versions that are kept, while several write the same authors' messages.
+//! Stored versions of authors while several writers change their messages.
 
 use std::{collections::HashMap, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
 
-use minitwit_message::operator::store::{ImportedMessage, OperatorStore as _};
+use minitwit_message::{
+    deletion::store::DeletionStore as _,
+    operator::store::{ImportedMessage, OperatorStore as _},
+};
 use sqlx::{Connection as _, PgConnection};
 use test_database::Engine;
 use uuid::Uuid;
 
 use crate::{
     Stores,
-    kept::{Reader, ask},
+    delta::{Reader, deltas},
     support::{all, by, flag, ids, insert, message, whole},
 };
 
 const WRITERS: usize = 5;
 const ROUNDS: usize = 40;
 
-/// What is kept, and what should be.
-const KEPT: &str = "SELECT author_id, version FROM timeline WHERE version <> 0 ORDER BY author_id";
+/// Stored versions.
+const STORED: &str =
+    "SELECT author_id, version FROM timeline WHERE version <> 0 ORDER BY author_id";
+/// Versions computed from the messages.
 const COMPUTED: &str = "SELECT author_id, bit_xor(uuid_hash_extended(id, 0)) FROM message
     WHERE NOT flagged GROUP BY author_id ORDER BY author_id";
 
-/// Each writer stores what another one stores as well, flags it, takes the flag back, imports; now and
-/// then one deletes an author's messages.
+/// Runs a writer. The writers store and import the same messages, and they set and remove the same flags. From
+/// time to time a writer deletes the messages of an author.
 async fn write(stores: &Stores, authors: &[Uuid; 3], pool: &[Uuid], writer: usize) {
     for round in 0..ROUNDS {
-        let one = |step: usize| pool[(round * 5 + writer + step) % pool.len()];
+        let pick = |step: usize| pool[(round * 5 + writer + step) % pool.len()];
         let author = |id: Uuid| authors[id.as_bytes()[15] as usize % authors.len()];
-        let messages = [0, 1, 2, 3].map(|step| message(one(step), author(one(step)), "hello"));
+        let messages = [0, 1, 2, 3].map(|step| message(pick(step), author(pick(step)), "hello"));
         match (round + writer) % 5 {
             0 | 1 => insert(&stores.messages, messages.to_vec()).await,
             2 => {
@@ -38,18 +43,18 @@ async fn write(stores: &Stores, authors: &[Uuid; 3], pool: &[Uuid], writer: usiz
                 stores.operators.import(imported.to_vec()).await.unwrap();
             }
             3 if round % 10 == writer => {
-                let one = authors[round / 10 % authors.len()];
-                stores.operators.delete(vec![one]).await.unwrap();
+                let author = authors[round / 10 % authors.len()];
+                stores.deletions.delete(vec![author]).await.unwrap();
             }
             _ => {
-                flag(&stores.messages, one(0), round % 2 == 0).await;
+                flag(&stores.messages, pick(0), round % 2 == 0).await;
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_kept_version_is_that_of_the_messages_whoever_writes_them() {
+async fn a_stored_version_is_that_of_the_messages_with_concurrent_writers() {
     let (stores, database) = crate::stores(Engine::Postgres).await;
     let authors = [(); 3].map(|()| Uuid::now_v7());
     let pool: Vec<Uuid> = (0..60).map(|_| Uuid::now_v7()).collect();
@@ -63,21 +68,21 @@ async fn a_kept_version_is_that_of_the_messages_whoever_writes_them() {
     };
     let reader = async {
         let mut seen: HashMap<(usize, i64), Vec<Uuid>> = HashMap::new();
-        let mut keepers = Vec::new();
+        let mut readers = Vec::new();
         for query in &queries {
-            keepers.push(Reader::new(&stores.messages, query.clone()).await);
+            readers.push(Reader::new(&stores.messages, query.clone()).await);
         }
         while !written.load(Relaxed) {
             let timelines = whole(&stores.messages, &queries).await;
-            for (place, timeline) in timelines.iter().enumerate() {
-                let list = seen.entry((place, timeline.version));
+            for (index, timeline) in timelines.iter().enumerate() {
+                let list = seen.entry((index, timeline.version));
                 assert_eq!(*list.or_insert_with(|| ids(timeline)), ids(timeline));
             }
-            let listed = ask(&stores.messages, &keepers).await;
-            for (place, (keeper, listed)) in keepers.iter_mut().zip(&listed).enumerate() {
-                keeper.hear(listed);
-                let list = seen.entry((place, keeper.version));
-                assert_eq!(*list.or_insert_with(|| keeper.ids.clone()), keeper.ids);
+            let deltas = deltas(&stores.messages, &readers).await;
+            for (index, (reader, delta)) in readers.iter_mut().zip(&deltas).enumerate() {
+                reader.apply(delta);
+                let list = seen.entry((index, reader.version));
+                assert_eq!(*list.or_insert_with(|| reader.ids.clone()), reader.ids);
             }
         }
         seen.len()
@@ -86,15 +91,15 @@ async fn a_kept_version_is_that_of_the_messages_whoever_writes_them() {
     assert!(seen > queries.len(), "nothing changed while it was read");
 
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
-    let mut ask = async |sql: &'static str| -> Vec<(Uuid, i64)> {
-        let asked = sqlx::query_as(sql).fetch_all(&mut connection).await;
-        asked.unwrap()
+    let mut fetch = async |sql: &'static str| -> Vec<(Uuid, i64)> {
+        let rows = sqlx::query_as(sql).fetch_all(&mut connection).await;
+        rows.unwrap()
     };
-    let kept = ask(KEPT).await;
-    assert!(!kept.is_empty(), "all was deleted");
-    assert_eq!(kept, ask(COMPUTED).await);
+    let stored = fetch(STORED).await;
+    assert!(!stored.is_empty(), "all messages were deleted");
+    assert_eq!(stored, fetch(COMPUTED).await);
 
-    // Of those who are gone nothing is kept.
-    while stores.operators.delete(authors.to_vec()).await.unwrap() {}
-    assert_eq!(ask("SELECT author_id, version FROM timeline").await, []);
+    // After the deletion of all messages no version is stored.
+    while stores.deletions.delete(authors.to_vec()).await.unwrap() {}
+    assert_eq!(fetch("SELECT author_id, version FROM timeline").await, []);
 }

@@ -1,4 +1,4 @@
-//! What is kept of a message, and when it is shown.
+//! Contract of stored messages and of their flags.
 
 use chassis::{per_item::WriteOutcome, stamp::Clock};
 use minitwit_message::store::{FlagUpdate, MessageStore, NewMessage};
@@ -8,7 +8,7 @@ use crate::support::{
     all, by, count, everybody, flag, insert, listed, message, post, stored, update, whole,
 };
 
-pub(crate) async fn inserted_twice_a_message_is_listed_once(store: impl MessageStore) {
+pub(crate) async fn a_message_that_is_inserted_twice_is_listed_once(store: impl MessageStore) {
     let alice = Uuid::now_v7();
     let once = message(Uuid::now_v7(), alice, "once");
     let other = message(Uuid::now_v7(), alice, "other");
@@ -27,7 +27,7 @@ pub(crate) async fn inserted_twice_a_message_is_listed_once(store: impl MessageS
     assert_eq!(found.unwrap().text, "once");
 }
 
-pub(crate) async fn a_text_is_kept_exactly(store: impl MessageStore) {
+pub(crate) async fn a_text_is_stored_exactly(store: impl MessageStore) {
     let controls: String = ('\u{1}'..' ').chain('\u{7f}'..'\u{a0}').collect();
     let long = "å".repeat(5_000);
     let texts = [
@@ -74,7 +74,7 @@ pub(crate) async fn a_text_is_kept_exactly(store: impl MessageStore) {
     }
 }
 
-pub(crate) async fn a_flagged_message_is_shown_nowhere(store: impl MessageStore) {
+pub(crate) async fn a_flagged_message_is_in_no_list(store: impl MessageStore) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let kept = post(&store, alice).await;
     let hidden = post(&store, alice).await;
@@ -89,7 +89,7 @@ pub(crate) async fn a_flagged_message_is_shown_nowhere(store: impl MessageStore)
     }
     assert_eq!(store.find(vec![hidden]).await.unwrap(), [None]);
     assert_eq!(count(&store, alice).await, 1);
-    // A repeated post does not bring it back.
+    // A repeated insert does not remove the flag.
     insert(&store, vec![message(hidden, alice, "again")]).await;
     assert_eq!(listed(&store, all(everybody())).await, [kept]);
 
@@ -104,7 +104,7 @@ pub(crate) async fn a_flagged_message_is_shown_nowhere(store: impl MessageStore)
     assert_eq!(count(&store, alice).await, 2);
 }
 
-pub(crate) async fn of_several_flags_the_greatest_stamp_wins(store: impl MessageStore) {
+pub(crate) async fn the_greatest_stamp_of_several_flags_wins(store: impl MessageStore) {
     let id = post(&store, Uuid::now_v7()).await;
     let clock = Clock::default();
     let [early, late] = [clock.stamp(), clock.stamp()];
@@ -138,7 +138,9 @@ pub(crate) async fn of_several_flags_the_greatest_stamp_wins(store: impl Message
     assert!(is_shown().await);
 }
 
-pub(crate) async fn messages_are_found_and_counted_in_the_order_asked(store: impl MessageStore) {
+pub(crate) async fn messages_are_found_and_counted_in_the_order_of_the_request(
+    store: impl MessageStore,
+) {
     let [alice, bob] = [Uuid::now_v7(), Uuid::now_v7()];
     let one = post(&store, alice).await;
     let two = post(&store, bob).await;

@@ -1,4 +1,4 @@
-//! A schema is brought up to date though others do it at the same time, or died over it.
+//! Migrations that run concurrently, and migrations after a migration that was interrupted.
 
 use database::db::{Db, STATEMENT_TIMEOUT};
 use minitwit_message::migrations;
@@ -10,7 +10,7 @@ async fn migrate(database: &TestDatabase) {
     db.migrate(&migrations()).await.unwrap();
 }
 
-/// Whether the index that is built outside of a transaction is there and used.
+/// Whether the index that is built outside of a transaction exists and is valid.
 async fn is_built(connection: &mut PgConnection) -> bool {
     const VALID: &str =
         "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('message_flagged')";
@@ -19,7 +19,7 @@ async fn is_built(connection: &mut PgConnection) -> bool {
 }
 
 #[tokio::test]
-async fn several_at_once_bring_the_schema_up_to_date() {
+async fn concurrent_migrations_succeed() {
     let database = empty_database(Engine::Postgres).await;
     let each = || migrate(&database);
     tokio::join!(each(), each(), each(), each());
@@ -29,23 +29,23 @@ async fn several_at_once_bring_the_schema_up_to_date() {
 }
 
 #[tokio::test]
-async fn what_was_left_of_an_index_is_built_anew() {
+async fn an_unfinished_index_is_built_again() {
     const UNUSABLE: &str = "UPDATE pg_index SET indisvalid = false
         WHERE indexrelid = 'message_flagged'::regclass";
-    const NOT_NOTED: &str = "DELETE FROM _sqlx_migrations WHERE version = 3";
+    const NOT_RECORDED: &str = "DELETE FROM _sqlx_migrations WHERE version = 3";
     let database = empty_database(Engine::Postgres).await;
     migrate(&database).await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
 
-    // One died while it was built.
+    // A migration was interrupted during the build.
     connection.execute(UNUSABLE).await.unwrap();
-    connection.execute(NOT_NOTED).await.unwrap();
+    connection.execute(NOT_RECORDED).await.unwrap();
     assert!(!is_built(&mut connection).await);
     migrate(&database).await;
     assert!(is_built(&mut connection).await);
 
-    // One died after it was built.
-    connection.execute(NOT_NOTED).await.unwrap();
+    // A migration was interrupted after the build.
+    connection.execute(NOT_RECORDED).await.unwrap();
     migrate(&database).await;
     assert!(is_built(&mut connection).await);
 }

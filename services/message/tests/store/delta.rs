@@ -1,12 +1,14 @@
-//! Timelines of which those who ask keep something.
+//! Contract of the deltas between a timeline and the version of a caller.
 
-use minitwit_message::store::{Asked, Kept, Listed, MessageStore, TimelineQuery};
+use minitwit_message::store::{
+    ConditionalQuery, KnownVersion, MessageStore, TimelineDelta, TimelineQuery,
+};
 use test_database::Engine;
 use uuid::Uuid;
 
 use crate::support::{all, by, everybody, flag, ids, insert, message, post, whole};
 
-/// A list as somebody keeps it.
+/// Caller that keeps a page and applies deltas to it.
 pub(crate) struct Reader {
     query: TimelineQuery,
     pub(crate) version: i64,
@@ -24,26 +26,26 @@ impl Reader {
             .await
             .try_into()
             .unwrap();
-        reader.hear(&Listed::Whole(timeline.into()));
+        reader.apply(&TimelineDelta::Whole(timeline.into()));
         reader
     }
 
-    fn asked(&self) -> Asked {
-        let kept = Kept {
+    fn conditional_query(&self) -> ConditionalQuery {
+        let known = KnownVersion {
             version: self.version,
             newest: Some(self.ids.first().copied().unwrap_or_default()),
         };
-        Asked {
+        ConditionalQuery {
             query: self.query.clone(),
-            kept: Some(kept),
+            known: Some(known),
         }
     }
 
-    pub(crate) fn hear(&mut self, listed: &Listed) {
-        let timeline = match listed {
-            Listed::Unchanged => return,
-            Listed::Added(timeline) => timeline,
-            Listed::Whole(timeline) => {
+    pub(crate) fn apply(&mut self, delta: &TimelineDelta) {
+        let timeline = match delta {
+            TimelineDelta::Unchanged => return,
+            TimelineDelta::Added(timeline) => timeline,
+            TimelineDelta::Whole(timeline) => {
                 self.ids.clear();
                 timeline
             }
@@ -54,12 +56,12 @@ impl Reader {
     }
 }
 
-pub(crate) async fn ask(store: &impl MessageStore, readers: &[Reader]) -> Vec<Listed> {
-    let asked: Vec<Asked> = readers.iter().map(Reader::asked).collect();
-    store.timelines(&asked).await.unwrap()
+pub(crate) async fn deltas(store: &impl MessageStore, readers: &[Reader]) -> Vec<TimelineDelta> {
+    let queries: Vec<ConditionalQuery> = readers.iter().map(Reader::conditional_query).collect();
+    store.timelines(&queries).await.unwrap()
 }
 
-pub(crate) async fn what_is_told_makes_what_is_kept_the_list_of_now(store: impl MessageStore) {
+pub(crate) async fn a_page_with_its_deltas_applied_is_the_current_page(store: impl MessageStore) {
     let [alice, bob, carol] = [(); 3].map(|()| Uuid::now_v7());
     let late: Vec<Uuid> = (0..8).map(|_| Uuid::now_v7()).collect();
     let first = post(&store, alice).await;
@@ -91,7 +93,7 @@ pub(crate) async fn what_is_told_makes_what_is_kept_the_list_of_now(store: impl 
             }
             3 => insert(&store, vec![message(late[round / 3], alice, "late")]).await,
             4 => {
-                // Both at once: what has come on top does not hide what has come below.
+                // The newer message must not hide the older message that arrives at the same time.
                 insert(&store, vec![message(late[round / 3], bob, "late")]).await;
                 post(&store, bob).await;
             }
@@ -101,24 +103,24 @@ pub(crate) async fn what_is_told_makes_what_is_kept_the_list_of_now(store: impl 
                 flag(&store, newest, true).await;
             }
         }
-        let listed = ask(&store, &readers).await;
-        for (reader, listed) in readers.iter_mut().zip(&listed) {
-            reader.hear(listed);
-            let [now] = whole(&store, std::slice::from_ref(&reader.query))
+        let current_deltas = deltas(&store, &readers).await;
+        for (reader, delta) in readers.iter_mut().zip(&current_deltas) {
+            reader.apply(delta);
+            let [current] = whole(&store, std::slice::from_ref(&reader.query))
                 .await
                 .try_into()
                 .unwrap();
-            let (version, query) = (now.version, &reader.query);
-            assert_eq!(reader.ids, ids(&now), "round {round}, {query:?}");
+            let (version, query) = (current.version, &reader.query);
+            assert_eq!(reader.ids, ids(&current), "round {round}, {query:?}");
             assert_eq!(reader.version, version, "round {round}, {query:?}");
         }
-        let again = ask(&store, &readers).await;
-        assert!(again.iter().all(|listed| *listed == Listed::Unchanged));
+        let again = deltas(&store, &readers).await;
+        assert!(again.iter().all(|delta| *delta == TimelineDelta::Unchanged));
     }
 }
 
 #[tokio::test]
-async fn on_postgres_a_list_that_has_only_grown_is_told_by_what_was_added() {
+async fn on_postgres_the_delta_of_a_grown_timeline_has_only_the_added_messages() {
     let (store, _database) = crate::open(Engine::Postgres).await;
     let [alice, bob, late] = [(); 3].map(|()| Uuid::now_v7());
     let mut readers = Vec::new();
@@ -131,21 +133,21 @@ async fn on_postgres_a_list_that_has_only_grown_is_told_by_what_was_added() {
     }
     for _ in 0..5 {
         let new = [post(&store, alice).await, post(&store, alice).await];
-        let listed = ask(&store, &readers).await;
-        for (reader, listed) in readers.iter_mut().zip(&listed) {
-            let Listed::Added(added) = listed else {
-                panic!("{listed:?} after two new messages");
+        let current_deltas = deltas(&store, &readers).await;
+        for (reader, delta) in readers.iter_mut().zip(&current_deltas) {
+            let TimelineDelta::Added(added) = delta else {
+                panic!("{delta:?} after two new messages");
             };
             assert_eq!(ids(added), [new[1], new[0]]);
-            reader.hear(listed);
+            reader.apply(delta);
         }
     }
 
-    // What comes below as well is on nobody's page, but in the authors' versions.
+    // The late message is on no page, but it is part of the versions of the authors.
     post(&store, alice).await;
     insert(&store, vec![message(late, alice, "late")]).await;
-    let listed = ask(&store, &readers).await;
-    let is_whole = |listed: &Listed| matches!(listed, Listed::Whole(_));
-    let whole: Vec<bool> = listed.iter().map(is_whole).collect();
+    let current_deltas = deltas(&store, &readers).await;
+    let is_whole = |delta: &TimelineDelta| matches!(delta, TimelineDelta::Whole(_));
+    let whole: Vec<bool> = current_deltas.iter().map(is_whole).collect();
     assert_eq!(whole, [false, true, true]);
 }
