@@ -1,4 +1,4 @@
-//! Contracts between the gateway and the services: code that is generated from the `.proto` files
+//! Contracts between the gateway and the services. They consist of code that is generated from the `.proto` files
 //! beside this crate, and the limits that these files state.
 //!
 //! The `.proto` files document each rpc and each field.

@@ -1,4 +1,4 @@
-//! The gRPC service of moderators: the list of flagged messages.
+//! The gRPC service of moderators, which lists flagged messages.
 
 use chassis::per_item;
 use minitwit_proto::{

@@ -1,4 +1,4 @@
-//! The gRPC service of operators: import and export.
+//! The gRPC service of operators for import and export.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::timeline::{Timelines, xor_into_version};
 /// A message to store. Its id is the key of the write, and the time of the id is the time of publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
-    /// Id of the message: a UUIDv7.
+    /// Id of the message, a UUIDv7.
     pub id: Uuid,
     /// Id of the author.
     pub author_id: Uuid,
@@ -44,7 +44,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Number of authors whose messages are merged; 1 for a timeline that needs no merging.
+    /// Number of authors whose messages are merged, or 1 for a timeline that needs no merging.
     pub fn author_count(&self) -> usize {
         match self {
             Self::Everybody => 1,
@@ -87,7 +87,7 @@ pub struct ConditionalQuery {
 pub struct KnownVersion {
     /// The version.
     pub version: i64,
-    /// Id of the newest message in the page of the caller; nil if the page is empty. With `None` the caller
+    /// Id of the newest message in the page of the caller, or nil if the page is empty. With `None` the caller
     /// gets the whole page if it has changed.
     pub newest: Option<Uuid>,
 }
@@ -115,7 +115,7 @@ pub struct FlagUpdate {
     pub stamp: Uuid,
     /// Name of the operator who sets the flag, if no account sets it.
     pub moderator: String,
-    /// Id of the account that sets the flag; nil for an operator.
+    /// Id of the account that sets the flag, or nil for an operator.
     pub moderator_id: Uuid,
 }
 

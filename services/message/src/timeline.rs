@@ -70,7 +70,7 @@ impl From<Page> for Timeline {
     }
 }
 
-/// Row of a delta: a message that is newer than the newest message of the caller, or no message if there is
+/// Row of a delta. It has a message that is newer than the newest message of the caller, or no message if there is
 /// none. There is no row if the version of the caller is current.
 #[derive(FromRow)]
 struct DeltaRow {
@@ -88,7 +88,7 @@ struct DeltaRow {
 }
 
 impl DeltaRow {
-    /// Delta of a query from its rows, newest message first; `None` if the rows are not the only difference.
+    /// Delta of a query from its rows, newest message first, or `None` if the rows are not the only difference.
     fn delta(rows: Vec<Self>, known: KnownVersion) -> Option<TimelineDelta> {
         let first = rows.first();
         let Some(first) = first.filter(|first| first.version != known.version) else {
@@ -193,7 +193,7 @@ impl Timelines {
         self.on_sqlite.watch(&self.db, &sql, fetch).await
     }
 
-    /// Reads timelines from PostgreSQL: first the deltas of the queries with a known version, then the whole
+    /// Reads timelines from PostgreSQL. It reads first the deltas of the queries with a known version, and then the whole
     /// pages of the queries that have no delta.
     async fn list_on_postgres(
         &self,

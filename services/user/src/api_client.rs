@@ -1,4 +1,4 @@
-//! The gRPC service of API clients: it validates requests, batches them and converts the results.
+//! The gRPC service of API clients. It validates requests, batches them and converts the results.
 
 use std::sync::Arc;
 

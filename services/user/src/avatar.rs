@@ -1,4 +1,4 @@
-//! Seeds of avatars: a hash of the email address, so an avatar does not reveal the address.
+//! Seeds of avatars. A seed is a hash of the email address, so an avatar does not reveal the address.
 
 use std::fmt::Write as _;
 

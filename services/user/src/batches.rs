@@ -24,7 +24,7 @@ pub(crate) enum UserKey {
     Id(Uuid),
 }
 
-/// Looks up accounts. All names share one statement and all ids another; both run concurrently.
+/// Looks up accounts. All names share one statement and all ids another. Both run concurrently.
 pub(crate) struct Find<S>(pub(crate) Arc<S>);
 
 impl<S: UserStore> BatchHandler for Find<S> {

@@ -1,6 +1,6 @@
 //! The gRPC service of deletions.
 //!
-//! A deletion is durable when `DeleteUsers` returns: the account can no longer be found. Other services own
+//! A deletion is durable when `DeleteUsers` returns. Then the account can no longer be found. Other services own
 //! the account's messages and follow relations, and this service never calls them. So the deletion stays
 //! pending. A gateway leases it, deletes that data, and concludes the deletion.
 

@@ -1,4 +1,4 @@
-//! Executor of password hashing: it runs jobs off the async threads, on all processors but one, from
+//! Executor of password hashing. It runs jobs off the async threads, on all processors but one, from
 //! bounded queues.
 //!
 //! Invariants: a registration runs before every waiting sign-in. A job does not run if its caller has

@@ -1,4 +1,4 @@
-//! The gRPC service of operators: import, export, password resets and moderators.
+//! The gRPC service of operators for import, export, password resets and moderators.
 
 use std::sync::Arc;
 

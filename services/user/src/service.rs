@@ -1,4 +1,4 @@
-//! The gRPC service of accounts: it validates requests, batches them and converts the results.
+//! The gRPC service of accounts. It validates requests, batches them and converts the results.
 
 use std::{
     future::Future,

@@ -1,4 +1,4 @@
-//! Check of a sign-in: the limit of failures, the name, and the password.
+//! Check of a sign-in by the limit of failures, the name, and the password.
 
 use std::sync::{
     Arc,

@@ -100,7 +100,7 @@ pub trait UserStore: Send + Sync + 'static {
         names: Vec<String>,
     ) -> impl Future<Output = Result<Vec<Option<Credential>>, StoreError>> + Send;
 
-    /// Replaces the hash of a password if it is `old`; otherwise returns `false`.
+    /// Replaces the hash of a password if it is `old`. Otherwise returns `false`.
     fn replace_hash(
         &self,
         id: Uuid,
@@ -108,7 +108,7 @@ pub trait UserStore: Send + Sync + 'static {
         new: &PasswordHash,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Ends all sessions of an account if their epoch is `epoch`; otherwise returns `false`. Also replaces
+    /// Ends all sessions of an account if their epoch is `epoch`. Otherwise returns `false`. Also replaces
     /// the hash of the password if `new` is given.
     fn end_sessions(
         &self,

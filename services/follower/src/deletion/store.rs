@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// Store that deletes the edges of accounts.
 pub trait DeletionStore: Send + Sync + 'static {
     /// Deletes at most [`DELETE_ITEMS_MAX`] edges of accounts in each direction. Returns whether edges may be
-    /// left: whether it found any, even if a concurrent call deleted them first.
+    /// left, which is whether it found any, even if a concurrent call deleted them first.
     fn delete(&self, accounts: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 

@@ -23,7 +23,7 @@ pub trait OperatorStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
     /// Edges of an account in one direction, including edges that are set to not following. They are
-    /// ascending by the id at the other end and start after `after`; at most [`EXPORT_ITEMS_MAX`].
+    /// ascending by the id at the other end and start after `after`. A page has at most [`EXPORT_ITEMS_MAX`].
     fn export(
         &self,
         account: Uuid,

@@ -14,8 +14,8 @@ use crate::timeline::xor_into_version;
 
 /// Store that deletes the messages of authors.
 pub trait DeletionStore: Send + Sync + 'static {
-    /// Deletes at most [`DELETE_ITEMS_MAX`] messages of authors. Returns whether messages may be left: whether
-    /// it found any, even if a concurrent call deleted them first.
+    /// Deletes at most [`DELETE_ITEMS_MAX`] messages of authors. Returns whether messages may be left, which
+    /// is whether it found any, even if a concurrent call deleted them first.
     fn delete(&self, authors: Vec<Uuid>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 

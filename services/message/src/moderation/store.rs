@@ -34,8 +34,8 @@ pub(crate) const FLAGGABLE_COLUMNS: &str = "message.id, message.author_id, messa
 
 /// Store of flagged messages.
 pub trait ModerationStore: Send + Sync + 'static {
-    /// Messages that were flagged before the stamp `before`, the latest flag first; at most
-    /// [`FLAGGED_MESSAGES_MAX`].
+    /// Messages that were flagged before the stamp `before`, the latest flag first. A page
+    /// has at most [`FLAGGED_MESSAGES_MAX`].
     fn flagged(
         &self,
         before: Uuid,

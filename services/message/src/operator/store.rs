@@ -21,7 +21,7 @@ use crate::{
 pub struct ImportedMessage {
     /// The message.
     pub message: NewMessage,
-    /// Name of the moderator; `None` if the message is not flagged.
+    /// Name of the moderator, or `None` if the message is not flagged.
     pub flagged_by: Option<String>,
 }
 
@@ -33,7 +33,8 @@ pub trait OperatorStore: Send + Sync + 'static {
         messages: Vec<ImportedMessage>,
     ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
-    /// Messages of an author that are newer than `after`, oldest first; at most [`EXPORT_ITEMS_MAX`].
+    /// Messages of an author that are newer than `after`, oldest first. A page has at most
+    /// [`EXPORT_ITEMS_MAX`].
     fn export(
         &self,
         author: Uuid,

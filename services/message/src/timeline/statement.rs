@@ -10,11 +10,11 @@ use crate::store::{ConditionalQuery, Scope, TimelineQuery};
 /// Kind of a query. Queries of the same kind share a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum QueryKind {
-    /// Messages of all authors; one input row per query.
+    /// Messages of all authors, with one input row per query.
     Public,
-    /// Messages of one author; one input row per query.
+    /// Messages of one author, with one input row per query.
     Author,
-    /// Messages of several authors, merged into one page; one input row per author.
+    /// Messages of several authors, merged into one page, with one input row per author.
     Merged,
 }
 
@@ -189,7 +189,7 @@ impl QueryKind {
 /// Condition for the messages of the author of an input row.
 const OF_AUTHOR: &str = "author_id = input.author_id";
 
-/// Version of several authors: the XOR of their versions, because no message has two authors.
+/// Version of several authors. It is the XOR of their versions, because no message has two authors.
 const MERGED_VERSION: &str = "current AS (
     SELECT COALESCE(bit_xor(timeline.version), 0) AS version FROM input
     JOIN timeline ON timeline.author_id = input.author_id)";

@@ -90,7 +90,7 @@ fn both_engines_have_the_same_migrations() {
     test_database::assert_same_migrations(&migrations());
 }
 
-/// Test of a rollback: an operator deploys the older release, and its migrations run first.
+/// Test of a rollback, in which an operator deploys the older release, and its migrations run first.
 #[tokio::test]
 async fn an_older_release_leaves_a_newer_schema_as_it_is() {
     for engine in [Engine::Sqlite, Engine::Postgres] {

@@ -86,7 +86,7 @@ pub(crate) async fn whole(store: &impl MessageStore, queries: &[TimelineQuery]) 
         .unwrap();
     let whole = listed.into_iter().map(|listed| match listed {
         TimelineDelta::Whole(timeline) => Timeline::clone(&timeline),
-        other => panic!("{other:?} for somebody who keeps nothing"),
+        other => panic!("{other:?} for a caller without a version"),
     });
     whole.collect()
 }

@@ -6,11 +6,11 @@ use sha1::Sha1;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// Maximum number of PBKDF2 rounds: more than the old system used, so a damaged number cannot block a thread
+/// Maximum number of PBKDF2 rounds. The old system used fewer, so a damaged number cannot block a thread
 /// for minutes.
 const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 
-/// Maximum of N · r · p. The old system used 2^18; four times as much needs 128 MiB and one second.
+/// Maximum of N · r · p. The old system used 2^18. Four times as much needs 128 MiB and one second.
 const SCRYPT_COST_MAX: u64 = 1 << 20;
 
 /// Whether `stored` is a hash of `password`. A hash of an unknown format matches no password.

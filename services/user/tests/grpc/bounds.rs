@@ -1,4 +1,4 @@
-//! Refused requests: the queue of the hasher is full, or the database is unavailable.
+//! Requests that fail because the queue of the hasher is full or the database is unavailable.
 
 use database::store::StoreError;
 use minitwit_proto::user::v1::{
@@ -104,29 +104,29 @@ fn new_user(id: Uuid, username: &str) -> NewUser {
 struct UnavailableStore;
 
 impl UnavailableStore {
-    fn away<T>() -> Result<T, StoreError> {
+    fn unavailable<T>() -> Result<T, StoreError> {
         Err(sqlx::Error::PoolTimedOut.into())
     }
 }
 
 impl UserStore for UnavailableStore {
     async fn insert(&self, _: Vec<NewAccount>) -> Result<Vec<InsertOutcome>, StoreError> {
-        Self::away()
+        Self::unavailable()
     }
 
     async fn find_by_name(&self, _: Vec<String>) -> Result<Vec<Option<User>>, StoreError> {
-        Self::away()
+        Self::unavailable()
     }
 
     async fn find_by_id(&self, _: Vec<Uuid>) -> Result<Vec<Option<User>>, StoreError> {
-        Self::away()
+        Self::unavailable()
     }
 
     async fn find_credentials(
         &self,
         _: Vec<String>,
     ) -> Result<Vec<Option<Credential>>, StoreError> {
-        Self::away()
+        Self::unavailable()
     }
 
     async fn replace_hash(
@@ -135,7 +135,7 @@ impl UserStore for UnavailableStore {
         _: &PasswordHash,
         _: &PasswordHash,
     ) -> Result<bool, StoreError> {
-        Self::away()
+        Self::unavailable()
     }
 
     async fn end_sessions(
@@ -144,6 +144,6 @@ impl UserStore for UnavailableStore {
         _: i64,
         _: Option<&PasswordHash>,
     ) -> Result<bool, StoreError> {
-        Self::away()
+        Self::unavailable()
     }
 }

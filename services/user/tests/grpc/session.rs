@@ -54,8 +54,8 @@ async fn a_session_can_end_all_sessions_unless_it_has_ended() {
         end(&mut client, &alice.id, 0).await.unwrap_err().0,
         Code::Aborted
     );
-    let nobody = end(&mut client, &[7; 16], 0).await;
-    assert_eq!(nobody.unwrap_err().0, Code::NotFound);
+    let unknown = end(&mut client, &[7; 16], 0).await;
+    assert_eq!(unknown.unwrap_err().0, Code::NotFound);
     let found = crate::lookup(&mut client, vec![name("alice")])
         .await
         .remove(0);

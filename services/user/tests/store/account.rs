@@ -197,8 +197,9 @@ async fn a_credential_has_the_stored_hash(db: Db) {
     let alice = stored(&store, account("alice")).await;
 
     let names = vec!["nobody".to_owned(), "alice".to_owned()];
-    let [nobody, found] = <[_; 2]>::try_from(store.find_credentials(names).await.unwrap()).unwrap();
-    assert_eq!(nobody, None);
+    let [unknown, found] =
+        <[_; 2]>::try_from(store.find_credentials(names).await.unwrap()).unwrap();
+    assert_eq!(unknown, None);
     let found = found.unwrap();
     assert_eq!(found.user, alice);
     assert_eq!(found.pw_hash, hash("first"));
@@ -239,8 +240,8 @@ async fn sessions_of_an_epoch_end_once(db: Db) {
     assert!(store.end_sessions(alice.id, 1, Some(&new)).await.unwrap());
     let found = credential().await;
     assert_eq!((found.user.session_epoch, found.pw_hash), (2, new));
-    let nobody = Uuid::now_v7();
-    assert!(!store.end_sessions(nobody, 0, None).await.unwrap());
+    let unknown = Uuid::now_v7();
+    assert!(!store.end_sessions(unknown, 0, None).await.unwrap());
 }
 
 fn account(username: &str) -> NewAccount {
