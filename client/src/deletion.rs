@@ -10,15 +10,15 @@ use std::time::Duration;
 use chassis::{deadline::Deadline, per_item, pool::Pool};
 use minitwit_proto::{
     follower::v1::{
-        DeleteFollowsRequest, operator_service_client::OperatorServiceClient as FollowerOperators,
+        DeleteFollowsRequest, deletion_service_client::DeletionServiceClient as FollowerDeletions,
     },
     message::v1::{
-        DeleteMessagesRequest, operator_service_client::OperatorServiceClient as MessageOperators,
+        DeleteMessagesRequest, deletion_service_client::DeletionServiceClient as MessageDeletions,
     },
     user::v1::{
         ConcludeDeletionsRequest, DeleteUsersRequest, DeletionLease, LeaseDeletionsRequest,
         ListDeletionsRequest, ListDeletionsResponse, PasswordCheck, UserDeletion,
-        operator_service_client::OperatorServiceClient as UserOperators,
+        deletion_service_client::DeletionServiceClient as UserDeletions,
     },
 };
 use tonic::Status;
@@ -45,18 +45,18 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(2);
 /// Deletes accounts and their data.
 #[derive(Clone, Debug)]
 pub struct Deletion {
-    user: UserOperators<Pool>,
-    follower: FollowerOperators<Pool>,
-    message: MessageOperators<Pool>,
+    user: UserDeletions<Pool>,
+    follower: FollowerDeletions<Pool>,
+    message: MessageDeletions<Pool>,
 }
 
 impl Deletion {
     /// A deletion that calls the services behind `pools`.
     pub fn new(pools: &Pools) -> Self {
         Self {
-            user: UserOperators::new(pools.user.clone()),
-            follower: FollowerOperators::new(pools.follower.clone()),
-            message: MessageOperators::new(pools.message.clone()),
+            user: UserDeletions::new(pools.user.clone()),
+            follower: FollowerDeletions::new(pools.follower.clone()),
+            message: MessageDeletions::new(pools.message.clone()),
         }
     }
 

@@ -9,7 +9,8 @@ use chassis::{
 };
 use minitwit_proto::message::v1::{
     FlagUpdate, FlaggableMessage, ListFlaggedRequest, SetFlagsRequest,
-    message_service_client::MessageServiceClient, operator_service_client::OperatorServiceClient,
+    message_service_client::MessageServiceClient,
+    moderation_service_client::ModerationServiceClient,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -55,7 +56,7 @@ pub struct FlaggedPage {
 #[derive(Clone)]
 pub struct Flags {
     messages: MessageServiceClient<Pool>,
-    operators: OperatorServiceClient<Pool>,
+    moderation: ModerationServiceClient<Pool>,
     accounts: Accounts,
 }
 
@@ -64,7 +65,7 @@ impl Flags {
     pub fn new(pool: Pool, accounts: Accounts) -> Self {
         Self {
             messages: MessageServiceClient::new(pool.clone()),
-            operators: OperatorServiceClient::new(pool)
+            moderation: ModerationServiceClient::new(pool)
                 .max_decoding_message_size(chassis::grpc::MESSAGE_BYTES_MAX),
             accounts,
         }
@@ -97,7 +98,7 @@ impl Flags {
             before_stamp: page_token.clone(),
             page_token,
         });
-        let response = self.operators.clone().list_flagged(request).await?;
+        let response = self.moderation.clone().list_flagged(request).await?;
         let response = response.into_inner();
         let flagged = response.messages;
         let next = match response.next_page_token.as_ref() {
