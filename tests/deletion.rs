@@ -67,6 +67,7 @@ async fn text(pages: std::net::SocketAddr, path: &str) -> String {
         address: pages,
         authorization: None,
         trace: None,
+        checks_contract: false,
     };
     let answer = client.send(Method::GET, path, Bytes::new()).await;
     String::from_utf8(answer.body.to_vec()).unwrap()

@@ -1,11 +1,11 @@
-//! Registrations, and the names that they take.
+//! Registrations and user names.
 
 use serde_json::json;
 
 use crate::harness::{Running, segment};
 
 #[tokio::test]
-async fn registrations_are_checked_in_the_old_system_s_order_and_words() {
+async fn registrations_are_validated_in_the_order_and_with_the_texts_of_the_old_system() {
     let suite = Running::new().await;
     let api = suite.simulator();
     let cases = [
@@ -46,7 +46,7 @@ async fn registrations_are_checked_in_the_old_system_s_order_and_words() {
 }
 
 #[tokio::test]
-async fn any_name_can_be_a_user_s() {
+async fn a_user_name_may_contain_any_character() {
     let suite = Running::new().await;
     let api = suite.simulator();
     let names = [
@@ -65,7 +65,7 @@ async fn any_name_can_be_a_user_s() {
 }
 
 #[tokio::test]
-async fn of_many_registrations_of_one_name_exactly_one_succeeds() {
+async fn exactly_one_of_many_concurrent_registrations_of_a_name_succeeds() {
     let suite = Running::new().await;
     let api = suite.simulator();
     let attempts = (0..8).map(|_| {

@@ -1,4 +1,4 @@
-//! How far the simulator has come, as it asks itself.
+//! The value of `latest`.
 
 use bytes::Bytes;
 use http::Method;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::Running;
 
 #[tokio::test]
-async fn latest_is_the_last_one_sent_whatever_became_of_the_request() {
+async fn latest_is_the_last_value_sent_even_if_the_request_failed() {
     let suite = Running::new().await;
     let api = suite.simulator();
     assert_eq!(api.latest().await, -1);
@@ -25,9 +25,9 @@ async fn latest_is_the_last_one_sent_whatever_became_of_the_request() {
     .await
     .is(400);
     assert_eq!(api.latest().await, 6);
-    for nothing in ["-1", "", "x", "1.5", "99999999999999999999", "null"] {
-        api.get(&format!("/msgs?latest={nothing}")).await.is(200);
-        assert_eq!(api.latest().await, 6, "latest={nothing}");
+    for ignored in ["-1", "", "x", "1.5", "99999999999999999999", "null"] {
+        api.get(&format!("/msgs?latest={ignored}")).await.is(200);
+        assert_eq!(api.latest().await, 6, "latest={ignored}");
     }
     suite.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What is posted and followed, and how it is listed.
+//! Messages and follows, and the lists of both.
 
 use minitwit::{Databases, databases};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn a_user_registers_posts_and_follows() {
 }
 
 #[tokio::test]
-async fn contents_come_back_exactly_as_posted() {
+async fn contents_are_listed_exactly_as_posted() {
     let suite = Running::new().await;
     let api = suite.simulator();
     api.register("a").await.is(204);
@@ -73,9 +73,10 @@ async fn contents_come_back_exactly_as_posted() {
     suite.stop().await;
 }
 
-/// PostgreSQL tells only what has come to a list; one of another length is kept by nobody.
+/// With PostgreSQL, a gateway reads only the new messages of a list that it has cached. Lists of
+/// another length are not cached, so a request for such a list reads all its messages.
 #[tokio::test]
-async fn a_list_that_grows_reads_as_one_that_is_read_anew() {
+async fn a_list_that_is_extended_in_the_cache_equals_a_list_that_is_read_completely() {
     let (folder, messages) = (
         tempfile::tempdir().unwrap(),
         empty_database(Engine::Postgres),
@@ -100,10 +101,15 @@ async fn a_list_that_grows_reads_as_one_that_is_read_anew() {
         }
         for path in ["/msgs", "/msgs/a", "/msgs/b"] {
             for no in [1, 4, 100] {
-                let grown = api.get(&format!("{path}?no={no}")).await.is(200).json();
-                let anew = format!("{path}?no={}", 1_000 + round);
-                let anew: Vec<Value> = serde_json::from_value(api.get(&anew).await.json()).unwrap();
-                assert_eq!(grown, json!(anew[..anew.len().min(no)]), "{path} {no}");
+                let extended = api.get(&format!("{path}?no={no}")).await.is(200).json();
+                let complete = format!("{path}?no={}", 1_000 + round);
+                let complete: Vec<Value> =
+                    serde_json::from_value(api.get(&complete).await.json()).unwrap();
+                assert_eq!(
+                    extended,
+                    json!(complete[..complete.len().min(no)]),
+                    "{path} {no}"
+                );
             }
         }
     }
@@ -111,7 +117,7 @@ async fn a_list_that_grows_reads_as_one_that_is_read_anew() {
 }
 
 #[tokio::test]
-async fn follows_are_states_not_events() {
+async fn repeated_follows_and_unfollows_have_no_further_effect() {
     let suite = Running::new().await;
     let api = suite.simulator();
     for name in ["a", "b"] {
@@ -131,7 +137,7 @@ async fn follows_are_states_not_events() {
     assert_eq!(
         follows["follows"].as_array().unwrap().len(),
         2,
-        "follow wins: {follows}"
+        "follow takes precedence: {follows}"
     );
     assert_eq!(
         api.get("/fllws/a?no=0").await.json(),
@@ -151,7 +157,7 @@ async fn follows_are_states_not_events() {
 }
 
 #[tokio::test]
-async fn any_number_asked_for_gets_a_sane_list() {
+async fn any_value_of_no_returns_a_list() {
     let suite = Running::new().await;
     let api = suite.simulator();
     api.register("a").await.is(204);
@@ -184,7 +190,7 @@ async fn any_number_asked_for_gets_a_sane_list() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_restart() {
+async fn acknowledged_writes_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let suite = Running::in_folder(folder.path()).await;
     let api = suite.simulator();

@@ -1,10 +1,11 @@
-//! What a client of the simulator's API sees.
+//! The simulator's API, tested through HTTP against the whole suite.
 
 mod accounts;
+mod contract;
 mod deferred_latest;
 mod document;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod latest;
 mod lists;
-mod refusals;
+mod rejections;

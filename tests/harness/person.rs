@@ -1,21 +1,26 @@
-//! Somebody who uses the pages, as far as HTTP goes: keeps cookies and follows redirects.
+//! A user of the pages without a browser, who keeps cookies and follows redirects.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http_body_util::Full;
 
-use super::{Answer, segment};
+use super::{
+    Answer,
+    http_client::{exchange, uri},
+    segment,
+};
 
-/// A browser without JavaScript; a clone is another window with the same cookies.
+/// Maximum number of redirects that are followed.
+const REDIRECTS_MAX: usize = 5;
+
+/// A user agent without JavaScript. A clone has the same cookies, like a second window.
 #[derive(Clone)]
 pub struct Person {
     pub address: SocketAddr,
     pub cookies: BTreeMap<String, String>,
-    /// What each request carries beside the cookies.
+    /// The headers of each request in addition to the cookies.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -28,14 +33,14 @@ impl Person {
         }
     }
 
-    /// The same, and each request carries one more header.
+    /// Adds a header to each request.
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).unwrap();
         self.headers.push((HeaderName::from_static(name), value));
         self
     }
 
-    /// Someone who has registered and signed in.
+    /// A person who has registered and signed in.
     pub async fn signed_in(address: SocketAddr, username: &str) -> Self {
         let mut person = Self::new(address);
         person.register(username).await;
@@ -64,20 +69,20 @@ impl Person {
         self.submit("/add_message", &[("text", text)]).await
     }
 
-    /// The page at a path, wherever it redirects to.
+    /// Requests a path, follows redirects, and returns the page.
     pub async fn visit(&mut self, path: &str) -> String {
         let answer = self.get(path).await;
-        self.follow(answer).await
+        self.follow_redirects(answer).await
     }
 
-    /// The page that sending a form leads to.
+    /// Submits a form, follows redirects, and returns the page.
     pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> String {
         let answer = self.post(path, fields).await;
-        self.follow(answer).await
+        self.follow_redirects(answer).await
     }
 
-    async fn follow(&mut self, mut answer: Answer) -> String {
-        for _ in 0..5 {
+    async fn follow_redirects(&mut self, mut answer: Answer) -> String {
+        for _ in 0..REDIRECTS_MAX {
             let Some(location) = answer.headers.get(header::LOCATION) else {
                 break;
             };
@@ -108,32 +113,21 @@ impl Person {
             .collect();
         let mut request = Request::builder()
             .method(method)
-            .uri(path)
+            .uri(uri(self.address, path))
             .header(header::HOST, self.address.to_string())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::COOKIE, cookies.join("; "));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        let request = request.body(Full::new(Bytes::from(body))).unwrap();
-        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-        for cookie in head.headers.get_all(header::SET_COOKIE) {
-            self.keep(cookie.to_str().unwrap());
+        let answer = exchange(request.body(Full::new(Bytes::from(body))).unwrap()).await;
+        for cookie in answer.headers.get_all(header::SET_COOKIE) {
+            self.store_cookie(cookie.to_str().unwrap());
         }
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: head.status,
-            headers: head.headers,
-            body,
-        }
+        answer
     }
 
-    fn keep(&mut self, cookie: &str) {
+    fn store_cookie(&mut self, cookie: &str) {
         let (pair, attributes) = cookie.split_once(';').unwrap();
         let (name, value) = pair.split_once('=').unwrap();
         if attributes.contains("Max-Age=0") {

@@ -87,6 +87,7 @@ impl Suite {
             address: self.address(1),
             authorization: Some(SIMULATOR.to_owned()),
             trace: None,
+            checks_contract: true,
         }
     }
 

@@ -83,6 +83,7 @@ impl Observed {
             address: self.api,
             authorization: Some(SIMULATOR.to_owned()),
             trace: None,
+            checks_contract: true,
         }
     }
 
@@ -92,6 +93,7 @@ impl Observed {
             address: self.admin,
             authorization: None,
             trace: None,
+            checks_contract: false,
         };
         let answer = client.get("/metrics").await.is(200);
         String::from_utf8(answer.body.to_vec()).unwrap()

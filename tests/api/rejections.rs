@@ -1,4 +1,4 @@
-//! What the API refuses, whoever asks.
+//! Requests that the API rejects.
 
 use bytes::Bytes;
 use http::Method;
@@ -7,36 +7,36 @@ use serde_json::json;
 use crate::harness::Running;
 
 #[tokio::test]
-async fn strangers_are_refused_before_anything_else_is_looked_at() {
+async fn requests_without_credentials_are_rejected_before_any_other_check() {
     let suite = Running::new().await;
-    let stranger = suite.stranger();
-    let refusal = r#"{"status":403,"error_msg":"You are not authorized to use this resource!"}"#;
+    let anonymous = suite.anonymous();
+    let forbidden = r#"{"status":403,"error_msg":"You are not authorized to use this resource!"}"#;
     for path in [
         "/msgs?latest=7",
         "/msgs/nobody?latest=7",
         "/fllws/nobody?latest=7",
     ] {
-        assert_eq!(stranger.get(path).await.is(403).body, refusal);
+        assert_eq!(anonymous.get(path).await.is(403).body, forbidden);
     }
     for path in ["/msgs/nobody?latest=7", "/fllws/nobody?latest=7"] {
-        let answer = stranger
+        let answer = anonymous
             .send(Method::POST, path, Bytes::from_static(b"{"))
             .await;
-        assert_eq!(answer.is(403).body, refusal);
+        assert_eq!(answer.is(403).body, forbidden);
     }
-    stranger
+    anonymous
         .post("/register?latest=7", &json!({"username": "x"}))
         .await
         .is(400);
     assert_eq!(
-        stranger.get("/latest").await.is(200).body,
+        anonymous.get("/latest").await.is(200).body,
         r#"{"latest":-1}"#
     );
     suite.stop().await;
 }
 
 #[tokio::test]
-async fn bad_bodies_are_refused_and_change_nothing() {
+async fn invalid_bodies_are_rejected_without_effect() {
     let suite = Running::new().await;
     let api = suite.simulator();
     api.register("a").await.is(204);
@@ -108,7 +108,7 @@ async fn bad_bodies_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_of_many_megabytes_is_refused_with_413() {
+async fn a_body_that_is_too_large_is_rejected_with_413() {
     let suite = Running::new().await;
     let api = suite.simulator();
     api.register("a").await.is(204);
@@ -123,7 +123,7 @@ async fn a_body_of_many_megabytes_is_refused_with_413() {
 }
 
 #[tokio::test]
-async fn limits_hold_to_the_byte() {
+async fn limits_are_exact_to_the_byte() {
     let suite = Running::new().await;
     let api = suite.simulator();
     let register = async |username: String, email: String, pwd: String| {
@@ -159,7 +159,7 @@ async fn limits_hold_to_the_byte() {
 }
 
 #[tokio::test]
-async fn unknown_resources_and_methods_are_json_too() {
+async fn responses_for_unknown_resources_and_methods_are_json() {
     let suite = Running::new().await;
     let api = suite.simulator();
     api.get("/nothing").await.is(404).refused();
