@@ -1,6 +1,6 @@
-//! The pages in a real browser: what a person does, sees, and is spared.
+//! The pages in a real browser.
 
-#![expect(clippy::unwrap_used, reason = "the harness is of the tests")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 
@@ -43,8 +43,8 @@ async fn script_off(window: &Window<'_>) {
         .await;
 }
 
-/// Everything a person does, with JavaScript or without.
-async fn a_day_of_two_people(javascript: bool) {
+/// Two users sign up, share, follow, page through a timeline and sign out.
+async fn use_all_features(javascript: bool) {
     let suite = Running::new().await;
     let pages = format!("http://{}", suite.pages);
     let browser = Chromium::start();
@@ -86,29 +86,29 @@ async fn a_day_of_two_people(javascript: bool) {
     ada.click("a.out").await;
     ada.says("You were logged out").await;
     ada.goto(&format!("{pages}/add_message")).await;
-    let strangers: Vec<String> = browser.requests.lock().unwrap().clone();
-    let strangers: Vec<&String> = strangers
+    let requests: Vec<String> = browser.requests.lock().unwrap().clone();
+    let foreign_requests: Vec<&String> = requests
         .iter()
         .filter(|url| !url.starts_with(&pages) && url.starts_with("http"))
         .collect();
     assert!(
-        strangers.is_empty(),
-        "requests left for other hosts: {strangers:?}"
+        foreign_requests.is_empty(),
+        "requests to other hosts: {foreign_requests:?}"
     );
 }
 
 #[tokio::test]
-async fn people_sign_up_share_follow_and_leave() {
-    a_day_of_two_people(true).await;
+async fn all_features_work_with_javascript() {
+    use_all_features(true).await;
 }
 
 #[tokio::test]
-async fn people_do_the_same_without_javascript() {
-    a_day_of_two_people(false).await;
+async fn all_features_work_without_javascript() {
+    use_all_features(false).await;
 }
 
-/// Hides the tab or brings it back, as far as its page can tell.
-async fn look_away(window: &Window<'_>, hidden: bool) {
+/// Makes the page believe that its tab is hidden or visible.
+async fn set_hidden(window: &Window<'_>, hidden: bool) {
     let hide = format!(
         "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
          document.dispatchEvent(new Event('visibilitychange'))"
@@ -117,7 +117,7 @@ async fn look_away(window: &Window<'_>, hidden: bool) {
 }
 
 #[tokio::test]
-async fn what_is_new_is_told_without_moving_what_is_read() {
+async fn new_messages_are_announced_without_moving_the_timeline() {
     let suite = Running::new().await;
     let pages = format!("http://{}", suite.pages);
     let simulator = suite.simulator();
@@ -130,9 +130,9 @@ async fn what_is_new_is_told_without_moving_what_is_read() {
     };
     post("seen already").await;
     let browser = Chromium::start();
-    let (reader, away) = (browser.window().await, browser.window().await);
-    away.goto(&format!("{pages}/public")).await;
-    look_away(&away, true).await;
+    let (reader, hidden) = (browser.window().await, browser.window().await);
+    hidden.goto(&format!("{pages}/public")).await;
+    set_hidden(&hidden, true).await;
     reader.goto(&format!("{pages}/public")).await;
     reader
         .until("document.querySelector('time').textContent === 'now'")
@@ -149,11 +149,12 @@ async fn what_is_new_is_told_without_moving_what_is_read() {
         .until("document.querySelector('.fresh').innerText === '2 new messages'")
         .await;
     assert_eq!(reader.eval(top).await, before);
-    // Who does not look is not told, until they do.
-    let told = "!document.querySelector('.fresh').hidden";
-    assert_eq!(away.eval(told).await, false);
-    look_away(&away, false).await;
-    away.until("document.querySelector('.fresh').innerText === '2 new messages'")
+    // A hidden tab announces new messages when it becomes visible again.
+    let announced = "!document.querySelector('.fresh').hidden";
+    assert_eq!(hidden.eval(announced).await, false);
+    set_hidden(&hidden, false).await;
+    hidden
+        .until("document.querySelector('.fresh').innerText === '2 new messages'")
         .await;
     assert_eq!(
         reader
@@ -170,7 +171,7 @@ async fn what_is_new_is_told_without_moving_what_is_read() {
 }
 
 #[tokio::test]
-async fn a_message_s_room_is_counted_down() {
+async fn the_remaining_characters_of_a_message_are_counted() {
     let suite = Running::new().await;
     let browser = Chromium::start();
     let window = browser.window().await;
@@ -183,7 +184,7 @@ async fn a_message_s_room_is_counted_down() {
 }
 
 #[tokio::test]
-async fn nothing_is_wider_than_a_phone() {
+async fn no_page_is_wider_than_the_screen() {
     let suite = Running::new().await;
     let pages = format!("http://{}", suite.pages);
     let browser = Chromium::start();
@@ -217,23 +218,23 @@ async fn nothing_is_wider_than_a_phone() {
     }
 }
 
-/// What axe-core calls serious or critical, each with the element.
-async fn barriers(window: &Window<'_>, axe: &str) -> Vec<Value> {
+/// The serious and critical accessibility violations that axe-core reports, with their elements.
+async fn accessibility_violations(window: &Window<'_>, axe: &str) -> Vec<Value> {
     window.eval(&format!("{axe}; 0")).await;
-    let run = "axe.run().then(result => result.passes.length < 5 ? ['axe-core did not look'] : result.violations
-        .filter(one => ['serious', 'critical'].includes(one.impact))
-        .map(one => [one.id, one.nodes.map(node => node.html + node.failureSummary).join()]))";
+    let run = "axe.run().then(result => result.passes.length < 5 ? ['axe-core did not run its checks'] : result.violations
+        .filter(violation => ['serious', 'critical'].includes(violation.impact))
+        .map(violation => [violation.id, violation.nodes.map(node => node.html + node.failureSummary).join()]))";
     window.eval(run).await.as_array().unwrap().clone()
 }
 
 #[tokio::test]
-async fn no_page_puts_a_barrier_before_anybody() {
+async fn no_page_has_serious_accessibility_violations() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/axe-core/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(&path).unwrap_or_else(|_| {
         panic!(
-            "axe-core is missing: npm install --prefix target/axe-core axe-core@4.14.1 \
-             brings {}, and so does `cargo xtask test`",
+            "{} is missing: run `cargo xtask test`, or install it with \
+             `npm install --prefix target/axe-core axe-core@4.14.1`",
             path.display()
         )
     });
@@ -244,7 +245,7 @@ async fn no_page_puts_a_barrier_before_anybody() {
     sign_up(&ada, &pages, "ada").await;
     for number in 0..31 {
         let text = "see https://example.org/ and مرحبا\n";
-        // One of them is so long that it is cut.
+        // The last message is so long that the page truncates it.
         let lines = if number == 30 { 20 } else { 1 };
         let body = json!({ "content": text.repeat(lines) });
         suite.simulator().post("/msgs/ada", &body).await.is(204);
@@ -283,17 +284,17 @@ async fn no_page_puts_a_barrier_before_anybody() {
                 "/-/account",
             ] {
                 window.goto(&format!("{pages}{path}")).await;
-                let found = barriers(window, &axe).await;
-                assert!(found.is_empty(), "{scheme} {path}: {found:#?}");
+                let violations = accessibility_violations(window, &axe).await;
+                assert!(violations.is_empty(), "{scheme} {path}: {violations:#?}");
             }
         }
-        let ground = "getComputedStyle(document.body).backgroundColor";
-        let ground = ada.eval(ground).await;
+        let background = "getComputedStyle(document.body).backgroundColor";
+        let background = ada.eval(background).await;
         let expected = if scheme == "dark" {
             "rgb(20, 21, 23)"
         } else {
             "rgb(247, 245, 241)"
         };
-        assert_eq!(ground, expected);
+        assert_eq!(background, expected);
     }
 }

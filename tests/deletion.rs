@@ -1,6 +1,6 @@
-//! People who go: nowhere to be seen, whatever was away while they went.
+//! Deletion of accounts, also while a service is unavailable, and the operator's commands for users.
 
-#![expect(clippy::unwrap_used, reason = "what a test stands on may fail it")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod harness;
 
@@ -16,7 +16,7 @@ use minitwit::{
 use serde_json::json;
 use test_wait::eventually;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn args(suite: &Running, command: UserCommand) -> UserArgs {
     UserArgs {
@@ -28,13 +28,13 @@ fn args(suite: &Running, command: UserCommand) -> UserArgs {
 }
 
 async fn run(suite: &Running, command: UserCommand) -> Result<String, String> {
-    let said = RefCell::new(Vec::new());
-    let ran = user::run(&args(suite, command), &|line| {
-        said.borrow_mut().push(line.to_owned());
+    let output = RefCell::new(Vec::new());
+    let result = user::run(&args(suite, command), &|line| {
+        output.borrow_mut().push(line.to_owned());
     })
     .await;
-    ran.map_err(|error| format!("{error:#}"))?;
-    Ok(said.into_inner().join("\n"))
+    result.map_err(|error| format!("{error:#}"))?;
+    Ok(output.into_inner().join("\n"))
 }
 
 fn export(name: &str) -> UserCommand {
@@ -43,7 +43,7 @@ fn export(name: &str) -> UserCommand {
     }
 }
 
-/// Alice and Bob, who follow each other and have each written something.
+/// Registers Alice and Bob, who follow each other and have each written a message.
 async fn two_friends(suite: &Running) -> [Person; 2] {
     let mut alice = Person::signed_in(suite.pages, "alice").await;
     let mut bob = Person::signed_in(suite.pages, "bob").await;
@@ -54,8 +54,8 @@ async fn two_friends(suite: &Running) -> [Person; 2] {
     [alice, bob]
 }
 
-/// Whether anything of Alice can be found by way of the API.
-async fn is_gone(api: &Client) -> bool {
+/// Whether the API shows no data of Alice.
+async fn is_deleted(api: &Client) -> bool {
     let follows = api.get("/fllws/bob").await.is(200).json();
     api.get("/msgs/alice").await.status == 404
         && follows["follows"] == json!([])
@@ -74,10 +74,10 @@ async fn text(pages: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn whoever_deletes_the_own_account_is_nowhere_any_more() {
+async fn a_user_who_deletes_the_own_account_disappears_from_all_pages() {
     let suite = Running::new().await;
     let [mut alice, mut bob] = two_friends(&suite).await;
-    let mut elsewhere = alice.clone();
+    let mut other_session = alice.clone();
     let other = suite.another_gateway().await;
     assert!(text(other, "/alice").await.contains("words of alice"));
 
@@ -94,12 +94,12 @@ async fn whoever_deletes_the_own_account_is_nowhere_any_more() {
     assert!(page.contains("Your account was deleted"), "{page}");
     assert!(page.contains("sign in"), "{page}");
 
-    // At once where she was, and within moments at every other gateway.
+    // The gateway that deleted the account shows it immediately, and every other gateway soon.
     let api = suite.simulator();
-    assert!(is_gone(&api).await);
+    assert!(is_deleted(&api).await);
     assert_eq!(alice.get("/alice").await.status, 404);
-    let forgotten = async || !text(other, "/alice").await.contains("alice's Timeline");
-    eventually("the other gateway lets go", PATIENCE, forgotten).await;
+    let disappeared = async || !text(other, "/alice").await.contains("alice's Timeline");
+    eventually("the other gateway shows the deletion", TIMEOUT, disappeared).await;
     for path in [
         "/public",
         "/-/public.atom",
@@ -114,8 +114,8 @@ async fn whoever_deletes_the_own_account_is_nowhere_any_more() {
     let timeline = bob.visit("/").await;
     assert!(!timeline.contains("alice"), "{timeline}");
 
-    // No session of hers holds, and nobody can be her again.
-    assert!(elsewhere.visit("/").await.contains("sign in"));
+    // All her sessions have ended, and the name cannot be registered again.
+    assert!(other_session.visit("/").await.contains("sign in"));
     let mut again = Person::new(suite.pages);
     assert!(
         again
@@ -129,44 +129,47 @@ async fn whoever_deletes_the_own_account_is_nowhere_any_more() {
             .await
             .contains("The username is already taken")
     );
-    let nobody = run(&suite, export("alice")).await.unwrap_err();
-    assert_eq!(nobody, "\"alice\": no such user");
-    let kept = run(&suite, export("bob")).await.unwrap();
-    assert!(!kept.contains("alice"), "{kept}");
+    let error = run(&suite, export("alice")).await.unwrap_err();
+    assert_eq!(error, "\"alice\": no such user");
+    let exported = run(&suite, export("bob")).await.unwrap();
+    assert!(!exported.contains("alice"), "{exported}");
     suite.stop().await;
 }
 
 #[tokio::test]
-async fn what_could_not_be_deleted_at_once_is_deleted_as_soon_as_it_can() {
+async fn a_deletion_that_was_interrupted_is_completed_later() {
     let suite = Running::new().await;
     let [alice, _] = two_friends(&suite).await;
-    // At the gateway where she asks, one service after the other is away.
-    let mut halfway = alice.clone();
-    halfway.address = suite.gateway_without_message().await;
-    let page = halfway
+    // The gateway that receives the request cannot reach the message service.
+    let mut interrupted = alice.clone();
+    interrupted.address = suite.gateway_without_message().await;
+    let page = interrupted
         .submit("/-/account/delete", &[("password", "default")])
         .await;
     assert!(!page.contains("Invalid"), "{page}");
 
-    // The suite's own gateway goes on where that one had to stop.
+    // The suite's own gateway completes the deletion.
     let api = suite.simulator();
-    eventually("all of it is gone", PATIENCE, async || is_gone(&api).await).await;
+    eventually("all of it is gone", TIMEOUT, async || {
+        is_deleted(&api).await
+    })
+    .await;
     suite.stop().await;
 }
 
 #[tokio::test]
-async fn an_operator_deletes_an_account_by_its_name() {
+async fn an_operator_can_delete_an_account_by_name() {
     let suite = Running::new().await;
     two_friends(&suite).await;
     let delete = |name: &str, yes| UserCommand::Delete {
         name: name.to_owned(),
         yes,
     };
-    let said = run(&suite, delete("alice", true)).await.unwrap();
-    assert_eq!(said, "alice is deleted\nwhat it wrote is gone");
+    let output = run(&suite, delete("alice", true)).await.unwrap();
+    assert_eq!(output, "alice is deleted\nwhat it wrote is gone");
     let api = suite.simulator();
-    eventually("the gateway lets go", PATIENCE, async || {
-        is_gone(&api).await
+    eventually("the gateway shows the deletion", TIMEOUT, async || {
+        is_deleted(&api).await
     })
     .await;
 
@@ -176,7 +179,7 @@ async fn an_operator_deletes_an_account_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_replaced_by_one_for_a_single_sign_in() {
+async fn a_reset_password_is_valid_for_a_single_sign_in() {
     let suite = Running::new().await;
     let mut alice = Person::signed_in(suite.pages, "alice").await;
     let reset = UserCommand::ResetPassword {
@@ -198,9 +201,9 @@ async fn a_forgotten_password_is_replaced_by_one_for_a_single_sign_in() {
     let page = again.sign_in("alice", &password).await;
     assert!(page.contains("choose a new one"), "{page}");
     assert!(page.contains("<h2>Your Account</h2>"), "{page}");
-    let mut thief = Person::new(suite.pages);
+    let mut second = Person::new(suite.pages);
     assert!(
-        thief
+        second
             .sign_in("alice", &password)
             .await
             .contains("Invalid password")
@@ -224,11 +227,11 @@ async fn a_forgotten_password_is_replaced_by_one_for_a_single_sign_in() {
 }
 
 #[tokio::test]
-async fn an_export_holds_everything_that_is_kept() {
+async fn an_export_contains_all_data_of_a_user() {
     let suite = Running::new().await;
     two_friends(&suite).await;
-    let mut stranger = Person::new(suite.pages);
-    stranger.sign_in("alice", "guess").await;
+    let mut attacker = Person::new(suite.pages);
+    attacker.sign_in("alice", "guess").await;
 
     let kept = run(&suite, export("alice")).await.unwrap();
     let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
@@ -241,7 +244,7 @@ async fn an_export_holds_everything_that_is_kept() {
     assert_eq!(kept["sign_in_failures"][0]["address"], "127.0.0.1");
     assert!(
         !kept.to_string().contains("$argon2"),
-        "no hash leaves the service"
+        "the export contains no password hash"
     );
     suite.stop().await;
 }

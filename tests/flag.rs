@@ -1,6 +1,6 @@
-//! The moderator's tool: what it flags is gone with the next request.
+//! The moderator's command. A flagged message is hidden from the next request on.
 
-#![expect(clippy::unwrap_used, reason = "what a test stands on may fail it")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod harness;
 
@@ -15,7 +15,7 @@ use minitwit::{
 use serde_json::json;
 use uuid::Uuid;
 
-/// The id that a message's permalink on the pages carries.
+/// The id of the newest message, taken from its permalink on the page.
 async fn id_of_newest(suite: &Running) -> Uuid {
     let mut pages = suite.anonymous();
     pages.address = suite.pages;
@@ -30,7 +30,7 @@ async fn id_of_newest(suite: &Running) -> Uuid {
 }
 
 #[tokio::test]
-async fn a_flagged_message_is_gone_and_an_unflagged_one_is_back() {
+async fn a_flagged_message_is_hidden_and_an_unflagged_one_is_shown_again() {
     let suite = Running::new().await;
     let api = suite.simulator();
     api.register("a").await.is(204);
@@ -47,23 +47,23 @@ async fn a_flagged_message_is_gone_and_an_unflagged_one_is_back() {
             suite: suite.services.into(),
         },
     };
-    let said = RefCell::new(Vec::new());
-    let tell = |line: &str| said.borrow_mut().push(line.to_owned());
+    let output = RefCell::new(Vec::new());
+    let print = |line: &str| output.borrow_mut().push(line.to_owned());
 
-    flag::run(&args, true, &tell).await.unwrap();
-    assert_eq!(said.take(), [format!("{id} flagged")]);
+    flag::run(&args, true, &print).await.unwrap();
+    assert_eq!(output.take(), [format!("{id} flagged")]);
     for path in ["/msgs", "/msgs/a"] {
         assert_eq!(api.contents(path).await, ["kept"]);
     }
-    flag::run(&args, false, &tell).await.unwrap();
+    flag::run(&args, false, &print).await.unwrap();
     assert_eq!(api.contents("/msgs").await, ["bad", "kept"]);
 
     let unknown = FlagArgs {
         ids: vec![Uuid::from_u128(7), id],
         ..args
     };
-    said.take();
-    let error = flag::run(&unknown, true, &tell)
+    output.take();
+    let error = flag::run(&unknown, true, &print)
         .await
         .unwrap_err()
         .to_string();
@@ -71,7 +71,7 @@ async fn a_flagged_message_is_gone_and_an_unflagged_one_is_back() {
     assert_eq!(
         api.contents("/msgs").await,
         ["kept"],
-        "the other one is done all the same"
+        "the known message is flagged despite the unknown id"
     );
     suite.stop().await;
 }

@@ -1,5 +1,7 @@
 //! The check of responses against the OpenAPI document detects each kind of violation.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 

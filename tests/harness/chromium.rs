@@ -1,5 +1,4 @@
-//! Debian's Chromium, driven through its debugging pipe: one browser, windows with cookies of their
-//! own.
+//! Debian's Chromium, controlled through its debugging pipe. Each window has its own cookies.
 
 use std::{
     collections::HashMap,
@@ -21,8 +20,8 @@ use tokio::{
 
 const PROGRAM: &str = "/usr/bin/chromium";
 
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum time for each step, on a busy machine.
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 const OPTIONS: [&str; 11] = [
     "--headless",
@@ -40,14 +39,14 @@ const OPTIONS: [&str; 11] = [
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>>;
 
-/// A browser, closed with the test.
+/// A browser, which is closed at the end of the test.
 pub struct Chromium {
     _process: Child,
     _folder: TempDir,
     pipe: Arc<tokio::sync::Mutex<ChildStdin>>,
     waiting: Waiting,
     next: Arc<AtomicU64>,
-    /// Every address that any window has asked for.
+    /// The URLs that the windows have requested.
     pub requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -58,7 +57,7 @@ impl Chromium {
             "{PROGRAM} is missing: sudo apt-get install --no-install-recommends chromium"
         );
         let folder = tempfile::tempdir().unwrap();
-        // The pipe's ends are the descriptors 3 and 4.
+        // Chromium reads the file descriptor 3 and writes to the file descriptor 4.
         let script = r#"exec "$0" "$@" 3<&0 4>&1 >/dev/null 2>&1 </dev/null"#;
         let mut process = Command::new("/bin/sh")
             .args(["-c", script, PROGRAM])
@@ -86,7 +85,7 @@ impl Chromium {
         }
     }
 
-    /// A window of somebody who has no cookies yet.
+    /// Opens a window without cookies.
     pub async fn window(&self) -> Window<'_> {
         let context = self
             .call(None, "Target.createBrowserContext", json!({}))
@@ -119,7 +118,7 @@ impl Chromium {
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
         self.pipe.lock().await.write_all(&bytes).await.unwrap();
-        let answer = tokio::time::timeout(PATIENCE, receiver).await;
+        let answer = tokio::time::timeout(STEP_TIMEOUT, receiver).await;
         let answer = answer
             .unwrap_or_else(|_| panic!("{method}: no answer"))
             .unwrap();
@@ -127,7 +126,7 @@ impl Chromium {
     }
 }
 
-/// Reads answers and events, each ended by a zero byte.
+/// Reads responses and events, each terminated by a zero byte.
 async fn listen(output: ChildStdout, waiting: Waiting, requests: Arc<Mutex<Vec<String>>>) {
     let mut messages = BufReader::new(output).split(0);
     while let Ok(Some(message)) = messages.next_segment().await {
@@ -151,7 +150,7 @@ async fn listen(output: ChildStdout, waiting: Waiting, requests: Arc<Mutex<Vec<S
     }
 }
 
-/// A window of one person.
+/// A browser window.
 pub struct Window<'a> {
     browser: &'a Chromium,
     session: String,
@@ -162,7 +161,7 @@ impl Window<'_> {
         self.browser.call(Some(&self.session), method, params).await
     }
 
-    /// What an expression comes to in the page.
+    /// The value of an expression in the page.
     pub async fn eval(&self, expression: &str) -> Value {
         let params = json!({
             "expression": expression, "returnByValue": true, "awaitPromise": true,
@@ -178,64 +177,64 @@ impl Window<'_> {
     /// Waits until an expression is true in the page.
     pub async fn until(&self, expression: &str) {
         let began = tokio::time::Instant::now();
-        // While a page is being left there is nothing to be asked.
+        // During a navigation, the expression cannot be evaluated.
         loop {
             let params = json!({ "expression": expression, "returnByValue": true });
             let answer = self.call("Runtime.evaluate", params).await;
             if answer["result"]["value"] == true {
                 return;
             }
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > STEP_TIMEOUT {
                 let page = self.eval("document.body.innerText").await;
-                panic!("{expression:?} did not come true on:\n{page}");
+                panic!("{expression:?} did not become true on:\n{page}");
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
 
-    /// Goes to an address and waits until the page is there.
+    /// Navigates to a URL and waits until the page is loaded.
     pub async fn goto(&self, address: &str) {
         self.leave(|| self.call("Page.navigate", json!({ "url": address })))
             .await;
     }
 
-    /// Clicks on what leads to another page, and waits until that is there.
+    /// Clicks on a link or a button, and waits until the next page is loaded.
     pub async fn click(&self, selector: &str) {
         self.leave(|| self.press(selector)).await;
     }
 
-    /// Clicks with the mouse in the middle of an element.
+    /// Clicks with the mouse in the center of an element.
     pub async fn press(&self, selector: &str) -> Value {
-        let place = format!(
+        let center = format!(
             "(() => {{ const element = document.querySelector({}); element.scrollIntoView({{block: 'center'}});
                const box = element.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2]; }})()",
             json!(selector)
         );
-        let place = self.eval(&place).await;
+        let center = self.eval(&center).await;
         for kind in ["mousePressed", "mouseReleased"] {
             let params = json!({
-                "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1,
+                "type": kind, "x": center[0], "y": center[1], "button": "left", "clickCount": 1,
             });
             self.call("Input.dispatchMouseEvent", params).await;
         }
         Value::Null
     }
 
-    async fn leave<F: Future<Output = Value>>(&self, how: impl FnOnce() -> F) {
+    async fn leave<F: Future<Output = Value>>(&self, navigate: impl FnOnce() -> F) {
         self.eval("window.left = false").await;
-        how().await;
+        navigate().await;
         self.until("window.left === undefined && document.readyState === 'complete'")
             .await;
     }
 
-    /// Types into a field as a person does.
+    /// Types into a field as a user does.
     pub async fn fill(&self, selector: &str, text: &str) {
         let focus = format!("document.querySelector({}).focus()", json!(selector));
         self.eval(&focus).await;
         self.call("Input.insertText", json!({ "text": text })).await;
     }
 
-    /// What can be read on the page.
+    /// The visible text of the page.
     pub async fn text(&self) -> String {
         self.eval("document.body.innerText")
             .await
@@ -244,7 +243,7 @@ impl Window<'_> {
             .to_owned()
     }
 
-    /// Asserts that the page says something.
+    /// Asserts that the page contains a text.
     pub async fn says(&self, words: &str) {
         let text = self.text().await;
         assert!(text.contains(words), "{words:?} is missing in:\n{text}");

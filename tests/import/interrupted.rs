@@ -1,4 +1,4 @@
-//! Imports that are killed, and suites that are.
+//! Imports during which the import or the suite is killed.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -7,21 +7,21 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::{
     harness::{Client, SIMULATOR},
-    old::{Listed, Old},
+    listed_messages,
+    old::Old,
 };
 
 const MINITWIT: &str = env!("CARGO_BIN_EXE_minitwit");
 
-/// So many of them that every kill comes long before the last one.
+/// Number of messages, which is so large that each kill happens long before the end of the import.
 const MESSAGES: u32 = 8_000;
 
-/// What the suite lists, at least, when the import is killed: people come first, then whom they
-/// follow, then messages.
+/// A path and the minimum number of entries in its list at which the import is killed. The import
+/// writes users first, then follows, then messages.
 const IMPORT_KILLS: [(&str, usize); 10] = [
     ("/msgs", 0),
     ("/fllws/user%201", 0),
@@ -35,14 +35,14 @@ const IMPORT_KILLS: [(&str, usize); 10] = [
     ("/msgs?no=500", 500),
 ];
 
-/// And when the suite is.
+/// A path and the minimum number of entries in its list at which the suite is killed.
 const SUITE_KILLS: [(&str, usize); 3] = [
     ("/msgs?no=1500", 1_500),
     ("/msgs?no=2000", 2_000),
     ("/msgs?no=2500", 2_500),
 ];
 
-/// A suite in a process of its own, which can be killed like one.
+/// A suite in its own process, which can be killed.
 struct Suite {
     ports: [u16; 6],
     folder: tempfile::TempDir,
@@ -52,9 +52,10 @@ struct Suite {
 impl Suite {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Held all at once, so that they differ, and let go before the suite takes them.
-        let held = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = held.map(|listener| listener.local_addr().unwrap().port());
+        // All listeners exist at the same time, so that the ports differ. They are closed before
+        // the suite binds the ports.
+        let listeners = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
         let process = serve(ports, folder.path());
         let suite = Self {
             ports,
@@ -65,7 +66,7 @@ impl Suite {
         suite
     }
 
-    /// What a power cut does, and then the power is back.
+    /// Kills the suite without a shutdown, as a power failure does, and starts it again.
     async fn kill_and_restart(&mut self) {
         self.process.kill().await.unwrap();
         self.process = serve(self.ports, self.folder.path());
@@ -78,8 +79,8 @@ impl Suite {
         test_wait::eventually("the suite listens", Duration::from_secs(30), answers).await;
     }
 
-    fn address(&self, place: usize) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports[place]))
+    fn address(&self, index: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[index]))
     }
 
     fn api(&self) -> Client {
@@ -91,9 +92,9 @@ impl Suite {
         }
     }
 
-    /// An import in a process of its own, in small steps, so that there are many to be killed in.
+    /// Starts an import in its own process with small batches, so that a kill can happen in many places.
     fn import(&self, file: &Path) -> Child {
-        let [user, follower, message] = [3, 4, 5].map(|place| self.address(place).to_string());
+        let [user, follower, message] = [3, 4, 5].map(|index| self.address(index).to_string());
         let suite = format!("{user},{follower},{message}");
         Command::new(MINITWIT)
             .args(["import", "--batch", "5", "--suite", &suite])
@@ -106,8 +107,8 @@ impl Suite {
             .unwrap()
     }
 
-    /// Waits until so many messages or follows are listed; the import goes on meanwhile.
-    async fn lists(&self, path: &str, count: usize) {
+    /// Waits until at least `count` messages or follows are listed, while the import continues.
+    async fn wait_until_listed(&self, path: &str, count: usize) {
         let listed = async || {
             let answer = self.api().get(path).await;
             answer.status == 200 && {
@@ -118,20 +119,6 @@ impl Suite {
         };
         let what = format!("{path} lists {count}");
         test_wait::eventually(&what, Duration::from_mins(1), listed).await;
-    }
-
-    async fn listed(&self) -> Vec<Listed> {
-        let messages = self.api().get("/msgs?no=10000").await.is(200).json();
-        let messages = messages.as_array().unwrap().iter();
-        let of = |message: &Value| {
-            let text = |name: &str| message[name].as_str().unwrap().to_owned();
-            (
-                text("content"),
-                message["pub_date"].as_i64().unwrap(),
-                text("user"),
-            )
-        };
-        messages.map(of).collect()
     }
 }
 
@@ -156,30 +143,33 @@ fn serve(ports: [u16; 6], folder: &Path) -> Child {
 }
 
 #[tokio::test]
-async fn killed_anywhere_and_started_again_every_row_is_there_once() {
-    let (mut suite, old) = (Suite::start().await, Old::clean(40, MESSAGES, 600).await);
+async fn every_row_is_imported_once_although_the_import_and_the_suite_are_killed() {
+    let (mut suite, old) = (Suite::start().await, Old::valid(40, MESSAGES, 600).await);
 
-    // Each kill comes a little later than the last, wherever the import is by then.
+    // Each kill happens later than the one before.
     for (path, count) in IMPORT_KILLS {
         let mut import = suite.import(&old.file);
-        suite.lists(path, count).await;
+        suite.wait_until_listed(path, count).await;
         assert!(is_running(&mut import), "{path} lists {count}");
         import.kill().await.unwrap();
     }
     let mut import = suite.import(&old.file);
     for (path, count) in SUITE_KILLS {
-        suite.lists(path, count).await;
+        suite.wait_until_listed(path, count).await;
         assert!(is_running(&mut import), "{path} lists {count}");
         suite.kill_and_restart().await;
     }
     let ended = tokio::time::timeout(Duration::from_mins(2), import.wait()).await;
     let first = ended
-        .expect("the import goes on as soon as the suite is back")
+        .expect("the import continues after the restart of the suite")
         .unwrap();
     let last = suite.import(&old.file).wait().await.unwrap();
     assert_eq!((first.code(), last.code()), (Some(0), Some(0)));
 
-    assert_eq!(suite.listed().await, old.timeline("true").await);
+    assert_eq!(
+        listed_messages(&suite.api(), "/msgs").await,
+        old.timeline("true").await
+    );
     for user in 1..=40 {
         let path = format!("/fllws/user%20{user}?no=1000");
         let follows = suite.api().get(&path).await.is(200).json();

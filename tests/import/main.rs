@@ -1,22 +1,24 @@
-//! The old system's file brought over: every row once, as SQL on that file says.
+//! Imports of the old system's database. The suite must list each row exactly as SQL does.
 
-#![expect(clippy::unwrap_used, reason = "what a test stands on may fail it")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod dirt;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod interrupted;
+mod invalid_rows;
 mod old;
 mod passwords;
 
 use std::path::Path;
 
-use harness::Running;
+use harness::{Client, Running};
 use minitwit::address::SuiteAddress;
 use minitwit_client::Pools;
 use minitwit_importer::{ImportArgs, Outcome};
+use old::ListedMessage;
+use serde_json::Value;
 
-/// An import as the command line has it by default.
+/// The default options of an import.
 fn args(file: &Path) -> ImportArgs {
     ImportArgs {
         file: file.to_owned(),
@@ -34,4 +36,18 @@ fn services(suite: &Running) -> Pools {
 
 async fn import(suite: &Running, args: &ImportArgs) -> Outcome {
     minitwit_importer::run(args, services(suite)).await.unwrap()
+}
+
+/// The messages that a path of the API lists.
+async fn listed_messages(api: &Client, path: &str) -> Vec<ListedMessage> {
+    let messages = api.get(&format!("{path}?no=10000")).await.is(200).json();
+    let text = |message: &Value, name: &str| message[name].as_str().unwrap().to_owned();
+    let messages = messages.as_array().unwrap().iter().map(|message| {
+        (
+            text(message, "content"),
+            message["pub_date"].as_i64().unwrap(),
+            text(message, "user"),
+        )
+    });
+    messages.collect()
 }

@@ -1,4 +1,4 @@
-//! Files as the old system leaves them.
+//! Databases of the old system.
 
 use std::path::PathBuf;
 
@@ -10,15 +10,15 @@ use tempfile::TempDir;
 
 const SCHEMA: &str = include_str!("old.sql");
 
-/// An old database, gone with the test.
+/// A database of the old system, which is deleted at the end of the test.
 pub(crate) struct Old {
     pub(crate) file: PathBuf,
     pub(crate) pool: SqlitePool,
     _folder: TempDir,
 }
 
-/// A message as the API lists it.
-pub(crate) type Listed = (String, i64, String);
+/// The content, date and user of a message as the API lists it.
+pub(crate) type ListedMessage = (String, i64, String);
 
 impl Old {
     pub(crate) async fn new() -> Self {
@@ -42,19 +42,19 @@ impl Old {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
     }
 
-    /// What the old system lists, newest first; `and` narrows it.
-    pub(crate) async fn timeline(&self, and: &str) -> Vec<Listed> {
+    /// The messages that the old system lists, newest first, filtered by an SQL condition.
+    pub(crate) async fn timeline(&self, condition: &str) -> Vec<ListedMessage> {
         let sql = format!(
             "SELECT CAST(text AS TEXT), CAST(pub_date AS INTEGER), CAST(username AS TEXT)
              FROM message JOIN user ON author_id = user_id
-             WHERE flagged = 0 AND {and} ORDER BY pub_date DESC, message_id DESC"
+             WHERE flagged = 0 AND {condition} ORDER BY pub_date DESC, message_id DESC"
         );
         let rows = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&self.pool);
         rows.await.unwrap()
     }
 
-    /// A file without dirt, of so many users, messages and follows.
-    pub(crate) async fn clean(users: u32, messages: u32, follows: u32) -> Self {
+    /// A database with the given numbers of valid users, messages and follows.
+    pub(crate) async fn valid(users: u32, messages: u32, follows: u32) -> Self {
         let old = Self::new().await;
         let numbers = |count| {
             format!(

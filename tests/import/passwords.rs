@@ -1,4 +1,4 @@
-//! Passwords of the old system, in each of its formats.
+//! Passwords in each format of the old system.
 
 use std::cell::RefCell;
 
@@ -16,8 +16,8 @@ use crate::{
     old::Old,
 };
 
-/// Made with Python's `hashlib` and `hmac`: a name, a password, and what the old system keeps of it.
-const KNOWN: [(&str, &str, &str); 4] = [
+/// Names, passwords and the old system's hashes, generated with Python's `hashlib` and `hmac`.
+const OLD_PASSWORDS: [(&str, &str, &str); 4] = [
     (
         "old pbkdf2",
         "default",
@@ -41,16 +41,16 @@ const KNOWN: [(&str, &str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn each_old_password_signs_in_and_is_kept_as_argon2id_from_then_on() {
+async fn an_old_password_is_accepted_and_hashed_with_argon2id_at_the_first_sign_in() {
     let (suite, old) = (Running::new().await, Old::new().await);
-    for (name, _, hash) in KNOWN {
+    for (name, _, hash) in OLD_PASSWORDS {
         let sql =
             format!("INSERT INTO user (username, email, pw_hash) VALUES ('{name}', '', '{hash}')");
         old.run(sql).await;
     }
     assert_eq!(import(&suite, &args(&old.file)).await, Outcome::Complete);
 
-    for (name, password, hash) in KNOWN {
+    for (name, password, hash) in OLD_PASSWORDS {
         let method = hash.split('$').next().unwrap();
         assert_eq!(export(&suite, name).await["password_format"], method);
         let mut person = Person::new(suite.pages);
@@ -63,7 +63,7 @@ async fn each_old_password_signs_in_and_is_kept_as_argon2id_from_then_on() {
             assert_eq!(export(&suite, name).await["password_format"], "argon2id");
         }
     }
-    // What was signed in with here is not undone by another import.
+    // A second import does not replace the new hash.
     assert_eq!(import(&suite, &args(&old.file)).await, Outcome::Complete);
     assert_eq!(export(&suite, "sha1").await["password_format"], "argon2id");
     suite.stop().await;
@@ -78,9 +78,9 @@ async fn export(suite: &Running, name: &str) -> Value {
             suite: suite.services.into(),
         },
     };
-    let said = RefCell::new(String::new());
-    user::run(&args, &|text| said.borrow_mut().push_str(text))
+    let output = RefCell::new(String::new());
+    user::run(&args, &|text| output.borrow_mut().push_str(text))
         .await
         .unwrap();
-    serde_json::from_str(&said.into_inner()).unwrap()
+    serde_json::from_str(&output.into_inner()).unwrap()
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use crate::{app::App, body, caller::Anyone, refusal::Refusal};
+use crate::{app::App, body, error::ApiError, request::ApiRequest};
 
 #[derive(Deserialize)]
 struct Form {
@@ -20,15 +20,15 @@ struct Form {
 }
 
 impl Form {
-    fn check(self) -> Result<Self, Refusal> {
+    fn check(self) -> Result<Self, ApiError> {
         if self.username.is_empty() {
-            return Err(Refusal::Invalid("You have to enter a username"));
+            return Err(ApiError::Invalid("You have to enter a username"));
         }
         if !self.email.contains('@') {
-            return Err(Refusal::Invalid("You have to enter a valid email address"));
+            return Err(ApiError::Invalid("You have to enter a valid email address"));
         }
         if self.pwd.is_empty() {
-            return Err(Refusal::Invalid("You have to enter a password"));
+            return Err(ApiError::Invalid("You have to enter a password"));
         }
         Ok(self)
     }
@@ -37,28 +37,28 @@ impl Form {
 /// `POST /register`
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
-    caller: Anyone,
+    request: ApiRequest,
     body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<StatusCode, ApiError> {
     let form = match body::read(body).and_then(Form::check) {
         Ok(form) => form,
-        Err(refusal) => return app.refuse(caller.latest, refusal).await,
+        Err(error) => return app.reject(request.latest, error).await,
     };
     let hash = tokio::task::spawn_blocking(move || hash(&form.pwd))
         .await
         .expect("hashing does not panic");
-    let moved = app.latest.begin(caller.latest);
-    let statement = moved
-        .and(format_args!(
+    let latest_update = app.latest.update(request.latest);
+    let statement = latest_update
+        .with(format_args!(
             " INSERT INTO users (username, email, pw_hash) VALUES ($2, $3, $4)
               ON CONFLICT (username) DO NOTHING"
         ))
         .bind(form.username)
         .bind(form.email)
         .bind(hash);
-    let stored = moved.run(statement.execute(&app.database)).await?;
+    let stored = latest_update.run(statement.execute(&app.database)).await?;
     if stored.rows_affected() == 0 {
-        return Err(Refusal::Invalid("The username is already taken"));
+        return Err(ApiError::Invalid("The username is already taken"));
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -66,6 +66,6 @@ pub(crate) async fn register(
 fn hash(password: &str) -> String {
     let hash: PasswordHash = Argon2::default()
         .hash_password(password.as_bytes())
-        .expect("the defaults can be computed");
+        .expect("the default parameters are valid");
     hash.to_string()
 }

@@ -1,4 +1,4 @@
-//! State of all handlers, and their routes.
+//! The shared state of the handlers, and the router.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use axum::{
 use sqlx::PgPool;
 
 use crate::{
-    account, config::Config, database, follow, latest, latest::Latest, message, page,
-    refusal::Refusal,
+    account, config::Config, database, error::ApiError, follow, latest, latest::Latest, message,
+    page,
 };
 
-/// Maximum size of a request's body in bytes.
+/// Maximum size of a request body in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) struct App {
@@ -29,14 +29,14 @@ impl App {
         Ok(Arc::new(Self { database, latest }))
     }
 
-    /// Refuses a request. A refused request also moves `latest`.
-    pub(crate) async fn refuse<T>(
+    /// Updates `latest` for a request that is rejected, and returns the error.
+    pub(crate) async fn reject<T>(
         &self,
         latest: Option<i64>,
-        refusal: Refusal,
-    ) -> Result<T, Refusal> {
-        self.latest.begin(latest).alone().await?;
-        Err(refusal)
+        error: ApiError,
+    ) -> Result<T, ApiError> {
+        self.latest.update(latest).run_alone().await?;
+        Err(error)
     }
 
     pub(crate) fn router(self: Arc<Self>) -> Router {

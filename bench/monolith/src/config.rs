@@ -1,19 +1,19 @@
-//! Options of the command line and the environment.
+//! Options and environment variables.
 
 use clap::{Parser, ValueEnum};
 
 #[derive(Debug, Parser)]
 #[command(about = "The simulator API as one process over one PostgreSQL database")]
 pub(crate) struct Config {
-    /// URL of the database, whose schema is bench/data/monolith.sql.
+    /// The URL of the database, whose schema is bench/data/monolith.sql.
     #[arg(long, env)]
     pub(crate) database_url: String,
 
-    /// Port on 127.0.0.1.
+    /// The port on 127.0.0.1 to listen on.
     #[arg(long, env, default_value_t = 5010)]
     pub(crate) port: u16,
 
-    /// Way to store `latest`.
+    /// How `latest` is stored.
     #[arg(long, env, value_enum, default_value_t = LatestMode::Db)]
     pub(crate) latest: LatestMode,
 
@@ -28,12 +28,12 @@ pub(crate) struct Config {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum LatestMode {
-    /// Durable before the response, with a row per connection, of which the newest is valid.
+    /// Durable before the response, with a row per connection. The newest row has the value.
     Db,
-    /// Durable before the response, in one row. Commits wait for its lock, one fsync after the other.
+    /// Durable before the response, in a single row. Commits wait for the lock of the row.
     Row,
-    /// One row whose commit is not awaited, so a crash of the database can lose the last moves.
+    /// A single row with asynchronous commits. A crash of the database may lose the last values.
     Async,
-    /// Memory only, so a restart loses the value.
+    /// In memory only. A restart loses the value.
     Mem,
 }

@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL, with settings of the planner for this machine and these statements.
+//! Connections to PostgreSQL, and the settings of its query planner.
 
 use std::str::FromStr;
 
@@ -10,28 +10,31 @@ use sqlx::{
 
 use crate::config::Config;
 
-/// Settings of every connection, each with its reason.
-const PLANNER: [(&str, &str); 4] = [
-    // The best plan of a statement does not depend on its parameters, so one plan per connection is enough.
+/// The settings of every connection.
+const PLANNER_SETTINGS: [(&str, &str); 4] = [
+    // The best plan of each statement is independent of its parameters, so one plan per connection
+    // is enough.
     ("plan_cache_mode", "force_generic_plan"),
-    // The data is in memory or on an SSD, so a user's newest messages are read in the order of the index.
+    // The data is in memory or on an SSD. With this cost, the newest messages of a user are read in
+    // the order of the index, without a sort.
     ("random_page_cost", "1.1"),
-    // A cache of authors is slower than the index. Without the cache, 100 messages take half the time.
+    // Memoizing authors costs more than the index lookups that it saves. A list of 100 messages
+    // takes half the time without it.
     ("enable_memoize", "off"),
     ("jit", "off"),
 ];
 
-/// Opens all connections of a pool, each with `settings` in addition to those of the planner.
+/// Opens all connections of a pool, each with `settings` in addition to the planner's settings.
 pub(crate) async fn connect(config: &Config, settings: &[(&str, &str)]) -> anyhow::Result<PgPool> {
     let options = PgConnectOptions::from_str(&config.database_url)
         .context("read the database's URL")?
-        .options(PLANNER)
+        .options(PLANNER_SETTINGS)
         .options(settings.iter().copied())
         .disable_statement_logging();
     PgPoolOptions::new()
         .max_connections(config.connections)
         .min_connections(config.connections)
-        // A test would be a round trip for every request. A lost connection is noticed at its first use.
+        // The test would add a round trip to every request. A lost connection fails at its next use.
         .test_before_acquire(false)
         .max_lifetime(None)
         .idle_timeout(None)

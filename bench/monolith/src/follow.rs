@@ -1,4 +1,4 @@
-//! Follows of a user, as a list and as changes.
+//! Lists and changes of follows.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
-use crate::{app::App, body, caller::Caller, refusal::Refusal};
+use crate::{app::App, body, error::ApiError, request::AuthenticatedRequest};
 
 #[derive(Serialize)]
 struct Follows<'a> {
@@ -23,36 +23,39 @@ struct Follows<'a> {
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Path(username): Path<String>,
-    caller: Caller,
-) -> Result<Response, Refusal> {
-    let moved = app.latest.begin(caller.latest);
-    // A user without follows has one row of null. An unknown user has no row.
-    let statement = moved
-        .and(format_args!(
+    request: AuthenticatedRequest,
+) -> Result<Response, ApiError> {
+    let latest_update = app.latest.update(request.latest);
+    // The result is a single row with a null for a user without follows, and no row for an unknown
+    // user.
+    let statement = latest_update
+        .with(format_args!(
             " SELECT followed.username
               FROM users AS follower
               LEFT JOIN followers ON who_id = follower.user_id
               LEFT JOIN users AS followed ON followed.user_id = whom_id
               WHERE follower.username = $2
               LIMIT {}",
-            caller.no.max(1)
+            request.no.max(1)
         ))
         .bind(username);
-    let rows = moved.run(statement.fetch_all(&app.database)).await?;
+    let rows = latest_update
+        .run(statement.fetch_all(&app.database))
+        .await?;
     if rows.is_empty() {
-        return Err(Refusal::UnknownUser);
+        return Err(ApiError::UnknownUser);
     }
     let follows = rows
         .iter()
-        .take(usize::try_from(caller.no).unwrap_or_default())
+        .take(usize::try_from(request.no).unwrap_or_default())
         .filter_map(|row| row.try_get(0).transpose())
         .collect::<Result<_, sqlx::Error>>()?;
     Ok(Json(Follows { follows }).into_response())
 }
 
-/// Change of a follow. If both fields are given, `follow` is used.
+/// The body of a change. If both fields are set, `follow` takes precedence.
 #[derive(Deserialize)]
-struct Change {
+struct FollowChange {
     follow: Option<String>,
     unfollow: Option<String>,
 }
@@ -64,28 +67,29 @@ const UNFOLLOW: &str = "DELETE FROM followers USING pair WHERE who_id = who AND 
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     Path(username): Path<String>,
-    caller: Caller,
+    request: AuthenticatedRequest,
     body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<StatusCode, ApiError> {
     let (statement, other) = match body::read(body) {
-        Ok(Change {
+        Ok(FollowChange {
             follow: Some(other),
             ..
         }) => (FOLLOW, other),
-        Ok(Change {
+        Ok(FollowChange {
             unfollow: Some(other),
             ..
         }) => (UNFOLLOW, other),
         Ok(_) => {
-            let refusal = Refusal::Invalid("neither follow nor unfollow");
-            return app.refuse(caller.latest, refusal).await;
+            let error = ApiError::Invalid("neither follow nor unfollow");
+            return app.reject(request.latest, error).await;
         }
-        Err(refusal) => return app.refuse(caller.latest, refusal).await,
+        Err(error) => return app.reject(request.latest, error).await,
     };
-    let moved = app.latest.begin(caller.latest);
-    // A repeated follow changes no row and is a success, so the statement returns whether both users are known.
-    let statement = moved
-        .and(format_args!(
+    let latest_update = app.latest.update(request.latest);
+    // A repeated follow succeeds without a change, so the result only depends on whether both users
+    // exist.
+    let statement = latest_update
+        .with(format_args!(
             ", pair AS (
                   SELECT follower.user_id AS who, followed.user_id AS whom
                   FROM users AS follower, users AS followed
@@ -96,8 +100,10 @@ pub(crate) async fn change(
         ))
         .bind(username)
         .bind(other);
-    let known = moved.run(statement.fetch_optional(&app.database)).await?;
+    let known = latest_update
+        .run(statement.fetch_optional(&app.database))
+        .await?;
     known
         .map(|_| StatusCode::NO_CONTENT)
-        .ok_or(Refusal::UnknownUser)
+        .ok_or(ApiError::UnknownUser)
 }

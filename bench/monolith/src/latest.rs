@@ -1,9 +1,10 @@
-//! Storage of `latest`, the progress of the simulator.
+//! The last value of `latest` that a request had.
 //!
-//! Every request moves `latest`, including reads. With a single row this would be the largest cost, because a row is
-//! locked until its commit is on the disk, so all requests would wait for one fsync after the other. Therefore each
-//! connection has a row of its own. A stamp tells which row is the newest. The request's own statement moves the row,
-//! so a move needs no round trip, no second commit of a write, and no wait for another connection.
+//! Every request updates `latest`, including reads. In a single row, these updates would be nearly
+//! the whole cost of a request, because a row is locked until its commit is on the disk, and all
+//! requests would wait for each other's fsync. Therefore each connection has its own row, with a
+//! stamp that identifies the newest row. The update is part of the statement that the request
+//! executes anyway, so it needs no further round trip and no further commit of a write.
 
 use std::{
     fmt,
@@ -21,22 +22,22 @@ use crate::{
     app::App,
     config::{Config, LatestMode},
     database,
-    refusal::Refusal,
+    error::ApiError,
 };
 
 #[derive(Serialize)]
-pub(crate) struct LatestResponse {
+pub(crate) struct LatestBody {
     latest: i64,
 }
 
 /// `GET /latest`
-pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<LatestResponse>, Refusal> {
-    Ok(Json(LatestResponse {
+pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<LatestBody>, ApiError> {
+    Ok(Json(LatestBody {
         latest: app.latest.read().await?,
     }))
 }
 
-/// The stored `latest`, and the way in which it is stored.
+/// The store of `latest` in the configured mode.
 pub(crate) struct Latest {
     mode: LatestMode,
     database: PgPool,
@@ -44,7 +45,7 @@ pub(crate) struct Latest {
 }
 
 impl Latest {
-    /// Connects to the database. Moves whose commits are not awaited have connections of their own.
+    /// Opens the store. Updates with asynchronous commits use separate connections.
     pub(crate) async fn connect(config: &Config, shared: &PgPool) -> anyhow::Result<Self> {
         let database = match config.latest {
             LatestMode::Async => {
@@ -59,9 +60,9 @@ impl Latest {
         })
     }
 
-    /// Begins the move of a request with the value `value`.
-    pub(crate) fn begin(&self, value: Option<i64>) -> Move<'_> {
-        Move {
+    /// The update for a request with the given value of `latest`.
+    pub(crate) fn update(&self, value: Option<i64>) -> LatestUpdate<'_> {
+        LatestUpdate {
             latest: self,
             value,
         }
@@ -77,40 +78,41 @@ impl Latest {
     }
 }
 
-/// A move of `latest`, within the request's own statement or concurrently.
+/// An update of `latest`, which is part of the request's statement or a statement of its own.
 #[derive(Clone, Copy)]
-pub(crate) struct Move<'a> {
+pub(crate) struct LatestUpdate<'a> {
     latest: &'a Latest,
     value: Option<i64>,
 }
 
-impl Move<'_> {
-    /// Returns the request's statement, which begins with the move if the move is within the statement. `$1` is the
-    /// move's parameter.
+impl LatestUpdate<'_> {
+    /// The request's statement, with the update as a CTE if the mode demands it. The parameter `$1` is
+    /// reserved for the update.
     ///
-    /// The text may contain numbers, but no text of a user.
-    pub(crate) fn and(self, sql: fmt::Arguments<'_>) -> Query<'static, Postgres, PgArguments> {
+    /// The text must not contain input of users.
+    pub(crate) fn with(self, sql: fmt::Arguments<'_>) -> Query<'static, Postgres, PgArguments> {
         let clause = match (self.latest.mode, self.value) {
-            (LatestMode::Db, Some(_)) => MOVE_SLOT,
-            (LatestMode::Row, Some(_)) => MOVE_ROW_INSIDE,
-            _ => MOVE_NOTHING,
+            (LatestMode::Db, Some(_)) => UPDATE_SLOT_CTE,
+            (LatestMode::Row, Some(_)) => UPDATE_ROW_CTE,
+            _ => NO_UPDATE,
         };
         sqlx::query(AssertSqlSafe(format!("{clause}{sql}"))).bind(self.value)
     }
 
-    /// Runs the request's statement, and the move concurrently if it is not within the statement.
+    /// Runs the request's statement and, if the update is a statement of its own, concurrently the
+    /// update.
     pub(crate) async fn run<T>(
         self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         match (self.latest.mode, self.value) {
             (LatestMode::Async, Some(value)) => {
-                let update = sqlx::query(MOVE_ROW)
+                let update = sqlx::query(UPDATE_ROW)
                     .bind(value)
                     .execute(&self.latest.database);
-                let (moved, answer) = tokio::join!(update, statement);
-                moved?;
-                answer
+                let (updated, result) = tokio::join!(update, statement);
+                updated?;
+                result
             }
             (LatestMode::Mem, Some(value)) => {
                 self.latest.memory.store(value, Relaxed);
@@ -120,24 +122,24 @@ impl Move<'_> {
         }
     }
 
-    /// Moves `latest` for a request without a statement.
-    pub(crate) async fn alone(self) -> Result<(), sqlx::Error> {
+    /// Runs the update for a request without a statement.
+    pub(crate) async fn run_alone(self) -> Result<(), sqlx::Error> {
         if self.value.is_none() {
             return Ok(());
         }
-        let statement = self.and(format_args!(" SELECT"));
+        let statement = self.with(format_args!(" SELECT"));
         self.run(statement.execute(&self.latest.database))
             .await
             .map(drop)
     }
 }
 
-const MOVE_NOTHING: &str = "WITH moved AS (SELECT $1::bigint)";
-const MOVE_ROW: &str = "UPDATE latest SET value = $1 WHERE slot = 0";
-const MOVE_ROW_INSIDE: &str = "WITH moved AS (UPDATE latest SET value = $1 WHERE slot = 0)";
+const NO_UPDATE: &str = "WITH latest_update AS (SELECT $1::bigint)";
+const UPDATE_ROW: &str = "UPDATE latest SET value = $1 WHERE slot = 0";
+const UPDATE_ROW_CTE: &str = "WITH latest_update AS (UPDATE latest SET value = $1 WHERE slot = 0)";
 
-// Connections that are opened one after the other have consecutive process ids, so they rarely share a row. If two
-// connections share a row, one waits for the other.
-const MOVE_SLOT: &str = "WITH moved AS (
+// Connections that are opened one after another have consecutive process ids. Two connections that
+// share a row wait for each other, but remain correct.
+const UPDATE_SLOT_CTE: &str = "WITH latest_update AS (
     UPDATE latest SET value = $1, stamp = nextval('latest_stamp') WHERE slot = pg_backend_pid() % 64
 )";

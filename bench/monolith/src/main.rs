@@ -1,21 +1,21 @@
-//! The simulator API as one process over one PostgreSQL database, optimised for speed.
+//! The simulator API as one process over one PostgreSQL database, written to be hard to beat.
 //!
-//! The suite is compared with this program, so it has every optimisation that makes a monolith fast and keeps it
-//! correct. Each request has one prepared statement, which also moves `latest`. Indexes answer look-ups without the
-//! table. No round trip tests a connection. Only the suite's own idea is missing, so requests never share a statement
-//! and no response comes from memory.
+//! The suite is measured against this program, so it uses every optimisation of a monolith that
+//! keeps it correct. A request is one prepared statement, which also updates `latest`. Index-only
+//! scans answer look-ups. Connections are not tested before use. Two techniques of the suite are
+//! left out: requests never share a statement, and no response comes from a cache.
 
 mod account;
 mod app;
 mod body;
-mod caller;
 mod config;
 mod database;
+mod error;
 mod follow;
 mod latest;
 mod message;
 mod page;
-mod refusal;
+mod request;
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
         .init();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.threads)
-        // Blocking threads only hash passwords, with 19 MB each.
+        // Blocking threads only hash passwords, and each needs 19 MB.
         .max_blocking_threads(config.threads)
         .enable_all()
         .build()
@@ -48,7 +48,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("listen on port {}", config.port))?
         .tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
-                tracing::warn!(%error, "a connection answers late: no TCP_NODELAY");
+                tracing::warn!(%error, "cannot set TCP_NODELAY, so responses may be delayed");
             }
         });
     let app = App::connect(&config).await?;

@@ -1,4 +1,4 @@
-//! The newest messages of all users, the newest messages of a user, and new messages.
+//! Lists the newest messages of all users and of one user, and posts messages.
 
 use std::{
     sync::Arc,
@@ -15,9 +15,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, postgres::PgRow};
 
-use crate::{app::App, body, caller::Caller, refusal::Refusal};
+use crate::{app::App, body, error::ApiError, request::AuthenticatedRequest};
 
-/// A message in a response, borrowed from its row.
+/// A message of a response, which borrows from its row.
 #[derive(Serialize)]
 struct Message<'a> {
     content: &'a str,
@@ -26,17 +26,22 @@ struct Message<'a> {
 }
 
 /// `GET /msgs`
-pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Refusal> {
-    let moved = app.latest.begin(caller.latest);
-    let statement = moved.and(format_args!(
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    request: AuthenticatedRequest,
+) -> Result<Response, ApiError> {
+    let latest_update = app.latest.update(request.latest);
+    let statement = latest_update.with(format_args!(
         " SELECT text, pub_date, username
               FROM messages JOIN users ON user_id = author_id
               WHERE NOT flagged
               ORDER BY pub_date DESC, message_id DESC
               LIMIT {}",
-        caller.no
+        request.no
     ));
-    let rows = moved.run(statement.fetch_all(&app.database)).await?;
+    let rows = latest_update
+        .run(statement.fetch_all(&app.database))
+        .await?;
     let messages = rows
         .iter()
         .map(|row| {
@@ -54,12 +59,13 @@ pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<
 pub(crate) async fn list_of_user(
     State(app): State<Arc<App>>,
     Path(username): Path<String>,
-    caller: Caller,
-) -> Result<Response, Refusal> {
-    let moved = app.latest.begin(caller.latest);
-    // A user without messages has one row of nulls. An unknown user has no row.
-    let statement = moved
-        .and(format_args!(
+    request: AuthenticatedRequest,
+) -> Result<Response, ApiError> {
+    let latest_update = app.latest.update(request.latest);
+    // The result is a single row of nulls for a user without messages, and no row for an unknown
+    // user.
+    let statement = latest_update
+        .with(format_args!(
             " SELECT newest.text, newest.pub_date
               FROM users LEFT JOIN LATERAL (
                   SELECT text, pub_date FROM messages
@@ -68,12 +74,14 @@ pub(crate) async fn list_of_user(
                   LIMIT {}
               ) AS newest ON true
               WHERE username = $2",
-            caller.no
+            request.no
         ))
         .bind(&username);
-    let rows = moved.run(statement.fetch_all(&app.database)).await?;
+    let rows = latest_update
+        .run(statement.fetch_all(&app.database))
+        .await?;
     if rows.is_empty() {
-        return Err(Refusal::UnknownUser);
+        return Err(ApiError::UnknownUser);
     }
     let messages = rows
         .iter()
@@ -102,25 +110,25 @@ struct Draft {
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Path(username): Path<String>,
-    caller: Caller,
+    request: AuthenticatedRequest,
     body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<StatusCode, ApiError> {
     let draft: Draft = match body::read(body) {
         Ok(draft) => draft,
-        Err(refusal) => return app.refuse(caller.latest, refusal).await,
+        Err(error) => return app.reject(request.latest, error).await,
     };
-    let moved = app.latest.begin(caller.latest);
-    let statement = moved
-        .and(format_args!(
+    let latest_update = app.latest.update(request.latest);
+    let statement = latest_update
+        .with(format_args!(
             " INSERT INTO messages (author_id, text, pub_date)
               SELECT user_id, $3, $4 FROM users WHERE username = $2"
         ))
         .bind(username)
         .bind(draft.content)
         .bind(unix_seconds());
-    let stored = moved.run(statement.execute(&app.database)).await?;
+    let stored = latest_update.run(statement.execute(&app.database)).await?;
     if stored.rows_affected() == 0 {
-        return Err(Refusal::UnknownUser);
+        return Err(ApiError::UnknownUser);
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -128,6 +136,6 @@ pub(crate) async fn create(
 fn unix_seconds() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .expect("it is later than 1970");
-    i64::try_from(since.as_secs()).expect("the seconds since 1970 fit")
+        .expect("the clock is after 1970");
+    i64::try_from(since.as_secs()).expect("the seconds since 1970 fit into an i64")
 }

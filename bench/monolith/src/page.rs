@@ -1,4 +1,4 @@
-//! The public timeline as a page.
+//! The page of the public timeline.
 
 use std::{
     fmt::{self, Display, Write},
@@ -8,7 +8,7 @@ use std::{
 use axum::{extract::State, response::Html};
 use sqlx::Row;
 
-use crate::{app::App, refusal::Refusal};
+use crate::{app::App, error::ApiError};
 
 const TOP: &str = r#"<!doctype html>
 <title>Public Timeline | MiniTwit</title>
@@ -31,11 +31,11 @@ const BOTTOM: &str = "</ul>
 </div>
 ";
 
-/// Initial capacity in bytes, larger than a page of ordinary messages.
-const PAGE_BYTES: usize = 16 * 1024;
+/// Initial capacity for a page in bytes, which is enough for typical messages.
+const PAGE_BYTES_INITIAL: usize = 16 * 1024;
 
 /// `GET /public`
-pub(crate) async fn public(State(app): State<Arc<App>>) -> Result<Html<String>, Refusal> {
+pub(crate) async fn public(State(app): State<Arc<App>>) -> Result<Html<String>, ApiError> {
     let rows = sqlx::query(
         "SELECT text, username, md5(lower(trim(email))),
                 to_char(to_timestamp(pub_date) AT TIME ZONE 'UTC', 'YYYY-MM-DD @ HH24:MI')
@@ -46,7 +46,7 @@ pub(crate) async fn public(State(app): State<Arc<App>>) -> Result<Html<String>, 
     )
     .fetch_all(&app.database)
     .await?;
-    let mut page = String::with_capacity(PAGE_BYTES);
+    let mut page = String::with_capacity(PAGE_BYTES_INITIAL);
     page.push_str(TOP);
     for row in &rows {
         let (text, name) = (Escaped(row.try_get(0)?), Escaped(row.try_get(1)?));
@@ -56,13 +56,13 @@ pub(crate) async fn public(State(app): State<Arc<App>>) -> Result<Html<String>, 
             r#"<li><img width="48" src="http://www.gravatar.com/avatar/{avatar}?d=identicon&amp;s=48">
 <p><strong><a href="/{name}">{name}</a></strong> {text} <small>&mdash; {date}</small></li>"#,
         )
-        .expect("a string grows");
+        .expect("writing to a string does not fail");
     }
     page.push_str(BOTTOM);
     Ok(Html(page))
 }
 
-/// Escapes text for HTML.
+/// Text with escaped HTML.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {
@@ -89,7 +89,7 @@ mod tests {
     use super::Escaped;
 
     #[test]
-    fn markup_is_shown_and_not_obeyed() {
+    fn markup_is_escaped() {
         assert_eq!(
             Escaped(r#"<b title="it's">é & co</b>"#).to_string(),
             "&lt;b title=&#34;it&#39;s&#34;&gt;é &amp; co&lt;/b&gt;"

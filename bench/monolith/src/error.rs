@@ -1,4 +1,4 @@
-//! Responses without success.
+//! Responses for errors.
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
 use serde_json::json;
 
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum ApiError {
     Invalid(&'static str),
     Unauthorized,
     UnknownUser,
@@ -17,19 +17,19 @@ pub(crate) enum Refusal {
     Database(sqlx::Error),
 }
 
-impl From<sqlx::Error> for Refusal {
+impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl From<BytesRejection> for Refusal {
+impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         Self::Body(rejection)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, message) = match self {
             Self::Invalid(message) => (StatusCode::BAD_REQUEST, message.to_owned()),

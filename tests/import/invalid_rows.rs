@@ -1,19 +1,18 @@
-//! Files with all that years leave behind.
+//! Databases with invalid and unusual rows.
 
 use std::fs;
 
 use minitwit_importer::{ImportArgs, Outcome};
-use serde_json::Value;
 
 use crate::{
     args,
     harness::{Client, Running, person::Person, segment},
-    import,
-    old::{Listed, Old},
+    import, listed_messages,
+    old::Old,
 };
 
-/// Everything that was ever found in such a file, and then some.
-async fn dirty() -> Old {
+/// A database with invalid and unusual rows of each kind.
+async fn with_invalid_rows() -> Old {
     let old = Old::new().await;
     let long = "x".repeat(300);
     old.run(format!(
@@ -57,22 +56,9 @@ async fn dirty() -> Old {
     old
 }
 
-/// The rows of `dirty` that cannot come over.
-const REFUSED: &str = "message_id NOT IN (7, 9, 10, 11, 12, 13, 14, 15, 17, 19, 281474976710656)";
-
-async fn listed(api: &Client, path: &str) -> Vec<Listed> {
-    let messages = api.get(&format!("{path}?no=10000")).await.is(200).json();
-    let messages = messages.as_array().unwrap().iter();
-    let of = |message: &Value| {
-        let text = |name: &str| message[name].as_str().unwrap().to_owned();
-        (
-            text("content"),
-            message["pub_date"].as_i64().unwrap(),
-            text("user"),
-        )
-    };
-    messages.map(of).collect()
-}
+/// An SQL condition that excludes the messages of `with_invalid_rows` that cannot be imported.
+const IMPORTABLE: &str =
+    "message_id NOT IN (7, 9, 10, 11, 12, 13, 14, 15, 17, 19, 281474976710656)";
 
 async fn follows(api: &Client, name: &str) -> Vec<String> {
     let path = format!("/fllws/{}", segment(name));
@@ -84,50 +70,51 @@ async fn follows(api: &Client, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_dirty_file_comes_over_as_its_own_sql_sees_it_and_a_second_time_nothing_changes() {
-    let (suite, old) = (Running::new().await, dirty().await);
+async fn all_valid_rows_are_imported_and_a_second_import_changes_nothing() {
+    let (suite, old) = (Running::new().await, with_invalid_rows().await);
     let api = suite.simulator();
     api.register("already here").await.is(204);
     let args = args(&old.file);
     for round in 0..2 {
         assert_eq!(import(&suite, &args).await, Outcome::Incomplete);
 
-        let all = old.timeline(REFUSED).await;
+        let all = old.timeline(IMPORTABLE).await;
         assert_eq!(all.len(), 8);
-        assert_eq!(listed(&api, "/msgs").await, all);
+        assert_eq!(listed_messages(&api, "/msgs").await, all);
         for name in ["Bob B", "7", "1.5", "blåbær 😀"] {
-            let narrowed = format!("{REFUSED} AND CAST(username AS TEXT) = '{name}'");
+            let condition = format!("{IMPORTABLE} AND CAST(username AS TEXT) = '{name}'");
             let path = format!("/msgs/{}", segment(name));
             assert_eq!(
-                listed(&api, &path).await,
-                old.timeline(&narrowed).await,
+                listed_messages(&api, &path).await,
+                old.timeline(&condition).await,
                 "{name}"
             );
         }
-        // Two rows of one name are one person: whatever either wrote was shown under the name.
-        assert_eq!(listed(&api, "/msgs/alice").await.len(), 3);
+        // Two rows with the same name are one user, because the old system listed the messages of
+        // both under the name.
+        assert_eq!(listed_messages(&api, "/msgs/alice").await.len(), 3);
         assert_eq!(follows(&api, "alice").await, ["Bob B"]);
         assert_eq!(follows(&api, "Bob B").await, ["alice"]);
         assert_eq!(follows(&api, "7").await, ["7"]);
         assert_eq!(follows(&api, "blåbær 😀").await, ["alice"]);
 
         let report = fs::read_to_string(args.report.as_ref().unwrap()).unwrap();
-        for line in EXPECTED {
+        for line in REPORT_LINES {
             assert!(report.contains(line), "{line:?} is missing in:\n{report}");
         }
         let refused = report.lines().filter(|line| line.starts_with("  message "));
         assert_eq!(refused.count(), 11, "{report}");
-        let counted = if round == 0 {
+        let counts = if round == 0 {
             "users                 9              5"
         } else {
             "users                 9              0              5"
         };
-        assert!(report.contains(counted), "{report}");
+        assert!(report.contains(counts), "{report}");
     }
     suite.stop().await;
 }
 
-const EXPECTED: [&str; 19] = [
+const REPORT_LINES: [&str; 19] = [
     "user 4: it has the name of user 1",
     "user 5: the name is empty",
     "user 7: the name has 300 bytes, at most 255 are taken",
@@ -150,8 +137,8 @@ const EXPECTED: [&str; 19] = [
 ];
 
 #[tokio::test]
-async fn flagged_messages_come_over_flagged() {
-    let (suite, old) = (Running::new().await, dirty().await);
+async fn flagged_messages_are_imported_as_flagged() {
+    let (suite, old) = (Running::new().await, with_invalid_rows().await);
     import(&suite, &args(&old.file)).await;
     let found = std::cell::RefCell::new(Vec::new());
     let args = minitwit::flag::FlaggedArgs {
@@ -165,13 +152,13 @@ async fn flagged_messages_come_over_flagged() {
         .unwrap();
     let found = found.into_inner();
     assert_eq!(found.len(), 2);
-    let told = "2023-11-14T22:13:21Z by the old system  alice: flagged";
-    assert!(found[1].ends_with(told), "{found:?}");
+    let expected = "2023-11-14T22:13:21Z by the old system  alice: flagged";
+    assert!(found[1].ends_with(expected), "{found:?}");
     suite.stop().await;
 }
 
 #[tokio::test]
-async fn a_name_that_is_somebody_elses_here_is_not_given_away() {
+async fn a_name_that_another_user_of_the_suite_has_is_not_imported() {
     let (suite, old) = (Running::new().await, Old::new().await);
     let mut person = Person::signed_in(suite.pages, "alice").await;
     person.share("mine").await;
@@ -190,22 +177,22 @@ async fn a_name_that_is_somebody_elses_here_is_not_given_away() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_the_same_and_does_nothing() {
-    let (suite, old) = (Running::new().await, dirty().await);
+async fn a_dry_run_writes_the_same_report_and_imports_nothing() {
+    let (suite, old) = (Running::new().await, with_invalid_rows().await);
     let mut args = args(&old.file);
     args.dry_run = true;
     assert_eq!(import(&suite, &args).await, Outcome::Incomplete);
     assert!(suite.simulator().contents("/msgs").await.is_empty());
     suite.simulator().get("/msgs/alice").await.is(404);
     let report = fs::read_to_string(args.report.unwrap()).unwrap();
-    for line in EXPECTED {
+    for line in REPORT_LINES {
         assert!(report.contains(line), "{line:?} is missing in:\n{report}");
     }
     suite.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_no_old_database_is_refused_with_the_reason() {
+async fn a_file_that_is_no_old_database_is_rejected_with_the_cause() {
     let (suite, old) = (Running::new().await, Old::new().await);
     old.run("ALTER TABLE message RENAME COLUMN pub_date TO published")
         .await;
