@@ -3,13 +3,17 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use bytes::Bytes;
-use http::{Method, Request, Version};
-use http_body_util::Empty;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::{Method, Request};
+use http_body_util::Full;
 use serde_json::json;
-use tokio::net::TcpStream;
 
-use crate::{harness::person::Person, suite::Observed};
+use crate::{
+    harness::{
+        http_client::{send_http2, uri},
+        person::Person,
+    },
+    suite::Observed,
+};
 
 /// Sends requests with made-up names, paths, methods and rpcs.
 async fn send_made_up_requests(suite: &Observed, seed: usize) {
@@ -43,17 +47,11 @@ async fn send_made_up_requests(suite: &Observed, seed: usize) {
 }
 
 async fn unknown_rpc(service: SocketAddr, seed: usize) {
-    let io = TokioIo::new(TcpStream::connect(service).await.unwrap());
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let request = Request::post(format!("http://service/made.up.v1.Service/Method{seed}"))
-        .version(Version::HTTP_2)
+    let request = Request::post(uri(service, &format!("/made.up.v1.Service/Method{seed}")))
         .header("content-type", "application/grpc")
-        .body(Empty::<Bytes>::new())
+        .body(Full::default())
         .unwrap();
-    let answer = sender.send_request(request).await.unwrap();
+    let answer = send_http2(request).await;
     assert_eq!(answer.headers()["grpc-status"], "12", "it is unimplemented");
 }
 

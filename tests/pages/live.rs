@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, header};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use crate::harness::{Running, person::Person};
+use crate::harness::{
+    Running,
+    http_client::{send, uri},
+    person::Person,
+};
 
 /// Waits for the next event. Returns `None` at the end of the stream.
 async fn next(events: &mut Incoming) -> Option<String> {
@@ -25,16 +26,8 @@ async fn next(events: &mut Incoming) -> Option<String> {
 
 /// Opens a stream of live updates.
 async fn watch(suite: &Running) -> Incoming {
-    let stream = TcpStream::connect(suite.pages).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
-    tokio::spawn(async move {
-        connection.await.unwrap();
-    });
-    let request = Request::get("/-/live").header(header::HOST, "localhost");
-    let request = request.body(Empty::<Bytes>::new()).unwrap();
-    let answer = sender.send_request(request).await.unwrap();
+    let request = Request::get(uri(suite.pages, "/-/live")).header(header::HOST, "localhost");
+    let answer = send(request.body(Full::default()).unwrap()).await;
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
     answer.into_body()
 }
