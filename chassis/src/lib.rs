@@ -10,6 +10,7 @@ pub mod args;
 pub mod batch;
 pub mod deadline;
 pub mod grpc;
+pub mod identity;
 mod log;
 pub mod log_limiter;
 pub mod per_item;

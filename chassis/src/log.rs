@@ -16,7 +16,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{telemetry::Identity, trace};
+use crate::{identity::Identity, trace};
 
 /// Formats an event as `{"timestamp":…,"level":…,"message":…,"trace_id":…,…}`.
 #[derive(Debug)]

@@ -1,9 +1,7 @@
 //! Set-up of logs, metrics and traces, and their flush when the process ends.
 
 use std::{
-    fs,
     io::{IsTerminal as _, stdout},
-    sync::OnceLock,
     time::Duration,
 };
 
@@ -19,6 +17,7 @@ use tracing_subscriber::{
 
 use crate::{
     args::{LogFormat, TelemetryArgs},
+    identity::Identity,
     log,
     trace::{self, BoxedLayer, Export, Traces},
 };
@@ -42,40 +41,6 @@ pub struct Telemetry {
     /// Renders the metrics in the text format of Prometheus.
     pub metrics: PrometheusHandle,
     traces: Traces,
-}
-
-/// Identity of the process, which each log line and each span carries.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Name of the service.
-    pub service: &'static str,
-    /// Version of the service.
-    pub version: String,
-    /// Name of this replica of the service, which is the task's slot in a Swarm and otherwise the
-    /// host.
-    pub replica: String,
-}
-
-impl Identity {
-    fn of(service: &'static str, args: &TelemetryArgs) -> Self {
-        let host = || fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let replica = args.task_slot.clone().or_else(host);
-        Self {
-            service,
-            version: args
-                .service_version
-                .clone()
-                .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
-            replica: replica.unwrap_or_default().trim().to_owned(),
-        }
-    }
-}
-
-static IDENTITY: OnceLock<Identity> = OnceLock::new();
-
-/// Identity of this process. `None` until [`init`] has run.
-pub fn identity() -> Option<&'static Identity> {
-    IDENTITY.get()
 }
 
 /// Sets up logs, metrics and traces of the process called `name`. Needs a tokio runtime around it.
@@ -106,7 +71,7 @@ pub fn init(name: &'static str, args: &TelemetryArgs) -> anyhow::Result<Telemetr
     )
     .set(1);
     // Answers of the health service carry the version. A second call does not change the identity.
-    let _ = IDENTITY.set(identity.clone());
+    identity.publish();
     let mut layers: Vec<BoxedLayer> = vec![log_layer(args, identity.clone())?];
     let traces = if let Some(export) = span_export(args, identity)? {
         let (layer, traces) = trace::layer(&export)?;
@@ -232,7 +197,7 @@ mod tests {
     }
 
     fn resident_bytes() -> u64 {
-        let pages = fs::read_to_string("/proc/self/statm").unwrap();
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
         let resident = pages.split(' ').nth(1).unwrap();
         resident.parse::<u64>().unwrap() * 4096
     }

@@ -19,6 +19,7 @@ use crate::meter::Counters;
 
 pub(crate) mod background;
 pub mod follows;
+pub(crate) mod keys;
 pub mod latest;
 pub(crate) mod moderation;
 pub(crate) mod render_cache;

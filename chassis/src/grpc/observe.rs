@@ -18,8 +18,8 @@ use tracing::Level;
 
 use super::{VERSION_HEADER, code_name};
 use crate::{
+    identity::identity,
     log_limiter::{LogDecision, LogLimiter},
-    telemetry::identity,
     trace::{self, Outcome, Parent, Span},
 };
 

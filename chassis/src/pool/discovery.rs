@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use super::set::Shared;
+use super::{connection, set::Shared};
 
 /// One configured target.
 #[derive(Debug)]
@@ -45,7 +45,9 @@ pub(super) async fn discover(shared: Arc<Shared>) {
         .collect();
     loop {
         let listed = join_all(targets.iter_mut().map(|target| target.resolve(&shared))).await;
-        shared.update(&listed.concat());
+        for replica in shared.update(&listed.concat()) {
+            tokio::spawn(connection::maintain(Arc::clone(&shared), replica));
+        }
         sleep(shared.config.resolve_interval).await;
     }
 }

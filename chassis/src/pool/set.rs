@@ -20,7 +20,6 @@ use tonic::Status;
 use super::{
     budget::Budget,
     config::PoolConfig,
-    connection,
     meter::{Meter, Reason},
     replica::{Lease, Replica, ReplicaState},
     shared_rng::SharedRng,
@@ -193,15 +192,18 @@ impl Shared {
     /// Adds the replicas of new addresses in `listed`. Removes replicas that `listed` does not contain
     /// and that do not work. A replica that still works stays, because a name server may be wrong for a
     /// while.
-    pub(super) fn update(self: &Arc<Self>, listed: &[SocketAddr]) {
+    ///
+    /// Returns the new replicas. The caller connects them.
+    pub(super) fn update(&self, listed: &[SocketAddr]) -> Vec<Arc<Replica>> {
         let mut replicas = self
             .replicas
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let mut added = Vec::new();
         for address in listed {
             if !replicas.iter().any(|replica| replica.address == *address) {
                 let replica = Arc::new(Replica::new(*address, self.stop.child_token()));
-                tokio::spawn(connection::maintain(Arc::clone(self), Arc::clone(&replica)));
+                added.push(Arc::clone(&replica));
                 replicas.push(replica);
             }
         }
@@ -226,6 +228,7 @@ impl Shared {
         });
         self.meter
             .set_replica_counts(replicas.iter().map(|replica| replica.state()));
+        added
     }
 
     /// Puts a replica into the state that a health check found.

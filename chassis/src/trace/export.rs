@@ -24,7 +24,7 @@ use opentelemetry_sdk::{
 };
 use tokio::runtime::Handle;
 
-use crate::telemetry::Identity;
+use crate::identity::Identity;
 
 /// Maximum number of spans that wait to be sent.
 const QUEUE_MAX: usize = 4096;

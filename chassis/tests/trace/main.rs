@@ -15,7 +15,7 @@ use std::{
 use chassis::{
     batch::{BatchHandler, Batcher, Limits},
     deadline::Deadline,
-    telemetry::Identity,
+    identity::Identity,
     trace::{self, Export, Outcome, Parent},
 };
 use http::HeaderMap;

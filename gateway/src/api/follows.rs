@@ -14,8 +14,7 @@ use super::{
     request::{AuthenticatedRequest, Username},
 };
 use crate::{
-    App, backend::follows::FollowsKey, body::read_json, error::ApiError,
-    render::account_list::Format,
+    App, backend::keys::FollowsKey, body::read_json, error::ApiError, render::account_list::Format,
 };
 
 pub(crate) async fn list(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     App,
-    backend::timelines::{Scope, TimelineKey},
+    backend::keys::{Scope, TimelineKey},
     body::read_json,
     render::timeline::Format,
     validate,

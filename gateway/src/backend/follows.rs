@@ -14,38 +14,15 @@ use minitwit_client::{
     outcome::{Conditional, each, fan_out_complete, incomplete},
 };
 use minitwit_proto::follower::v1::{
-    Direction, FollowList, FollowsQuery, ListFollowsRequest,
-    follower_service_client::FollowerServiceClient,
+    FollowList, FollowsQuery, ListFollowsRequest, follower_service_client::FollowerServiceClient,
 };
 use tonic::Status;
-use uuid::Uuid;
 
-use super::render_cache::{Body, RenderCache, Rendered};
+use super::{
+    keys::FollowsKey,
+    render_cache::{Body, RenderCache, Rendered},
+};
 use crate::render::{account_list::Format, html, json};
-
-/// Key of a rendered list of accounts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FollowsKey {
-    pub(crate) account: Uuid,
-    pub(crate) direction: Direction,
-    pub(crate) limit: u32,
-    /// Id that all ids of the list are greater than.
-    pub(crate) after: Option<Uuid>,
-    pub(crate) format: Format,
-}
-
-impl FollowsKey {
-    /// Key of the list of accounts that an account follows.
-    pub(crate) fn followees(account: Uuid, limit: u32, format: Format) -> Self {
-        Self {
-            account,
-            direction: Direction::Followees,
-            limit,
-            after: None,
-            format,
-        }
-    }
-}
 
 /// Lists of followers and followees.
 pub(crate) struct Follows {

@@ -17,7 +17,7 @@ use quick_cache::{
 };
 use uuid::Uuid;
 
-use super::{follows::FollowsKey, timelines::TimelineKey};
+use super::keys::{FollowsKey, TimelineKey};
 use crate::render::timeline::EntryIndex;
 
 /// Approximate memory of a cache entry without the bytes that its key, body and index hold. It covers

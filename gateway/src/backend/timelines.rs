@@ -22,69 +22,14 @@ use minitwit_proto::message::v1::{
 use tonic::Status;
 use uuid::Uuid;
 
-use super::render_cache::{Body, RenderCache, Rendered};
-use crate::render::timeline::{EntryIndex, Format};
+use super::{
+    keys::{Scope, TimelineKey},
+    render_cache::{Body, RenderCache, Rendered},
+};
+use crate::render::timeline::EntryIndex;
 use authorship::Authorship;
 
 mod authorship;
-
-/// Authors of a timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
-    /// All authors.
-    Everybody,
-    /// A single author.
-    Author(Uuid),
-    /// Several authors, whose messages are merged. Their ids form one byte string.
-    Authors(Bytes),
-}
-
-impl Scope {
-    /// Body of a rendered timeline, as the cache stores it.
-    fn body(&self, bytes: Bytes) -> Body {
-        match self {
-            Self::Everybody => Body::Plain(bytes),
-            Self::Author(_) | Self::Authors(_) => Body::compressed(bytes),
-        }
-    }
-
-    /// Memory that the scope uses beside its own size, in bytes.
-    pub(super) fn heap_bytes(&self) -> usize {
-        if let Self::Authors(ids) = self {
-            ids.len()
-        } else {
-            0
-        }
-    }
-}
-
-/// Key of a rendered timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TimelineKey {
-    pub(crate) scope: Scope,
-    pub(crate) limit: u32,
-    /// Id that all messages of the timeline are older than.
-    pub(crate) before: Option<Uuid>,
-    pub(crate) format: Format,
-}
-
-impl TimelineKey {
-    /// Key of the newest messages of a timeline.
-    pub(crate) fn newest(scope: Scope, limit: u32, format: Format) -> Self {
-        Self {
-            scope,
-            limit,
-            before: None,
-            format,
-        }
-    }
-
-    /// Whether new messages are put before the cached ones. New messages appear only in a timeline that
-    /// starts with the newest message.
-    fn grows(&self) -> bool {
-        self.before.is_none()
-    }
-}
 
 /// Limits of the batcher for timelines of several authors. The maximum weight is the maximum number of
 /// authors that the message service merges in one request.
@@ -197,6 +142,14 @@ impl BatchHandler for List {
     }
 }
 
+/// Body of a rendered timeline, as the cache stores it.
+fn body(scope: &Scope, bytes: Bytes) -> Body {
+    match scope {
+        Scope::Everybody => Body::Plain(bytes),
+        Scope::Author(_) | Scope::Authors(_) => Body::compressed(bytes),
+    }
+}
+
 /// Renders a timeline.
 fn render(key: &TimelineKey, version: i64, mut entries: Vec<Entry>) -> Rendered {
     let shown = key.format.shown(key.limit);
@@ -205,7 +158,7 @@ fn render(key: &TimelineKey, version: i64, mut entries: Vec<Entry>) -> Rendered 
     let timeline = key.format.render(&entries);
     Rendered {
         version,
-        body: key.scope.body(timeline.body),
+        body: body(&key.scope, timeline.body),
         first: entries.first().map(|entry| entry.id),
         last: timeline.index.last_id(),
         more,
@@ -228,7 +181,7 @@ fn grow(key: &TimelineKey, cached: &Rendered, version: i64, newer: &[Entry]) -> 
         .grow(&cached.body.bytes(), &cached.index, newer, shown);
     Rendered {
         version,
-        body: key.scope.body(timeline.body),
+        body: body(&key.scope, timeline.body),
         first: newer.first().map(|entry| entry.id).or(cached.first),
         last: timeline.index.last_id(),
         more: cached.more || (cut && key.format.has_pages()),
@@ -258,6 +211,7 @@ fn query(key: &TimelineKey, cached: Option<&Rendered>) -> TimelineQuery {
 
 #[cfg(test)]
 mod tests {
+    use crate::render::timeline::Format;
     use proptest::prelude::*;
 
     use super::*;

@@ -11,7 +11,10 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use tonic::Status;
 
-use super::{layout::Layout, request::SessionClaim, visitor::render};
+use super::{
+    layout::{Layout, render},
+    request::SessionClaim,
+};
 use crate::{App, error::ApiError, validate::InvalidInput};
 
 /// Error of a handler or an extractor. [`render_errors`] turns the error into a page, because only the

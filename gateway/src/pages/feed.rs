@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use super::{PageResult, path_user::PathUser, timeline::PER_PAGE};
 use crate::{
     App, PAGE_BUDGET,
-    backend::timelines::{Scope, TimelineKey},
+    backend::keys::{Scope, TimelineKey},
     origin::Origin,
     render::{path, time, timeline::Format},
 };

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     App,
-    backend::follows::FollowsKey,
+    backend::keys::FollowsKey,
     render::{account_list::Format, path::user_path},
 };
 

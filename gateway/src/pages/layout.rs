@@ -1,5 +1,8 @@
 //! Layout that all pages share.
 
+use askama::Template;
+use bytes::Bytes;
+
 /// Values of the layout.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Layout<'a> {
@@ -21,4 +24,9 @@ impl Layout<'_> {
             ""
         }
     }
+}
+
+/// Renders a page.
+pub(super) fn render(page: &impl Template) -> Bytes {
+    page.render().expect("a string accepts every write").into()
 }

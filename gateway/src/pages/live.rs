@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{PageResult, error::PageError, timeline::PER_PAGE};
 use crate::{
     App,
-    backend::timelines::{Scope, TimelineKey},
+    backend::keys::{Scope, TimelineKey},
     render::timeline::Format,
 };
 

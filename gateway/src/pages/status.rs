@@ -7,11 +7,14 @@ use axum::{
 };
 use chassis::{
     deadline::Deadline,
+    identity::identity,
     pool::{Pool, ReplicaState, ReplicaStatus},
-    telemetry::identity,
 };
 
-use super::{PageResult, layout::Layout, visitor::render};
+use super::{
+    PageResult,
+    layout::{Layout, render},
+};
 use crate::{
     App, SIDE_BUDGET,
     slo::{self, AnswerCounts},

@@ -14,17 +14,17 @@ use uuid::Uuid;
 
 use super::{
     PageResult,
-    layout::Layout,
+    layout::{self, Layout},
     path_user::PathUser,
     request::PageRequest,
-    visitor::{self, SignedIn, Visitor},
+    visitor::{SignedIn, Visitor},
 };
 use crate::{
     App, SIDE_BUDGET,
     backend::{
-        follows::FollowsKey,
+        keys::FollowsKey,
+        keys::{Scope, TimelineKey},
         render_cache::Rendered,
-        timelines::{Scope, TimelineKey},
     },
     render::{account_list, path::user_path, timeline::Format},
 };
@@ -164,7 +164,7 @@ pub(super) async fn public(
         return Ok(visitor.page(&page()));
     }
     // All visitors without session and flashes share one rendered page.
-    let rendered = messages.page.get_or_init(|| visitor::render(&page()));
+    let rendered = messages.page.get_or_init(|| layout::render(&page()));
     Ok(Html(rendered.clone()).into_response())
 }
 

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
-use bytes::Bytes;
 use chassis::deadline::Deadline;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use minitwit_client::accounts::{Account, AccountRef};
 use uuid::Uuid;
 
-use super::{csrf::StateChange, error::PageError, layout::Layout, request::now_seconds};
+use super::{
+    csrf::StateChange,
+    error::PageError,
+    layout::{Layout, render},
+    request::now_seconds,
+};
 use crate::{
     App, SIDE_BUDGET,
     origin::Origin,
@@ -231,11 +235,6 @@ impl Visitor {
         let secure = if self.origin.secure { "; Secure" } else { "" };
         format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
-}
-
-/// Renders a page.
-pub(super) fn render(page: &impl Template) -> Bytes {
-    page.render().expect("a string accepts every write").into()
 }
 
 fn append_cookies(headers: &mut HeaderMap, cookies: Vec<String>) {
