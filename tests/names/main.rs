@@ -15,8 +15,7 @@ const LIST: &str = include_str!("../names.txt");
 
 /// The kinds of public names, each of which must occur in the list.
 const KINDS: [&str; 9] = [
-    "alert", "argument", "command", "field", "metric", "message", "option", "rpc", "value",
-    "variable",
+    "alert", "command", "field", "metric", "message", "option", "rpc", "value", "variable",
 ];
 
 #[test]
