@@ -1,25 +1,26 @@
-# One small image per process: --target user|follower|message|gateway|minitwit.
+# One small image per process, selected by --target user|follower|message|gateway|minitwit.
 #
 #   docker build --target gateway --tag minitwit-gateway .
 #
-# Binaries built elsewhere take the same last stages. They come as a folder `image` that holds the
-# files of each image in a folder of its own: the binary, and the libraries that it was not linked
-# with, as they are to lie in the container (image/gateway/minitwit-gateway, …).
+# Images can also be built from existing binaries. A folder `image` then has one subfolder for each
+# image, with the binary and its dynamic libraries at their paths in the container
+# (image/gateway/minitwit-gateway, …).
 #
-#   with BuildKit   docker build --build-context build=FOLDER --target gateway .
-#                   (FOLDER holds `image`, and an empty folder `data` for `minitwit`)
-#   without it      a context with `image`, and --build-arg TOOLCHAIN=IMAGE, any image with a shell:
-#                   the older builder runs every stage up to the one wanted.
+#   with BuildKit      docker build --build-context build=FOLDER --target gateway .
+#                      (FOLDER contains `image`, and an empty folder `data` for `minitwit`)
+#   without BuildKit   use a context with `image`, and --build-arg TOOLCHAIN=IMAGE with any image
+#                      that has a shell, because the older builder runs all stages up to the target.
 
 ARG TOOLCHAIN=rust:1.95-bookworm
 
 FROM ${TOOLCHAIN} AS build
-# The image's own toolchain: rust-toolchain.toml also asks for what only developers need.
+# Use the toolchain of the image, because rust-toolchain.toml demands further components that only
+# developers need.
 ENV RUSTUP_TOOLCHAIN=1.95.0 CARGO_TERM_COLOR=never
 WORKDIR /src
 COPY . .
-# The target is named, although it is the host, so that only the binaries are linked statically and
-# not the build scripts. Nothing of a system is left to be in the image then.
+# The target is set although it is the host, so that RUSTFLAGS apply to the binaries and not to the
+# build scripts. The binaries are linked statically, so the images need no system libraries.
 RUN set -eu; \
     mkdir -p /data; \
     if [ -d image ]; then cp -R image /image; exit 0; fi; \

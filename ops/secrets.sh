@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes what the suite keeps secret, as files in a folder, and keeps what is there already:
+# Generates the suite's secrets as files in a folder. Existing files are kept.
 #
-#   ops/secrets.sh ops/secrets            files, for docker compose or to look at
-#   ops/secrets.sh --swarm ops/secrets    and the secrets of the Swarm, generation 1
+#   ops/secrets.sh ops/secrets            only the files, for docker compose
+#   ops/secrets.sh --swarm ops/secrets    the files and the secrets of the Swarm, generation 1
 #
-# The certificate is for trying out only: put your own `edge_certificate` (the chain, then the key)
-# into the folder before. With --host, the name that the databases' URLs use.
+# The generated certificate is for trials only. For production, put your own `edge_certificate` (the
+# chain, then the key) into the folder first. --host sets the host in the URLs of the databases.
 set -eu
 
 swarm=no
@@ -21,10 +21,10 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-: "${folder:?the folder is missing}"
+: "${folder:?the folder is missing: secrets.sh [--swarm] [--host NAME] FOLDER}"
 
 mkdir -p "$folder"
-umask 022 # the processes are not root, and the folder is closed to others
+umask 022 # the processes do not run as root and must be able to read the files
 
 random() {
     od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
@@ -44,7 +44,7 @@ for service in user follower message; do
 done
 make monitor_database_url "postgres://monitor:$(random)@$host:5432/postgres?sslmode=disable"
 make cookie_keys "$(random)$(random)$(random)"
-# The course's own, which its simulator sends.
+# The credentials that the course's simulator sends.
 make simulator_credentials 'simulator:super_safe!'
 make grafana_password "$(random)"
 make alert_webhook_url 'http://127.0.0.1:9/nobody'
@@ -53,7 +53,7 @@ if [ ! -s "$folder/edge_certificate" ] && command -v openssl >/dev/null; then
         -subj /CN=localhost -keyout "$folder/.key" -out "$folder/.certificate" 2>/dev/null
     cat "$folder/.certificate" "$folder/.key" >"$folder/edge_certificate"
     rm "$folder/.certificate" "$folder/.key"
-    echo 'made edge_certificate, signed by itself, for 30 days'
+    echo 'made edge_certificate, which is self-signed and valid for 30 days'
 fi
 
 if [ "$swarm" = yes ]; then
@@ -61,7 +61,7 @@ if [ "$swarm" = yes ]; then
         name=minitwit_$(basename "$file")_1
         if ! docker secret inspect "$name" >/dev/null 2>&1; then
             docker secret create "$name" "$file" >/dev/null
-            echo "the Swarm knows $name"
+            echo "created the Swarm secret $name"
         fi
     done
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Hands HAProxy's configuration and certificate to the HAProxy that runs on this node, if they are
-# valid: a mistake ends this task, so that its update is rolled back and the edge never hears of it.
+# Validates HAProxy's configuration and certificate and installs them for the HAProxy on this node.
+# If they are not valid, this task fails, so its update is rolled back and the edge is not changed.
 set -eu
 
 folder=${EDGE_FOLDER:-/edge}
@@ -15,7 +15,7 @@ EDGE_FILES=$next haproxy -c -f "$next/haproxy.cfg"
 
 previous=$(readlink "$folder/current" || true)
 ln -s "$(basename "$next")" "$next.link"
-# A rename, so that there is always one or the other.
+# The rename is atomic, so the link always exists.
 mv -T "$next.link" "$folder/current"
 trap - EXIT
 echo "installed $(basename "$next")"

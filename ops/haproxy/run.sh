@@ -1,23 +1,24 @@
 #!/bin/sh
-# Runs HAProxy on the files in the folder `current`, and has it read them again when that link
-# points elsewhere: new workers take the sockets over, so no connection is refused meanwhile.
+# Runs HAProxy with the files of the folder `current`, and reloads HAProxy when this link changes. New
+# workers take over the sockets, so no connection is refused during a reload.
 set -eu
 
 folder=${EDGE_FOLDER:-/edge}
 export EDGE_FILES="$folder/current"
 
-# The gateways that the workers know. What was true in an earlier container need not be any longer.
+# The file with the state of the gateways, which is reset because an earlier container may have left
+# outdated state.
 servers=$folder/servers
-forget_servers() {
-    # The version of its form, and not one gateway.
+reset_servers() {
+    # The file contains only the version of its format, and no gateway.
     echo 1 >"$servers"
 }
-forget_servers
+reset_servers
 
-# Writes down which gateways the workers know, for those that come after them. In Bash, which can speak TCP
-# and take lines apart: places without an address would only be warned of, in two lines each.
-note_servers() {
-    # shellcheck disable=SC2016 # Bash is to expand them.
+# Saves the state of the workers' gateways for the next workers. Bash is used because it can connect
+# to TCP ports. Slots without an address are skipped, because HAProxy would log two warnings for each.
+save_servers() {
+    # shellcheck disable=SC2016 # The inner Bash expands the variables.
     if timeout 2 bash -c '
         exec 3<>/dev/tcp/127.0.0.1/8405 && echo "show servers state" >&3 || exit
         while read -ra server; do
@@ -25,8 +26,8 @@ note_servers() {
         done <&3' >"$servers.new"; then
         mv "$servers.new" "$servers"
     else
-        echo "cannot note which gateways there are: requests are refused until DNS tells it again" >&2
-        forget_servers
+        echo "cannot save the state of the gateways, so requests are rejected until DNS has answered" >&2
+        reset_servers
     fi
 }
 
@@ -37,18 +38,18 @@ done
 running=$(readlink "$EDGE_FILES")
 haproxy -W -db -f "$EDGE_FILES/haproxy.cfg" &
 master=$!
-# Finish what is under way, accept nothing new.
+# Complete the current requests and accept no new connections.
 trap 'kill -USR1 "$master"' TERM INT USR1
 
 while kill -0 "$master" 2>/dev/null; do
     newest=$(readlink "$EDGE_FILES")
     if [ "$newest" != "$running" ]; then
-        echo "reading the files of $newest"
-        note_servers
+        echo "loading the files of $newest"
+        save_servers
         kill -USR2 "$master"
         running=$newest
     fi
-    # In the background, so that a signal is heard at once.
+    # Sleep in the background, so that a signal is handled immediately.
     sleep 1 &
     wait $! || true
 done

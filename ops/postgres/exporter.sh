@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the exporter with the URL from the secret: it takes it from its environment only.
+# Runs the exporter with the URL from the secret. The exporter reads the URL only from its environment.
 set -eu
 
 DATA_SOURCE_NAME=$(cat /run/secrets/monitor_database_url)

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Fills an empty server: for each service a database, a role that owns the schema, and two roles that
-# serve in turn, so that a password can be replaced while the old one is still in use.
+# Initialises an empty server. Each service gets a database, a role that owns the schema, and two
+# serving roles. The service uses one of the two, so that the password of the other can be replaced.
 #
-# Names and passwords are those of the URLs in the secrets: postgres://ROLE:PASSWORD@HOST/DATABASE,
-# the serving role SERVICE_a or SERVICE_b. The password of the other one is set by rotate-password.
+# Names and passwords come from the URLs in the secrets, postgres://ROLE:PASSWORD@HOST/DATABASE. The
+# serving role is SERVICE_a or SERVICE_b. rotate-password sets the password of the second one.
 set -eu
 
 secrets=${SECRETS_FOLDER:-/run/secrets}
@@ -26,7 +26,7 @@ for service in user follower message; do
         exit 1
         ;;
     esac
-    # By the environment: what is on a command line can be read by everybody on the machine.
+    # Passwords are passed in the environment, because all users of a machine can read command lines.
     export OWNER_PASSWORD SERVING_PASSWORD
     psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" \
         --dbname postgres --set owner="$owner" --set database="$database" \
@@ -51,7 +51,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public
 SQL
 done
 
-# What the monitoring sees: figures, no rows.
+# The role of the monitoring, which can read statistics but no rows.
 if [ -f "$secrets/monitor_database_url" ]; then
     monitor=$(part 1 monitor_database_url)
     MONITOR_PASSWORD=$(part 2 monitor_database_url)

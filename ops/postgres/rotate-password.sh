@@ -1,11 +1,11 @@
 #!/bin/sh
-# Sets the password of a serving role to that of the URL on standard input, in the database's
-# container:
+# Sets the password of a serving role to the password of the URL on the standard input. Run it in the
+# database's container:
 #
 #   docker exec --interactive CONTAINER rotate-password < new_url
 #
-# The URL names the role that does not serve now (SERVICE_a or SERVICE_b), so what runs is not
-# disturbed; the service changes over when it is given the URL as the next generation of its secret.
+# The URL has the role that the service does not use (SERVICE_a or SERVICE_b), so running replicas are
+# not affected. The service uses the new role once the URL is the next generation of its secret.
 set -eu
 
 read -r url
