@@ -32,6 +32,7 @@ mod moderation;
 mod path_user;
 mod request;
 mod security_headers;
+mod session_claim;
 mod settings;
 mod status;
 mod timeline;

@@ -11,6 +11,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
+use time::UtcDateTime;
 use uuid::Uuid;
 
 /// Validity of a session cookie, in seconds.
@@ -157,6 +158,11 @@ impl Session {
     pub(crate) fn needs_renewal(&self, now: i64) -> bool {
         now - self.issued > RENEW_AFTER_SECONDS
     }
+}
+
+/// Current time, in seconds since 1970.
+pub(crate) fn now_seconds() -> i64 {
+    UtcDateTime::now().unix_timestamp()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::{
     layout::{Layout, render},
-    request::SessionClaim,
+    session_claim::SessionClaim,
 };
 use crate::{App, error::ApiError, validate::InvalidInput};
 

@@ -4,32 +4,16 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chassis::deadline::Deadline;
-use http::HeaderMap;
-use time::UtcDateTime;
 
-use super::visitor::{FLASH_COOKIE, Visitor, parse_flashes};
+use super::{
+    session_claim::SessionClaim,
+    visitor::{FLASH_COOKIE, Visitor, parse_flashes},
+};
 use crate::{
     App, PAGE_BUDGET,
     origin::Origin,
-    session::{CookieKeys, Session},
+    session::{Session, now_seconds},
 };
-
-/// Session of a request's cookie. The signature is valid, but the user service has not yet confirmed
-/// that the session still exists. A middleware adds the session to each request as an extension.
-#[derive(Clone)]
-pub(super) struct SessionClaim(Option<Arc<Session>>);
-
-impl SessionClaim {
-    /// Reads the session cookie.
-    pub(super) fn read(headers: &HeaderMap, keys: &CookieKeys) -> Self {
-        Self(Session::from_headers(headers, keys, now_seconds()).map(Arc::new))
-    }
-
-    /// Name of the account in the cookie.
-    pub(super) fn username(&self) -> Option<&str> {
-        self.0.as_deref().map(|session| session.username.as_str())
-    }
-}
 
 /// Request of a page. Extraction calls no service. Handlers call [`Self::verify_session`].
 pub(super) struct PageRequest {
@@ -49,7 +33,7 @@ impl FromRequestParts<App> for PageRequest {
         let flashes = app.0.pages.cookie_keys.read(&parts.headers, FLASH_COOKIE);
         Ok(Self {
             app: app.clone(),
-            session: claim.and_then(|claim| claim.0.clone()),
+            session: claim.and_then(SessionClaim::session),
             flashes: flashes.map(parse_flashes).unwrap_or_default(),
             origin,
             deadline: Deadline::after(PAGE_BUDGET),
@@ -67,9 +51,4 @@ impl PageRequest {
         }
         visitor
     }
-}
-
-/// Current time, in seconds since 1970.
-pub(super) fn now_seconds() -> i64 {
-    UtcDateTime::now().unix_timestamp()
 }

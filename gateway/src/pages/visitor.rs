@@ -13,12 +13,11 @@ use super::{
     csrf::StateChange,
     error::PageError,
     layout::{Layout, render},
-    request::now_seconds,
 };
 use crate::{
     App, SIDE_BUDGET,
     origin::Origin,
-    session::{SESSION_SECONDS_MAX, Session},
+    session::{SESSION_SECONDS_MAX, Session, now_seconds},
 };
 
 /// Cookie of the flashes, which the next page shows once.
