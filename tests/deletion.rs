@@ -91,7 +91,10 @@ async fn a_user_who_deletes_the_own_account_disappears_from_all_pages() {
     let page = alice
         .submit("/-/account/delete", &[("password", "default")])
         .await;
-    assert!(page.contains("Your account was deleted"), "{page}");
+    assert!(
+        page.contains("Your account and all your messages were deleted"),
+        "{page}"
+    );
     assert!(page.contains("sign in"), "{page}");
 
     // The gateway that deleted the account shows it immediately, and every other gateway soon.
@@ -199,7 +202,7 @@ async fn a_reset_password_is_valid_for_a_single_sign_in() {
             .contains("Invalid password")
     );
     let page = again.sign_in("alice", &password).await;
-    assert!(page.contains("choose a new one"), "{page}");
+    assert!(page.contains("Choose a new password now"), "{page}");
     assert!(page.contains("<h2>Your Account</h2>"), "{page}");
     let mut second = Person::new(suite.pages);
     assert!(

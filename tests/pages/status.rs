@@ -78,8 +78,8 @@ async fn each_gateway_shows_the_answers_of_its_own_api() {
     let other = suite.another_gateway().await;
     suite.simulator().register("a").await.is(204);
     let own = Person::new(suite.pages).visit(PATH).await;
-    has(&own, &["1, of which "]);
+    has(&own, &["<dd>1, "]);
     let page = Person::new(other).visit(PATH).await;
-    has(&page, &["0, of which 0 bad", "nothing was asked yet"]);
+    has(&page, &["0, 0 of them bad", "no requests yet"]);
     suite.stop().await;
 }

@@ -20,7 +20,7 @@ const CHANGES: [(&str, &str, &str); 3] = [
          string language = 15;\n",
     ),
     (
-        "gateway/src/backend/writes.rs",
+        "client/src/messages.rs",
         "        let message = NewMessage {\n",
         "        let message = NewMessage {\n            language: \"da\".to_owned(),\n",
     ),
