@@ -20,7 +20,7 @@ use minitwit_simulator::SimulateArgs;
 use secrecy::SecretString;
 
 use crate::{
-    Config, Databases, ServiceListen, databases,
+    Config, Databases, ServiceAddresses, databases,
     flag::{FlagArgs, FlaggedArgs},
     user::UserArgs,
 };
@@ -197,7 +197,7 @@ impl ServeArgs {
         Ok(Config {
             listen_pages: self.listen.listen_pages,
             listen_api: self.listen.listen_api,
-            listen_services: ServiceListen {
+            listen_services: ServiceAddresses {
                 user: self.listen_user,
                 follower: self.listen_follower,
                 message: self.listen_message,

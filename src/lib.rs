@@ -35,7 +35,7 @@ pub struct Config {
     /// Address of the simulator's API.
     pub listen_api: SocketAddr,
     /// Addresses of the services.
-    pub listen_services: ServiceListen,
+    pub listen_services: ServiceAddresses,
     /// Databases of the services.
     pub databases: Databases,
     /// Configuration of the gateway.
@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 /// Address that each service listens at.
-pub type ServiceListen = PerService<SocketAddr>;
+pub type ServiceAddresses = PerService<SocketAddr>;
 
 /// A suite with open ports and migrated databases, whose gateway does not serve yet.
 pub struct Suite {
@@ -56,7 +56,7 @@ pub struct Suite {
     /// Address of the simulator's API.
     pub api: SocketAddr,
     /// Addresses of the services.
-    pub services: ServiceListen,
+    pub services: ServiceAddresses,
     gateway: GatewayConfig,
     backend: Backend,
     listeners: Listeners,
@@ -193,6 +193,6 @@ async fn migrate(name: &str, url: &SecretString, migrations: Migrations) -> anyh
 /// # Errors
 ///
 /// No port is free.
-pub async fn free_port() -> anyhow::Result<TcpListener> {
+pub async fn listen_on_free_port() -> anyhow::Result<TcpListener> {
     bind(SocketAddr::from(([127, 0, 0, 1], 0))).await
 }

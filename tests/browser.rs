@@ -107,7 +107,7 @@ async fn all_features_work_without_javascript() {
     use_all_features(false).await;
 }
 
-/// Makes the page believe that its tab is hidden or visible.
+/// Overrides the page's visibility state.
 async fn set_hidden(window: &Window<'_>, hidden: bool) {
     let hide = format!(
         "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});

@@ -1,9 +1,9 @@
 //! Code that every process of the suite shares, without domain logic.
 //!
 //! Each service is a library with a `serve` function, and a small binary around it. This crate holds
-//! everything that such a process needs and that belongs to no service, such as configuration, telemetry,
-//! shutdown, batching, deadlines, resilient channels and health. It knows no users, followers or
-//! messages.
+//! everything that such a process needs and that belongs to no service, such as configuration,
+//! telemetry, shutdown, batching, deadlines, resilient channels and health. It contains no code about
+//! users, followers or messages.
 
 pub mod admin;
 pub mod args;

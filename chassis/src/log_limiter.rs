@@ -58,8 +58,8 @@ impl LogLimiter {
         }
     }
 
-    /// Asks for one more line. Returns the number of lines that were suppressed since the last
-    /// line, or `None` if the limit is reached.
+    /// Requests permission to log one line. Returns the number of lines that were suppressed since the
+    /// last line, or `None` if the limit is reached.
     pub fn allow(&self) -> Option<u64> {
         self.allow_at(unix_millis() / 1000)
     }

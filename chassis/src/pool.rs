@@ -1,7 +1,7 @@
 //! The resilient channel. It is one logical connection to all replicas of a service.
 //!
-//! Generated clients use a [`Pool`] in place of tonic's `Channel`. The balancer of `Channel` sends calls
-//! to dead replicas, and waits for ever when there is no replica.
+//! Generated clients use a [`Pool`] in place of tonic's `Channel`. The balancer of `Channel` sends
+//! calls to stopped replicas, and waits without limit when there is no replica.
 //!
 //! The pool resolves its targets every second and keeps one HTTP/2 connection to each replica. It checks
 //! the health and the service name of each replica. A call goes to the less busy of two random replicas

@@ -39,7 +39,8 @@ pub struct Account {
     pub username: String,
     /// MD5 of the email address in hexadecimal, from which the avatar is generated.
     pub avatar_hash: String,
-    /// Number of the current generation of sessions. Sessions of other generations have ended.
+    /// Current session epoch. Sessions of other epochs have ended. Sessions of other generations have
+    /// ended.
     pub session_epoch: i64,
     /// Whether the account may flag messages.
     pub moderator: bool,
@@ -70,9 +71,9 @@ pub enum AccountRef {
 
 /// Accounts of the user service.
 ///
-/// The id of a user name is the same for as long as the account exists. An account therefore stays in
-/// the cache until [`deletion`](crate::deletion) reports it as deleted. An unknown name is never cached,
-/// because it may be registered at any moment. Clones share the cache.
+/// A user name keeps its id while the account exists. An account therefore stays in the cache until
+/// [`deletion`](crate::deletion) reports it as deleted. An unknown name is never cached, because it
+/// may be registered at any moment. Clones share the cache.
 #[derive(Clone)]
 pub struct Accounts {
     client: UserServiceClient<Pool>,
@@ -116,7 +117,7 @@ impl Accounts {
 
     /// Finds an account by name, in the cache or at the user service. In a cached account, only the name
     /// and the id are sure to be current.
-    pub async fn find_cached(
+    pub async fn find_by_name(
         &self,
         name: &str,
         deadline: Deadline,
@@ -124,7 +125,7 @@ impl Accounts {
         if let Some(account) = self.cache.by_name.get(name) {
             return Ok(Some(account));
         }
-        // A longer name belongs to no account.
+        // No account has an empty name, a longer name, or a name with a NUL character.
         if name.is_empty() || name.len() > USERNAME_BYTES_MAX || name.contains('\0') {
             return Ok(None);
         }
@@ -152,13 +153,13 @@ impl Accounts {
         ids: &[Uuid],
         deadline: Deadline,
     ) -> Result<Vec<Option<Arc<Account>>>, Status> {
-        let (accounts, looked_up) = self.lookup_partial(ids, deadline).await;
-        looked_up.map(|()| accounts)
+        let (accounts, lookup_result) = self.lookup_partial(ids, deadline).await;
+        lookup_result.map(|()| accounts)
     }
 
-    /// Looks up the accounts of `ids` as [`lookup`](Self::lookup) does, and also returns the accounts that
-    /// are known if the user service fails. After an error, `None` also stands for accounts that may
-    /// exist.
+    /// Looks up the accounts of `ids` as [`lookup`](Self::lookup) does, and also returns the accounts
+    /// that are known if the user service fails. After an error, `None` does not mean that the account
+    /// does not exist.
     pub async fn lookup_partial(
         &self,
         ids: &[Uuid],
@@ -184,15 +185,15 @@ impl Accounts {
             Ok(results) => results,
             Err(status) => return (accounts, Err(status)),
         };
-        let mut looked_up = Ok(());
+        let mut lookup_result = Ok(());
         for (index, result) in missing.into_iter().zip(results) {
             match result {
                 Ok(account) => accounts[index] = Some(account),
                 Err(status) if status.code() == Code::NotFound => {}
-                Err(status) => looked_up = Err(status),
+                Err(status) => lookup_result = Err(status),
             }
         }
-        (accounts, looked_up)
+        (accounts, lookup_result)
     }
 
     /// Removes a deleted account from the cache.

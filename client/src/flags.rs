@@ -48,7 +48,7 @@ pub enum Moderator {
 pub struct FlaggedPage {
     /// Messages of the page.
     pub messages: Vec<FlaggedMessage>,
-    /// Stamp that the next page starts behind, or `None` if this page is the last.
+    /// Stamp after which the next page starts, or `None` if this page is the last.
     pub next: Option<Uuid>,
 }
 

@@ -37,7 +37,7 @@ pub enum Conditional<T> {
 pub enum TimelineUpdate {
     /// The whole timeline.
     Whole(message::Timeline),
-    /// The version, and the messages that precede those that the caller knows.
+    /// The version, and the messages that are newer than the caller's messages.
     Added(message::Timeline),
     /// The timeline that the caller knows is current.
     Unchanged,

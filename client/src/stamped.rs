@@ -14,8 +14,8 @@ const AGE_MAX_MILLIS: u64 = 1_000;
 /// Repeats a write under a new stamp until it is applied.
 ///
 /// A write is superseded if a greater stamp is stored, which came from a clock ahead of `clock`. The
-/// clock then moves past the stored stamp, and the write is sent again. A write whose caller has gone
-/// is not sent again, so its late delivery undoes nothing.
+/// clock then moves past the stored stamp, and the write is sent again. If the caller was cancelled,
+/// the write is not retried, so it cannot overwrite a later write.
 ///
 /// # Errors
 ///

@@ -207,8 +207,8 @@ where
     decoded.map_err(|error| db.classify_error(error))
 }
 
-/// Maximum number of cached statements. The bound keeps a client that requests ever new limits from
-/// filling the memory.
+/// Maximum number of cached statements. The bound limits the memory when a client requests many
+/// different limits.
 const CACHED_STATEMENTS_MAX: usize = 64;
 
 /// Cache of PostgreSQL statements that differ in a key and in a literal `LIMIT`. The limit is a literal

@@ -33,7 +33,7 @@ fn unreadable(error: &serde_json::Error) -> ApiError {
 }
 
 /// Reads a whole body. A body that is too long is still read to its end while time remains, because a
-/// client that is sending would take a closed connection for a fault of the server.
+/// client that is sending would report a closed connection as a server error.
 pub(crate) async fn read(mut body: Body, deadline: Deadline) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     let mut too_long = false;

@@ -1,8 +1,8 @@
 //! Gateway of MiniTwit, which serves the pages and the simulator's API in front of the three services.
 //!
 //! The gateway translates each HTTP request into calls of the services and composes their results. It
-//! owns no durable data, so a replica may stop at any moment. It does not repeat the rules of the
-//! services. Its caches hold user names, which are valid as long as the account exists, and rendered
+//! owns no durable data, so a replica may stop at any moment. It does not validate what the services
+//! validate. Its caches hold user names, which are valid as long as the account exists, and rendered
 //! lists, whose version a service confirms for each request.
 
 use std::{sync::Arc, time::Duration};

@@ -38,7 +38,7 @@ pub(crate) struct Server {
     pub(crate) busy: fn() -> Response,
 }
 
-/// Signal to stop, and the course of the drain. Both servers share it.
+/// Stop signal and drain settings. Both servers share it.
 pub(crate) struct Stop {
     shutdown: CancellationToken,
     drain: Drain,

@@ -1,4 +1,4 @@
-//! Signed cookies, and the session that one of them contains.
+//! Signed cookies, and the session cookie.
 //!
 //! The gateway stores no session, so every replica can serve every request. A session cookie is valid
 //! for seven days and is renewed daily. It contains the epoch of the account's sessions. When the

@@ -46,7 +46,8 @@ pub(crate) struct Options {
     /// Requests a second of the simulator during the import
     #[arg(long, default_value_t = 50, value_name = "PER_SECOND")]
     rate: u32,
-    /// Kill the importer so many times with -9, and the message service the first three times
+    /// Number of times to kill the importer with SIGKILL, and the message service the first three
+    /// times
     #[arg(long, default_value_t = 0, value_name = "N")]
     kills: u32,
     #[command(flatten)]

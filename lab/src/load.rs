@@ -68,7 +68,7 @@ pub(crate) enum Pace {
 }
 
 impl LoadOptions {
-    /// A load of so many requests a second that runs until [`Load::finish`].
+    /// A load with `rate` requests per second that runs until [`Load::finish`].
     pub(crate) fn per_second(url: String, rate: u32) -> Self {
         Self {
             url,
@@ -329,7 +329,7 @@ fn read(path: &Path, allowed_percent: f64, stolen: StolenTime) -> anyhow::Result
     Ok(report)
 }
 
-/// Returns so many percent of a number, rounded down.
+/// Returns `percent` percent of `of`, rounded down.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -1,4 +1,4 @@
-//! Scenarios, which are faults of a running suite and judgements of what its users notice.
+//! Scenarios, which are faults of a running suite and checks of the effects on users.
 
 pub(crate) mod process;
 pub(crate) mod swarm;

@@ -1,7 +1,7 @@
 //! Processor time that the host takes from this virtual machine.
 //!
-//! A machine that stands still for half a second answers late, whatever runs on it. The share of the
-//! stolen time tells such a delay from a fault of the suite.
+//! If the host pauses the machine for half a second, every program answers late. The stolen time shows
+//! whether the host or the suite caused a delay.
 
 use std::{
     cmp::Reverse,

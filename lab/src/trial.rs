@@ -1,8 +1,9 @@
 //! Results of scenarios, their table, and the repetition of scenarios on a disturbed machine.
 //!
-//! A promise holds on every machine. For example, no message is lost, doubled or undone. A threshold is a bound of time or
-//! of failed requests, which a machine whose host takes its processors can miss without a fault of the
-//! suite. Only then a scenario is repeated.
+//! A promise must be kept on every machine. For example, no message is lost, doubled or undone. A
+//! threshold is a bound of time or of failed requests, which a machine whose host takes its processors
+//! can miss without a fault of the suite. A scenario is repeated only if it missed nothing but
+//! thresholds and the host took processor time.
 
 use std::fmt;
 

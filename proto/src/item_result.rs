@@ -74,7 +74,7 @@ item_result!(follower::ImportFollowResult, import_follow_result {
 item_result!(message::CreateMessageResult, create_message_result {
     Applied(Applied), Error(ItemError)
 });
-// The values of `Timeline` and `Added` have the same type, so only the outcome tells them apart.
+// The values of `Timeline` and `Added` have the same type, so only the variant distinguishes them.
 item_result!(message::ListTimelineResult, list_timeline_result {
     Unchanged(Unchanged), Error(ItemError)
 });

@@ -9,7 +9,7 @@ use std::{
 
 use chassis::shutdown::Drain;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use minitwit::ServiceListen;
+use minitwit::ServiceAddresses;
 use minitwit_client::Pools;
 use minitwit_gateway::{Listeners, backend::Backend};
 use serde_json::json;
@@ -33,13 +33,13 @@ struct RelayedGateway {
 impl RelayedGateway {
     async fn start(suite: &Running, hard_stop: Duration) -> Self {
         let user = Relay::to([suite.services.user]).await;
-        let services = ServiceListen {
+        let services = ServiceAddresses {
             user: user.address,
             ..suite.services
         };
         let listeners = Listeners {
-            pages: minitwit::free_port().await.unwrap(),
-            api: minitwit::free_port().await.unwrap(),
+            pages: minitwit::listen_on_free_port().await.unwrap(),
+            api: minitwit::listen_on_free_port().await.unwrap(),
         };
         let api = listeners.api.local_addr().unwrap();
         let mut config = harness::gateway_config();

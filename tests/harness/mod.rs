@@ -10,7 +10,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use chassis::{admin::Readiness, shutdown::Drain};
-use minitwit::{Config, Databases, ServiceListen, Suite, databases};
+use minitwit::{Config, Databases, ServiceAddresses, Suite, databases};
 use minitwit_client::Pools;
 use minitwit_gateway::{
     Config as GatewayConfig, Listeners, REQUESTS_MAX, backend::Backend, credentials::Credentials,
@@ -39,7 +39,7 @@ pub const COOKIE_KEY: &str = "a key that only the tests know and that is long en
 pub struct Running {
     pub pages: SocketAddr,
     pub api: SocketAddr,
-    pub services: ServiceListen,
+    pub services: ServiceAddresses,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
     _folder: Option<TempDir>,
@@ -93,7 +93,7 @@ impl Running {
     /// Starts a gateway that cannot reach the follower service, and returns the address of its pages.
     pub async fn gateway_without_follower(&self) -> SocketAddr {
         let follower = unused_address().await;
-        self.gateway_before(ServiceListen {
+        self.gateway_before(ServiceAddresses {
             follower,
             ..self.services
         })
@@ -103,7 +103,7 @@ impl Running {
     /// Starts a gateway that cannot reach the message service, and returns the address of its pages.
     pub async fn gateway_without_message(&self) -> SocketAddr {
         let message = unused_address().await;
-        self.gateway_before(ServiceListen {
+        self.gateway_before(ServiceAddresses {
             message,
             ..self.services
         })
@@ -113,7 +113,7 @@ impl Running {
     /// Starts a gateway that cannot reach the user service, and returns the address of its pages.
     pub async fn gateway_without_user(&self) -> SocketAddr {
         let user = unused_address().await;
-        self.gateway_before(ServiceListen {
+        self.gateway_before(ServiceAddresses {
             user,
             ..self.services
         })
@@ -121,14 +121,14 @@ impl Running {
     }
 
     /// Starts a gateway for the services at the given addresses, and returns the address of its pages.
-    pub async fn gateway_before(&self, services: ServiceListen) -> SocketAddr {
+    pub async fn gateway_before(&self, services: ServiceAddresses) -> SocketAddr {
         self.start_gateway(gateway_config(), services).await
     }
 
-    async fn start_gateway(&self, config: GatewayConfig, services: ServiceListen) -> SocketAddr {
+    async fn start_gateway(&self, config: GatewayConfig, services: ServiceAddresses) -> SocketAddr {
         let listeners = Listeners {
-            pages: minitwit::free_port().await.unwrap(),
-            api: minitwit::free_port().await.unwrap(),
+            pages: minitwit::listen_on_free_port().await.unwrap(),
+            api: minitwit::listen_on_free_port().await.unwrap(),
         };
         let pages = listeners.pages.local_addr().unwrap();
         let pools = Pools::connect(services.map(|address| [address.to_string()]));
@@ -164,7 +164,7 @@ fn config(databases: Databases) -> Config {
     Config {
         listen_pages: any,
         listen_api: any,
-        listen_services: ServiceListen {
+        listen_services: ServiceAddresses {
             user: any,
             follower: any,
             message: any,
@@ -178,7 +178,11 @@ fn config(databases: Databases) -> Config {
 
 /// An address at which no process listens.
 async fn unused_address() -> SocketAddr {
-    minitwit::free_port().await.unwrap().local_addr().unwrap()
+    minitwit::listen_on_free_port()
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// Configuration of the gateways of the tests.

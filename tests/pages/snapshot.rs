@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use http::StatusCode;
-use minitwit::ServiceListen;
+use minitwit::ServiceAddresses;
 use minitwit_proto::message::v1::message_service_server;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -199,7 +199,7 @@ async fn server_errors_match_their_snapshots() {
     foo.visit("/").await;
     let mut anonymous = Person::new(suite.pages);
 
-    let services = ServiceListen {
+    let services = ServiceAddresses {
         message: impostor().await,
         ..suite.services
     };

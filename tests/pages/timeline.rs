@@ -253,10 +253,10 @@ async fn feeds_contain_the_newest_messages() {
     foo.get("/nobody/atom").await.is(404);
 }
 
-/// PostgreSQL reports added messages, so the first gateway grows its cached pages. A gateway that has
-/// just started renders the same pages from whole lists.
+/// On PostgreSQL the message service can send only the new messages, so the first gateway adds them to
+/// its cached pages. A new gateway has an empty cache, so it renders the same pages from all messages.
 #[tokio::test]
-async fn a_page_that_grows_equals_a_page_rendered_again() {
+async fn a_cached_page_with_added_messages_equals_a_new_page() {
     let (folder, messages) = (
         tempfile::tempdir().unwrap(),
         empty_database(Engine::Postgres),

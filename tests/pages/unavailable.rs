@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http::header;
-use minitwit::ServiceListen;
+use minitwit::ServiceAddresses;
 
 use crate::{
     harness::{Running, person::Person, relay::Relay},
@@ -68,7 +68,7 @@ async fn without_the_user_service_a_signed_cookie_permits_only_reading() {
 /// of the pages.
 async fn gateway_behind_a_relay(suite: &Running) -> (Relay, SocketAddr) {
     let relay = Relay::to([suite.services.user]).await;
-    let services = ServiceListen {
+    let services = ServiceAddresses {
         user: relay.address,
         ..suite.services
     };

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) mod npm;
 pub(crate) mod pypi;
 
-/// Table of Debian packages. A new step adds what it needs there.
+/// Table of Debian packages. When you add a step, add its packages to this table.
 const DEBIAN_PACKAGES: &str = include_str!("../tools/debian.txt");
 
 /// Extent of an installation.

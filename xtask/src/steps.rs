@@ -97,7 +97,7 @@ fn describe(title: &str, outcome: &anyhow::Result<Outcome>, time: Duration) -> S
     }
 }
 
-/// Prints the line that a rule returns if the rule holds.
+/// Prints the success message of a rule.
 pub(crate) fn rule(result: anyhow::Result<String>) -> anyhow::Result<Outcome> {
     println!("{}", result?);
     Ok(Outcome::Passed)

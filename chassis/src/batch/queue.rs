@@ -11,8 +11,8 @@ use tonic::Status;
 use super::{BatchHandler, Limits};
 use crate::deadline::Deadline;
 
-/// Minimum time between two searches of a full queue for abandoned callers. The queue may be long, and
-/// refusing a caller must stay cheap.
+/// Minimum time between two searches of a full queue for abandoned callers. A refused call can trigger
+/// a search, and a search of a long queue takes time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A waiting caller.
@@ -181,18 +181,18 @@ impl<H: BatchHandler> Queue<H> {
 
     /// Whether the waiting callers are enough for a batch of their own. They are if they are at least
     /// as heavy as the average running batch, or they fill the largest allowed batch.
-    pub(super) fn has_full_batch(&self, limits: &Limits) -> bool {
+    pub(super) fn has_enough_for_batch(&self, limits: &Limits) -> bool {
         self.weight * self.running >= self.running_weight || self.weight >= limits.batch_weight_max
     }
 
     /// Whether another worker should start. Waiting for the running batches lets the next batch grow,
-    /// so more callers share its cost. Waiting ends when the running batches are late, or when the next
-    /// batch is as large as they are.
+    /// so more callers share its cost. Waiting ends when all running batches are late, or when the
+    /// next batch is as heavy as their average.
     pub(super) fn needs_worker(&self, limits: &Limits) -> bool {
         !self.callers.is_empty()
             && self.coalescing == 0
             && self.running + self.late < limits.workers
-            && self.has_full_batch(limits)
+            && self.has_enough_for_batch(limits)
     }
 }
 

@@ -160,7 +160,7 @@ impl<H: BatchHandler> Worker<H> {
     fn next_batch(&mut self) -> Option<Vec<Caller<H>>> {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.lock();
-        if !queue.has_full_batch(&shared.limits) {
+        if !queue.has_enough_for_batch(&shared.limits) {
             self.transition(&mut queue, Phase::Ended);
             return None;
         }

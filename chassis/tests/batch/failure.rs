@@ -1,4 +1,4 @@
-//! Failures and deadlines stay with the item, the batch or the caller that they belong to.
+//! A failure or deadline affects only its own item, batch or caller.
 
 use std::time::{Duration, Instant};
 

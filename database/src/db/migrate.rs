@@ -109,8 +109,8 @@ async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
     }
 }
 
-/// Drops indexes that interrupted migrations have left behind. `CREATE INDEX CONCURRENTLY` runs outside
-/// of a transaction, so no rollback removes the index when the process dies. The index is invalid, or
+/// Drops indexes that interrupted migrations have left behind. `CREATE INDEX CONCURRENTLY` runs
+/// outside of a transaction, so the index remains if the process is killed. The index is invalid, or
 /// valid but its migration is not recorded. In both cases it would make the migration fail each time.
 async fn drop_leftovers(connection: &mut PgConnection, migrator: &Migrator) -> sqlx::Result<()> {
     let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations")

@@ -20,9 +20,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// before the error are replaced.
 ///
 /// While the server is unavailable, each statement that waits for a connection would try to open one
-/// again and again. All of them together can keep a machine busy. So after an error that concerns the
-/// server, the breaker is open. One statement checks whether the server is available, and the other
-/// statements wait for its result.
+/// again and again. Many such statements can use all processors of a machine. So after an error that
+/// concerns the server, the breaker is open. One statement checks whether the server is available, and
+/// the other statements wait for its result.
 #[derive(Clone, Debug)]
 pub struct OutageGuard(Arc<State>);
 
@@ -34,7 +34,7 @@ struct State {
     reported_millis: AtomicU64,
     /// Whether an outage was reported and the server has not been reached since.
     is_open: AtomicBool,
-    /// Time of the last failed check. The statement that checks holds the lock.
+    /// Time of the last failed check. The lock is locked during a check.
     last_failed_check: Mutex<Option<Instant>>,
 }
 

@@ -41,7 +41,7 @@ impl Operation {
     }
 
     /// Runs `query`, which sends the statement `text`. Measures the statement and translates its
-    /// error. `text` must hold no value of a client.
+    /// error. `text` must not contain client data.
     pub async fn watch<R>(
         &self,
         db: &Db,

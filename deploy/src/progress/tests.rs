@@ -1,4 +1,4 @@
-//! One test for each course of an update, as the Engine reports it.
+//! One test for each sequence of update states that the Engine can report.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn updating(state: UpdateState, message: &str) -> Observation {
     }
 }
 
-fn existing() -> Baseline {
+fn existing_service() -> Baseline {
     Baseline {
         existed: true,
         update_started: Some("yesterday".into()),
@@ -55,7 +55,7 @@ fn an_update_that_completes_is_done() {
         updating(UpdateState::Updating, ""),
         updating(UpdateState::Completed, ""),
     ];
-    let progress = progress_of(Goal::Update, existing(), &observations);
+    let progress = progress_of(Goal::Update, existing_service(), &observations);
     assert!(is_pending(&progress[0]));
     assert_eq!(progress[1], Progress::Done("updated, 2 running".into()));
 }
@@ -68,7 +68,7 @@ fn a_completed_update_waits_for_a_task_that_died_since() {
     };
     assert!(is_pending(&final_progress(
         Goal::Update,
-        existing(),
+        existing_service(),
         &[observation]
     )));
 }
@@ -79,7 +79,7 @@ fn a_roll_back_fails_the_update_and_reports_the_cause() {
         updating(UpdateState::RollbackStarted, "failure of task x"),
         updating(UpdateState::RollbackCompleted, "rollback completed"),
     ];
-    let progress = progress_of(Goal::Update, existing(), &observations);
+    let progress = progress_of(Goal::Update, existing_service(), &observations);
     assert_eq!(
         progress[0],
         Progress::Pending("the update failed, rolling back: failure of task x".into())
@@ -94,7 +94,7 @@ fn a_roll_back_fails_the_update_and_reports_the_cause() {
 fn a_paused_update_fails_with_every_goal() {
     for goal in [Goal::Update, Goal::Rollback] {
         for state in [UpdateState::Paused, UpdateState::RollbackPaused] {
-            let progress = final_progress(goal, existing(), &[updating(state, "why")]);
+            let progress = final_progress(goal, existing_service(), &[updating(state, "why")]);
             assert!(
                 matches!(progress, Progress::Failed(_)),
                 "{goal:?} {state:?} {progress:?}"
@@ -109,7 +109,7 @@ fn a_requested_roll_back_is_done_when_it_is_completed() {
         updating(UpdateState::RollbackStarted, ""),
         updating(UpdateState::RollbackCompleted, ""),
     ];
-    let progress = final_progress(Goal::Rollback, existing(), &observations);
+    let progress = final_progress(Goal::Rollback, existing_service(), &observations);
     assert_eq!(progress, Progress::Done("rolled back, 2 running".into()));
 }
 
@@ -131,10 +131,10 @@ fn the_end_of_an_earlier_update_is_ignored() {
 }
 
 #[test]
-fn a_changed_service_is_pending_until_its_update_could_be_reported() {
+fn a_changed_service_stays_pending_while_its_update_may_start() {
     let mut observations = vec![running(2, 2); 10];
     observations.push(updating(UpdateState::Updating, ""));
-    let progress = progress_of(Goal::Update, existing(), &observations);
+    let progress = progress_of(Goal::Update, existing_service(), &observations);
     assert!(progress.iter().all(is_pending), "{progress:?}");
 }
 
@@ -144,7 +144,7 @@ fn an_unchanged_service_is_done_after_two_seconds() {
         changed: false,
         ..running(2, 2)
     };
-    let progress = progress_of(Goal::Update, existing(), &vec![observation; 4]);
+    let progress = progress_of(Goal::Update, existing_service(), &vec![observation; 4]);
     assert_eq!(progress[2], Progress::Done("unchanged, 2 running".into()));
 }
 
@@ -171,7 +171,11 @@ fn a_new_service_whose_tasks_keep_failing_has_failed() {
     );
     assert!(matches!(progress, Progress::Failed(_)));
     assert!(
-        is_pending(&final_progress(Goal::Update, existing(), &[observation])),
+        is_pending(&final_progress(
+            Goal::Update,
+            existing_service(),
+            &[observation]
+        )),
         "an existing service may recover"
     );
 }
@@ -191,7 +195,7 @@ fn a_job_is_done_when_its_task_has_completed() {
 
 #[test]
 fn a_job_whose_tasks_are_not_restarted_has_failed() {
-    let running_again = Observation {
+    let restarted = Observation {
         desired: 1,
         active: 1,
         failed: 2,
@@ -199,14 +203,14 @@ fn a_job_whose_tasks_are_not_restarted_has_failed() {
     };
     let waiting = Observation {
         active: 0,
-        ..running_again.clone()
+        ..restarted.clone()
     };
     let stopped = Observation {
         active: 0,
         failed: 3,
-        ..running_again.clone()
+        ..restarted.clone()
     };
-    let mut observations = vec![running_again.clone(), waiting, running_again];
+    let mut observations = vec![restarted.clone(), waiting, restarted];
     observations.extend(vec![stopped; 4]);
     let progress = progress_of(Goal::Complete, Baseline::default(), &observations);
     let (last, earlier) = progress.split_last().unwrap();

@@ -27,7 +27,7 @@ pub(crate) async fn list(
             let backend = &app.0.backend;
             let Some(account) = backend
                 .accounts
-                .find_cached(&username, request.deadline)
+                .find_by_name(&username, request.deadline)
                 .await?
             else {
                 return Err(no_such_user(&username));
@@ -46,7 +46,8 @@ struct Change {
 }
 
 impl Change {
-    /// Returns the target's name and whether to follow the target. `follow` wins over `unfollow`.
+    /// Returns the target's name and whether to follow the target. If both are present, `follow` is
+    /// used.
     fn target(self) -> Result<(String, bool), ApiError> {
         let neither = || ApiError::bad_request("the body has neither \"follow\" nor \"unfollow\"");
         let follow = self.follow.map(|name| (name, true));
@@ -77,8 +78,8 @@ pub(crate) async fn set(
 
             let (accounts, deadline) = (&backend.accounts, request.deadline);
             let (follower, followee) = tokio::try_join!(
-                accounts.find_cached(&username, deadline),
-                accounts.find_cached(&target, deadline)
+                accounts.find_by_name(&username, deadline),
+                accounts.find_by_name(&target, deadline)
             )?;
             let follower = follower.ok_or_else(|| no_such_user(&username))?.id;
             let followee = followee.ok_or_else(|| no_such_user(&target))?.id;

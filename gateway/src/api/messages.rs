@@ -43,7 +43,7 @@ pub(crate) async fn list_of_user(
             backend.counters.get.increment(1);
             let Some(author) = backend
                 .accounts
-                .find_cached(&username, request.deadline)
+                .find_by_name(&username, request.deadline)
                 .await?
             else {
                 return Err(no_such_user(&username));
@@ -78,7 +78,7 @@ pub(crate) async fn post(
             validate::content(&post.content)?;
             let Some(author) = backend
                 .accounts
-                .find_cached(&username, request.deadline)
+                .find_by_name(&username, request.deadline)
                 .await?
             else {
                 return Err(no_such_user(&username));

@@ -115,7 +115,7 @@ impl Latest {
         }
     }
 
-    /// Gives up the deferred values, because the process is about to exit. A value that is deferred
+    /// Discards the deferred values, because the process is about to exit. A value that is deferred
     /// later is lost at once.
     pub(super) fn close(&self) {
         let lost = {

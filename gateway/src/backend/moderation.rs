@@ -27,7 +27,7 @@ pub(crate) struct Flagged {
 /// Page of flagged messages, the latest flag first.
 pub(crate) struct FlaggedPage {
     pub(crate) messages: Vec<Flagged>,
-    /// Stamp that the next page starts behind, or `None` if this page is the last.
+    /// Stamp after which the next page starts, or `None` if this page is the last.
     pub(crate) next: Option<Uuid>,
 }
 

@@ -39,7 +39,7 @@ struct ErrorPage<'a> {
     sign_in: bool,
     /// Whether the page has a link that repeats the request.
     retry_link: bool,
-    /// Whether the page tells the visitor to submit the form again.
+    /// Whether the page asks the visitor to submit the form again.
     resubmit_hint: bool,
 }
 
@@ -106,8 +106,8 @@ impl PageError {
         }
     }
 
-    /// Renders the error page. `by_link` tells whether the visitor followed a link and did not submit a
-    /// form.
+    /// Renders the error page. `by_link` is true if the request came from a link, and false if it came
+    /// from a form.
     pub(super) fn render(&self, username: Option<&str>, by_link: bool) -> Response {
         let (title, explanation) = self.texts();
         let unavailable = matches!(

@@ -49,7 +49,7 @@ impl PathUser {
             .0
             .backend
             .accounts
-            .find_cached(&self.0, deadline)
+            .find_by_name(&self.0, deadline)
             .await?;
         account.ok_or_else(|| {
             PageError::with_message(StatusCode::NOT_FOUND, "There is no user with this name.")

@@ -1,4 +1,4 @@
-//! Rendered timelines, and how they grow by new entries.
+//! Rendered timelines, and how new entries are added to them.
 //!
 //! A rendered timeline is a sequence of entries between an opening and a closing text. The positions
 //! of the entries are stored beside the bytes. A timeline that received new messages is therefore the
@@ -194,7 +194,7 @@ impl Writer {
         }
     }
 
-    /// Renders entries behind those that were written before.
+    /// Renders entries and appends them.
     fn render(&mut self, entries: &[Entry]) {
         for entry in entries {
             self.start_entry();

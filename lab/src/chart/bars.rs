@@ -9,7 +9,7 @@ const LEFT: f64 = 160.0;
 const RIGHT: f64 = 70.0;
 const TOP: f64 = 92.0;
 const BOTTOM: f64 = 40.0;
-const BAR: f64 = 18.0;
+const BAR_HEIGHT: f64 = 18.0;
 const BAR_GAP: f64 = 3.0;
 const GROUP_GAP: f64 = 16.0;
 
@@ -28,7 +28,7 @@ pub(crate) struct BarChart {
     pub(crate) groups: Vec<Group>,
 }
 
-/// The bars of one kind.
+/// The bars of one kind of request, one for each series.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) name: String,
@@ -104,7 +104,7 @@ impl BarChart {
 
 impl Group {
     fn height(&self) -> f64 {
-        float(self.bars.len()) * (BAR + BAR_GAP) - BAR_GAP + GROUP_GAP
+        float(self.bars.len()) * (BAR_HEIGHT + BAR_GAP) - BAR_GAP + GROUP_GAP
     }
 
     fn draw(&self, canvas: &mut Canvas, scale: &Scale, top: f64) {
@@ -115,12 +115,12 @@ impl Group {
         let middle = top + (self.height() - GROUP_GAP) / 2.0;
         canvas.text([LEFT - 10.0, middle + 4.5], right, &self.name);
         for (index, bar) in self.bars.iter().enumerate() {
-            let y = top + float(index) * (BAR + BAR_GAP);
+            let y = top + float(index) * (BAR_HEIGHT + BAR_GAP);
             let colour = COLOURS[bar.series.min(COLOURS.len() - 1)];
             let mut end = scale.x(bar.value);
-            canvas.rectangle([LEFT, y], [end - LEFT, BAR], colour);
+            canvas.rectangle([LEFT, y], [end - LEFT, BAR_HEIGHT], colour);
             if let Some([lower, upper]) = bar.interval {
-                let (y, from, to) = (y + BAR / 2.0, scale.x(lower), scale.x(upper));
+                let (y, from, to) = (y + BAR_HEIGHT / 2.0, scale.x(lower), scale.x(upper));
                 canvas.line([from, y], [to, y], TEXT, false);
                 for x in [from, to] {
                     canvas.line([x, y - 4.0], [x, y + 4.0], TEXT, false);
@@ -128,7 +128,7 @@ impl Group {
                 end = end.max(to);
             }
             let label = format!("{:.1}×", bar.value);
-            canvas.text([end + 6.0, y + BAR / 2.0 + 4.5], LABEL, &label);
+            canvas.text([end + 6.0, y + BAR_HEIGHT / 2.0 + 4.5], LABEL, &label);
         }
     }
 }

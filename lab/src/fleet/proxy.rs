@@ -15,7 +15,7 @@ use super::free_address;
 /// State of the network between a proxy and its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkFault {
-    /// All bytes pass at once.
+    /// All bytes are forwarded without delay.
     None,
     /// All bytes are delayed by this time, in each direction.
     Delay(Duration),
@@ -23,7 +23,7 @@ pub(crate) enum NetworkFault {
     Blocked,
 }
 
-/// A proxy of one address, which ends when this is dropped.
+/// A proxy for one target address. Dropping it stops the proxy.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     /// Address of the proxy.
@@ -78,7 +78,7 @@ async fn forward(client: TcpStream, target: SocketAddr, fault: watch::Receiver<N
     let (server_in, server_out) = server.into_split();
     let requests = copy(client_in, server_out, fault.clone());
     let responses = copy(server_in, client_out, fault);
-    // When a direction ends before the other, the bytes of the other still arrive.
+    // If one direction is closed first, the other direction is still forwarded to its end.
     tokio::join!(requests, responses);
 }
 

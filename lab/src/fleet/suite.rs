@@ -300,7 +300,7 @@ impl Suite {
         memory.collect()
     }
 
-    /// Waits until the API of each gateway answers with what the services store.
+    /// Waits until the API of each gateway returns data of the services.
     pub(crate) async fn wait_until_serving(&self) -> anyhow::Result<()> {
         for gateway in self.all(Role::Gateway) {
             wait_until_serving(&gateway.process, gateway.address).await?;

@@ -29,7 +29,7 @@ impl<S: FollowerStore> BatchHandler for Set<S> {
     }
 }
 
-/// Reads lists. `None` means that the list is unchanged.
+/// Reads lists. `None` means that the caller's version of the list is current.
 pub(crate) struct List<S>(pub(crate) Arc<S>);
 
 impl<S: FollowerStore> BatchHandler for List<S> {

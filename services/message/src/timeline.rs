@@ -8,11 +8,11 @@
 //! message. The version of the timeline of all authors is computed from the requested page, because all
 //! writers would wait for a common row.
 //!
-//! A second XOR with a hash removes the hash. The service takes the messages that are newer than the newest
-//! message of the caller, and removes their hashes from the current version. If the result is the version of
-//! the caller, these messages are the only difference, and only they are sent. Otherwise the whole page is
-//! read. This happens after a late message with an older id, after a flag, and if there are more new
-//! messages than a page holds.
+//! XOR with the same hash again removes it from the version. The service takes the messages that are
+//! newer than the newest message of the caller, and removes their hashes from the current version. If
+//! the result is the version of the caller, these messages are the only difference, and only they are
+//! sent. Otherwise the whole page is read. This happens after a late message with an older id, after a
+//! flag, and if there are more new messages than a page holds.
 
 mod statement;
 

@@ -1,8 +1,8 @@
 //! Executor of password hashing. It runs jobs off the async threads, on all processors but one, from
 //! bounded queues.
 //!
-//! Invariants: a registration runs before every waiting sign-in. A job does not run if its caller has
-//! gone or its deadline is over.
+//! Invariants: a registration runs before every waiting sign-in. A job does not run if its caller was
+//! cancelled or its deadline has passed.
 
 use std::{
     collections::VecDeque,

@@ -17,7 +17,7 @@ pub struct LatestUpdate {
     pub client: String,
     /// Id of the last action that the client sent.
     pub latest: i64,
-    /// Key of the write. The greatest stamp of a client wins.
+    /// Key of the write. For each client, only the write with the greatest stamp is kept.
     pub stamp: Uuid,
 }
 

@@ -2,11 +2,11 @@
 //!
 //! The service guarantees:
 //!
-//! - A name is taken once, even by concurrent registrations.
+//! - At most one account is registered with a name, even if registrations are concurrent.
 //! - An acknowledged registration is durable.
 //! - No password leaves the service. An email address leaves it only in an export.
 //! - The number of failed sign-ins is limited.
-//! - The value of a client's `latest` with the greatest stamp is stored.
+//! - Of all values written to a client's `latest`, the one with the greatest stamp is kept.
 
 use std::sync::Arc;
 

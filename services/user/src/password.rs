@@ -15,7 +15,7 @@ mod legacy;
 /// Maximum memory that a stored hash may require, in KiB. With these three limits a damaged hash cannot use
 /// up the memory or block a thread for minutes.
 const MEMORY_KIB_MAX: u32 = 256 * 1024;
-/// Maximum number of passes that a stored hash may require.
+/// Maximum iteration count of argon2 in a stored hash.
 const PASSES_MAX: u32 = 16;
 /// Maximum number of lanes that a stored hash may require.
 const LANES_MAX: u32 = 16;

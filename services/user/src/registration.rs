@@ -1,4 +1,4 @@
-//! Registration of accounts. Each name is taken once, and a taken name costs no password hash.
+//! Registration of accounts. Each name is taken once, and if the name exists, no password is hashed.
 
 use std::{
     collections::HashMap,

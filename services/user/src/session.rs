@@ -1,7 +1,7 @@
 //! Ending all sessions of an account, with or without a new password.
 //!
-//! Each request names the epoch that it ends. So a repeated request finds the epoch ended and succeeds,
-//! and a request of a session that has ended changes nothing.
+//! Each request names the epoch that it ends. If that epoch has just ended, the request is a
+//! repetition and succeeds. A request of an older session changes nothing.
 
 use chassis::deadline::Deadline;
 use secrecy::{ExposeSecret, SecretString};
@@ -37,7 +37,8 @@ impl<S: UserStore, A: AttemptStore> Authenticator<S, A> {
         let found = self.find.call(check.username.clone(), deadline).await?;
         let credential = found.ok_or_else(|| Status::not_found("no such user"))?;
         if credential.user.session_epoch == epoch + 1 {
-            // An earlier attempt of the same request may have changed the password. If so, it succeeds again.
+            // An earlier attempt of the same request may have changed the password. If the stored
+            // password is already the new one, the request succeeds.
             let (stored, new) = (credential.pw_hash, new);
             let verify = move || stored.verify(new.expose_secret());
             let verdict = self.hasher.run(Priority::SignIn, deadline, verify).await?;
@@ -52,7 +53,7 @@ impl<S: UserStore, A: AttemptStore> Authenticator<S, A> {
         let checked = self.check(check, Purpose::OwnAccount, deadline).await?;
         let hash = move || PasswordHash::of(new.expose_secret());
         let hash = self.hasher.run(Priority::SignIn, deadline, hash).await?;
-        self.next_epoch(checked.user, epoch, Some(&hash)).await
+        self.advance_epoch(checked.user, epoch, Some(&hash)).await
     }
 
     /// Ends all sessions of an account.
@@ -62,10 +63,10 @@ impl<S: UserStore, A: AttemptStore> Authenticator<S, A> {
         if user.session_epoch == epoch + 1 {
             return Ok(user);
         }
-        self.next_epoch(user, epoch, None).await
+        self.advance_epoch(user, epoch, None).await
     }
 
-    async fn next_epoch(
+    async fn advance_epoch(
         &self,
         user: User,
         epoch: i64,

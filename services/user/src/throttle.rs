@@ -1,9 +1,9 @@
 //! Counters of failed sign-ins, which limit how many passwords an attacker can try.
 //!
-//! An attempt is counted before the password is checked, and uncounted if the password was right. So the
-//! limit holds for concurrent attempts on any number of replicas. One counter is per address and name, so
-//! an attacker at another address cannot lock an account. Another counter, with a higher limit, is per
-//! address.
+//! An attempt is counted before the password is checked, and the count is reverted if the password was
+//! correct. So the limit holds for concurrent attempts on any number of replicas. One counter is per
+//! address and name, so an attacker at another address cannot lock an account. Another counter, with a
+//! higher limit, is per address.
 
 use std::{collections::BTreeMap, future::Future};
 

@@ -16,7 +16,7 @@ use crate::attempt::RequestOutcome;
 use crate::crowd::CrowdPlan;
 use crate::steps::{Crowd, Step};
 
-/// Hands out the steps of a crowd and records their outcomes.
+/// Returns the steps of a crowd one at a time and records their outcomes.
 pub(crate) struct Dispatcher {
     plan: CrowdPlan,
     crowd: Crowd,

@@ -14,7 +14,8 @@ use crate::{
 /// Versions and hashes of the packages.
 const REQUIREMENTS: &str = include_str!("../../tools/requirements.txt");
 
-/// Returns the path of a program. The version of the requirements takes precedence over `PATH`.
+/// Returns the path of a program. A program in the virtual environment takes precedence over one in
+/// `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let installed = environment().join("bin").join(program);
     if is_current() && installed.is_file() {
@@ -24,7 +25,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     }
 }
 
-/// Creates the virtual environment anew unless it holds exactly the requirements.
+/// Recreates the virtual environment if it was installed from other requirements.
 pub(super) fn install_linters() -> anyhow::Result<()> {
     if is_current() {
         return Ok(());
@@ -41,7 +42,7 @@ pub(super) fn install_linters() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns whether Python can create a virtual environment. Debian packages that ability separately.
+/// Returns whether Python can create a virtual environment. On Debian this needs a separate package.
 pub(super) fn can_install() -> bool {
     Command::new("python3")
         .args(["-c", "import ensurepip, venv"])

@@ -13,7 +13,7 @@ use crate::{fleet::Role, trial::ScenarioResult};
 /// Maximum start time of the first replica after the outage.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time from the start of an outage from which refusals are judged.
+/// Time from the start of an outage after which refusals are checked.
 const SETTLING_TIME: Duration = Duration::from_millis(500);
 
 /// Maximum time from the end of an outage to the last failure.

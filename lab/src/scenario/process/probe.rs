@@ -95,7 +95,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Registers the probe's users and starts to send so many requests a second.
+    /// Registers the probe's users and starts to send `per_second` requests per second.
     pub(super) async fn start(target: SocketAddr, per_second: u32) -> anyhow::Result<Self> {
         let client = Client::new(TIMEOUT);
         for user in USERS {

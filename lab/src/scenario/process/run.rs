@@ -27,7 +27,7 @@ use crate::{
 /// Maximum number of requests a second that the probe sends.
 const PROBE_RATE_MAX: u32 = 40;
 
-/// The probe sends one request of so many.
+/// The probe sends one of this many requests.
 const PROBE_SHARE: u32 = 5;
 
 /// Time between the start of the load and the fault.
@@ -99,7 +99,8 @@ impl Context {
         }
     }
 
-    /// Measures the capacity of a suite with so many concurrent users, in requests a second.
+    /// Measures the capacity of a suite with the given number of concurrent users, in requests a
+    /// second.
     pub(super) async fn capacity(
         &self,
         suite: &Suite,

@@ -22,7 +22,7 @@ pub struct FlaggableMessage {
     pub flagged: bool,
     /// Stamp of the last write of the flag.
     pub flag_stamp: Option<Uuid>,
-    /// Name of the operator who wrote the flag, if no account wrote it.
+    /// Name of the operator who wrote the flag last. `None` if an account wrote it.
     pub flagged_by: Option<String>,
     /// Id of the account that wrote the flag.
     pub flagged_by_id: Option<Uuid>,
@@ -34,8 +34,8 @@ pub(crate) const FLAGGABLE_COLUMNS: &str = "message.id, message.author_id, messa
 
 /// Store of flagged messages.
 pub trait ModerationStore: Send + Sync + 'static {
-    /// Messages that were flagged before the stamp `before`, the latest flag first. A page
-    /// has at most [`FLAGGED_MESSAGES_MAX`].
+    /// Messages that were flagged before the stamp `before`, the latest flag first. Returns at most
+    /// [`FLAGGED_MESSAGES_MAX`] messages.
     fn flagged(
         &self,
         before: Uuid,

@@ -53,7 +53,7 @@ pub trait OperatorStore: Send + Sync + 'static {
         hash: &PasswordHash,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Gives an account the role of a moderator, or takes it away. Returns `false` if there is no such
+    /// Gives an account the role of a moderator, or removes it. Returns `false` if there is no such
     /// account.
     fn set_moderator(
         &self,
