@@ -1,0 +1,94 @@
+//! One rpc of a fake service, which records its requests and answers them by a script.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use tonic::{Request, Response, Status};
+
+/// Maximum time until an expected call arrives. A call that the gateway makes arrives much earlier.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Computes the response to a request.
+type Script<Q, A> = Box<dyn FnMut(&Q) -> Result<A, Status> + Send>;
+
+/// Rpc with the request type `Q` and the response type `A`.
+pub(crate) struct Rpc<Q, A> {
+    script: Mutex<Script<Q, A>>,
+    /// Requests in the order of their arrival.
+    requests: watch::Sender<Vec<Q>>,
+    /// Whether a call waits for a permit before its answer.
+    held: AtomicBool,
+    /// Permits to answer held calls.
+    permits: Semaphore,
+}
+
+impl<Q: Clone, A> Rpc<Q, A> {
+    pub(crate) fn new(script: impl FnMut(&Q) -> Result<A, Status> + Send + 'static) -> Self {
+        Self {
+            script: Mutex::new(Box::new(script)),
+            requests: watch::Sender::new(Vec::new()),
+            held: AtomicBool::new(false),
+            permits: Semaphore::new(0),
+        }
+    }
+
+    /// Rpc that the test does not expect.
+    pub(crate) fn unscripted() -> Self {
+        Self::new(|_| Err(Status::unimplemented("the test has no script for this rpc")))
+    }
+
+    /// Replaces the script.
+    pub(crate) fn answer_with(&self, script: impl FnMut(&Q) -> Result<A, Status> + Send + 'static) {
+        *self.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// Holds each later call until [`release`](Self::release) permits its answer.
+    pub(crate) fn hold(&self) {
+        self.held.store(true, Relaxed);
+    }
+
+    /// Permits the answers of the next `calls` held calls, in the order of their arrival.
+    pub(crate) fn release(&self, calls: usize) {
+        self.permits.add_permits(calls);
+    }
+
+    /// Requests that have arrived.
+    pub(crate) fn requests(&self) -> Vec<Q> {
+        self.requests.borrow().clone()
+    }
+
+    /// Waits until `count` calls have arrived and returns their requests.
+    pub(crate) async fn wait_for_calls(&self, count: usize) -> Vec<Q> {
+        let mut requests = self.requests.subscribe();
+        let arrived = requests.wait_for(|requests| requests.len() >= count);
+        match timeout(CALL_TIMEOUT, arrived).await {
+            Ok(arrived) => arrived.unwrap().clone(),
+            Err(_) => panic!(
+                "{} instead of {count} calls arrived within {CALL_TIMEOUT:?}",
+                self.requests().len()
+            ),
+        }
+    }
+
+    /// Records a call, and answers the call when the test permits.
+    pub(crate) async fn call(&self, request: Request<Q>) -> Result<Response<A>, Status> {
+        let request = request.into_inner();
+        let recorded = request.clone();
+        self.requests
+            .send_modify(|requests| requests.push(recorded));
+        if self.held.load(Relaxed) {
+            self.permits.acquire().await.unwrap().forget();
+        }
+        let script = &mut *self.script.lock().unwrap();
+        script(&request).map(Response::new)
+    }
+}
