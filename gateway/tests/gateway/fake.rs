@@ -196,20 +196,18 @@ pub(crate) struct FakeMessage {
 impl Default for FakeMessage {
     fn default() -> Self {
         Self {
-            create_messages: Rpc::new(accept_messages),
+            create_messages: Rpc::new(|request| Ok(accept_messages(request))),
             list_timelines: Rpc::unscripted(),
         }
     }
 }
 
 /// Response that reports all messages as stored.
-pub(crate) fn accept_messages(
-    request: &CreateMessagesRequest,
-) -> Result<CreateMessagesResponse, Status> {
+pub(crate) fn accept_messages(request: &CreateMessagesRequest) -> CreateMessagesResponse {
     let results = request.messages.iter().map(|_| Applied {}.into());
-    Ok(CreateMessagesResponse {
+    CreateMessagesResponse {
         results: results.collect(),
-    })
+    }
 }
 
 #[tonic::async_trait]

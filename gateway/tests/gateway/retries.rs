@@ -117,7 +117,7 @@ async fn a_post_to_a_failing_replica_is_sent_to_the_second_replica_under_the_sam
         let failed = Arc::clone(&failed);
         replica.create_messages.answer_with(move |request| {
             if failed.swap(true, Relaxed) {
-                accept_messages(request)
+                Ok(accept_messages(request))
             } else {
                 Err(Status::unavailable("the replica is stopping"))
             }

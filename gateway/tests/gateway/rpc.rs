@@ -70,13 +70,11 @@ impl<Q: Clone, A> Rpc<Q, A> {
     pub(crate) async fn wait_for_calls(&self, count: usize) -> Vec<Q> {
         let mut requests = self.requests.subscribe();
         let arrived = requests.wait_for(|requests| requests.len() >= count);
-        match timeout(CALL_TIMEOUT, arrived).await {
-            Ok(arrived) => arrived.unwrap().clone(),
-            Err(_) => panic!(
-                "{} instead of {count} calls arrived within {CALL_TIMEOUT:?}",
-                self.requests().len()
-            ),
-        }
+        let Ok(arrived) = timeout(CALL_TIMEOUT, arrived).await else {
+            let arrived = self.requests().len();
+            panic!("{arrived} instead of {count} calls arrived within {CALL_TIMEOUT:?}");
+        };
+        arrived.unwrap().clone()
     }
 
     /// Records a call, and answers the call when the test permits.
