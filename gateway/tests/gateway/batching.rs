@@ -55,7 +55,7 @@ async fn concurrent_posts_share_one_rpc() {
     setup.wait_until_read().await;
     assert_eq!(rpc.requests().len(), LIMITS.workers);
 
-    rpc.release(LIMITS.workers + 1);
+    rpc.release();
     for post in posts {
         assert_eq!(post.await.unwrap().status, StatusCode::NO_CONTENT);
     }
@@ -93,7 +93,7 @@ async fn an_error_of_one_item_fails_only_its_own_request() {
     let first = occupy_workers_with_posts(&setup).await;
     let posts = ["a", "refused", "b"].map(|text| start_post(&setup, text));
     setup.wait_until_read().await;
-    rpc.release(LIMITS.workers + 1);
+    rpc.release();
 
     let [a, refused, b] = posts;
     assert_eq!(a.await.unwrap().status, StatusCode::NO_CONTENT);
@@ -136,7 +136,7 @@ async fn a_name_is_looked_up_once_for_concurrent_requests() {
     posts.extend((0..REQUESTS).map(|_| start_post(&setup, "second")));
     setup.wait_until_read().await;
 
-    rpc.release(LIMITS.workers + 1);
+    rpc.release();
     for post in posts {
         assert_eq!(post.await.unwrap().status, StatusCode::NO_CONTENT);
     }

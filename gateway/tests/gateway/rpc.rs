@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Notify, watch},
     time::timeout,
 };
 use tonic::{Request, Response, Status};
@@ -25,10 +25,10 @@ pub(crate) struct Rpc<Q, A> {
     script: Mutex<Script<Q, A>>,
     /// Requests in the order of their arrival.
     requests: watch::Sender<Vec<Q>>,
-    /// Whether a call waits for a permit before its answer.
+    /// Whether a call waits for its release before its answer.
     held: AtomicBool,
-    /// Permits to answer held calls.
-    permits: Semaphore,
+    /// Wakes the held calls.
+    releases: Notify,
 }
 
 impl<Q: Clone, A> Rpc<Q, A> {
@@ -37,7 +37,7 @@ impl<Q: Clone, A> Rpc<Q, A> {
             script: Mutex::new(Box::new(script)),
             requests: watch::Sender::new(Vec::new()),
             held: AtomicBool::new(false),
-            permits: Semaphore::new(0),
+            releases: Notify::new(),
         }
     }
 
@@ -56,9 +56,10 @@ impl<Q: Clone, A> Rpc<Q, A> {
         self.held.store(true, Relaxed);
     }
 
-    /// Permits the answers of the next `calls` held calls, in the order of their arrival.
-    pub(crate) fn release(&self, calls: usize) {
-        self.permits.add_permits(calls);
+    /// Permits the answers of all held calls, and of all later calls.
+    pub(crate) fn release(&self) {
+        self.held.store(false, Relaxed);
+        self.releases.notify_waiters();
     }
 
     /// Requests that have arrived.
@@ -83,8 +84,9 @@ impl<Q: Clone, A> Rpc<Q, A> {
         let recorded = request.clone();
         self.requests
             .send_modify(|requests| requests.push(recorded));
+        let released = self.releases.notified();
         if self.held.load(Relaxed) {
-            self.permits.acquire().await.unwrap().forget();
+            released.await;
         }
         let script = &mut *self.script.lock().unwrap();
         script(&request).map(Response::new)
